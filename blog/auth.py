@@ -1,0 +1,21 @@
+"""Who may enter which section: the guards."""
+
+from collections.abc import Callable
+
+from blog.request import Request
+
+Guard = Callable[[Request], None]
+
+
+def anyone(request: Request) -> None:
+    """Let everybody in."""
+
+
+#: The guard of each section (what stands before the dot of an endpoint).
+#: A section that is missing here stops the start of the application.
+GUARDS: dict[str, Guard] = {
+    "reader": anyone,
+    "comments": anyone,
+    "feeds": anyone,
+    "machines": anyone,
+}

@@ -1,0 +1,127 @@
+"""The command ``threadleaf``."""
+
+import logging
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import click
+
+from blog import demo, schema
+from blog.application import create_app
+from blog.config import Config, ConfigError
+from blog.database import connect, session_factory
+from blog.schema import DatabaseUnusableError
+from blog.server import ServerError, serve
+from blog.settings import as_toml
+
+SETTINGS_FILE = "threadleaf.toml"
+
+
+@click.group()
+@click.option(
+    "--config",
+    "settings",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The settings file (else the one that THREADLEAF_CONFIG names, else ./threadleaf.toml).",
+)
+@click.version_option(version("threadleaf"), prog_name="threadleaf")
+@click.pass_context
+def threadleaf(context: click.Context, settings: Path | None) -> None:
+    """A small self-hosted blog."""
+    context.obj = settings
+
+
+@threadleaf.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+def init(folder: Path) -> None:
+    """Make a new blog in FOLDER: a settings file to edit, and a database."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / SETTINGS_FILE
+    if settings.exists():
+        click.echo(f"{settings} is there already, and stays as it is.")
+    else:
+        settings.write_text(as_toml(), encoding="utf-8")
+        click.echo(f"{settings} is made: set title, author and site_url in it.")
+    bring_up_to_date(Config.load(settings))
+
+
+@threadleaf.command()
+@click.pass_obj
+def upgrade(settings: Path | None) -> None:
+    """Bring the database to the schema of this version; make it if there is none."""
+    bring_up_to_date(Config.load(settings))
+
+
+@threadleaf.command("serve")
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", type=int, help="The port to listen on; 0 lets the system choose.")
+@click.pass_obj
+def serve_command(settings: Path | None, host: str | None, port: int | None) -> None:
+    """Serve the blog with waitress until Ctrl-C; make the database if there is none."""
+    config = Config.load(settings, host=host, port=port)
+    if schema.is_missing(connect(config.database)):
+        bring_up_to_date(config)
+    run(config)
+
+
+@threadleaf.command("demo")
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", type=int, help="The port to listen on; 0 lets the system choose.")
+def demo_command(host: str | None, port: int | None) -> None:
+    """Serve a throw-away blog with sample entries, to look around."""
+    # Windows removes no file that is open, and a second Ctrl-C ends the server before all are shut.
+    with TemporaryDirectory(prefix="threadleaf-", ignore_cleanup_errors=True) as folder:
+        database = Path(folder, "demo.db").as_posix()
+        given = Config.load(environ={}, host=host, port=port, database=database)
+        config = replace(given, title="Fair Copy", tagline="Notes of a slow reader")
+        engine = connect(config.database)
+        schema.upgrade(engine)
+        with session_factory(engine)() as db:
+            demo.add_comments(db)
+        engine.dispose()
+        run(config)
+
+
+def bring_up_to_date(config: Config) -> None:
+    """Migrate the database, and say what was done."""
+    engine = connect(config.database)
+    before, after = schema.upgrade(engine)
+    engine.dispose()
+    name = engine.url.render_as_string() if engine.url.host else engine.url.database
+    if before is None:
+        click.echo(f"The database {name} is made.")
+    elif before == after:
+        click.echo(f"The database {name} is up to date.")
+    else:
+        click.echo(f"The database {name} is upgraded from schema {before} to {after}.")
+
+
+def run(config: Config) -> None:
+    """Serve until a signal asks to stop."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # It warns whenever a request waits for a thread, which is what a queue is for.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    serve(
+        create_app(config),
+        host=config.host,
+        port=config.port,
+        threads=config.threads,
+        url_prefix=urlsplit(config.site_url).path,
+        trusted_proxy=config.trusted_proxy or None,
+        on_ready=lambda url: click.echo(f"{config.title} is at {url}/blog (Ctrl-C stops it)."),
+    )
+
+
+def main() -> None:
+    """Run the command; a mistake that a person can mend becomes one sentence, and exit code 1."""
+    try:
+        threadleaf()
+    except (ConfigError, DatabaseUnusableError, ServerError) as error:
+        click.echo(f"threadleaf: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,169 @@
+"""From the seed to Threadleaf: slugs, states, tags, threads, redirects, the site's row."""
+
+import secrets
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import sqlalchemy as sa
+from alembic import op
+
+from blog.slugs import numbered, slugify
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    _entry()
+    _comment()
+    op.create_table(
+        "tag",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("slug", sa.Text, nullable=False, unique=True),
+    )
+    op.create_table(
+        "entry_tag",
+        sa.Column(
+            "entry_id", sa.Integer, sa.ForeignKey("entry.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column(
+            "tag_id",
+            sa.Integer,
+            sa.ForeignKey("tag.id", ondelete="CASCADE"),
+            primary_key=True,
+            index=True,
+        ),
+    )
+    op.create_table(
+        "redirect",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("path", sa.Text, nullable=False, unique=True),
+        sa.Column(
+            "entry_id",
+            sa.Integer,
+            sa.ForeignKey("entry.id", ondelete="CASCADE"),
+            nullable=False,
+            index=True,
+        ),
+    )
+    op.create_table(
+        "imported",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False, index=True),
+        sa.Column("entry_id", sa.Integer, sa.ForeignKey("entry.id", ondelete="SET NULL")),
+        sa.Column("entry_updated", sa.DateTime),
+        sa.Column("comment_id", sa.Integer, sa.ForeignKey("comment.id", ondelete="SET NULL")),
+        sa.UniqueConstraint("source", "key"),
+    )
+    site = op.create_table(
+        "site",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("changed", sa.DateTime, nullable=False),
+        sa.Column("secret", sa.Text, nullable=False),
+        sa.Column("uid", sa.Text, nullable=False),
+        sa.CheckConstraint("id = 1", name="one_row"),
+    )
+    row = {
+        "id": 1,
+        "version": 1,
+        "changed": datetime.now(UTC).replace(tzinfo=None),
+        "secret": secrets.token_urlsafe(32),
+        "uid": uuid4().urn,
+    }
+    op.bulk_insert(site, [row])
+
+
+def _entry() -> None:
+    with op.batch_alter_table("entry") as batch:
+        batch.add_column(sa.Column("slug", sa.Text))
+        batch.add_column(sa.Column("summary", sa.Text))
+        batch.add_column(sa.Column("state", sa.Text))
+        batch.add_column(sa.Column("uid", sa.Text))
+        batch.add_column(sa.Column("updated", sa.DateTime))
+        batch.add_column(sa.Column("format", sa.Text))
+        batch.add_column(sa.Column("kind", sa.Text))
+        batch.add_column(sa.Column("comments_open", sa.Boolean))
+        batch.add_column(sa.Column("author", sa.Text))
+    _fill_entries()
+    with op.batch_alter_table("entry") as batch:
+        batch.alter_column("title", existing_type=sa.String(100), type_=sa.Text)
+        batch.alter_column("body", existing_type=sa.String, type_=sa.Text)
+        for column in ("slug", "state", "uid", "format", "kind"):
+            batch.alter_column(column, existing_type=sa.Text, nullable=False)
+        batch.alter_column("updated", existing_type=sa.DateTime, nullable=False)
+        batch.alter_column("comments_open", existing_type=sa.Boolean, nullable=False)
+        batch.create_unique_constraint("uq_entry_slug", ["slug", "kind"])
+        batch.create_unique_constraint("uq_entry_uid", ["uid"])
+        batch.create_check_constraint("kind", "kind IN ('entry', 'page')")
+        batch.create_check_constraint("state", "state IN ('draft', 'published')")
+        batch.create_check_constraint("format", "format IN ('markdown', 'html')")
+    op.create_index("ix_entry_timestamp", "entry", ["timestamp", "id", "kind", "state"])
+    op.create_index(
+        "ix_entry_featured",
+        "entry",
+        ["timestamp"],
+        sqlite_where=sa.text("featured = 1"),
+        postgresql_where=sa.text("featured"),
+    )
+
+
+def _fill_entries() -> None:
+    entry = sa.table(
+        "entry",
+        *(
+            sa.column(name)
+            for name in ("id", "title", "slug", "state", "uid", "updated", "format", "kind")
+        ),
+        sa.column("timestamp", sa.DateTime),
+        sa.column("comments_open", sa.Boolean),
+    )
+    connection = op.get_bind()
+    taken: set[str] = set()
+    for id_, title in connection.execute(sa.select(entry.c.id, entry.c.title)).all():
+        slug = numbered(slugify(title) or f"entry-{id_}", taken.__contains__)
+        taken.add(slug)
+        connection.execute(
+            entry.update().where(entry.c.id == id_).values(slug=slug, uid=uuid4().urn)
+        )
+    connection.execute(
+        entry.update().values(
+            state="published",
+            format="markdown",
+            kind="entry",
+            comments_open=True,
+            updated=entry.c.timestamp,
+        )
+    )
+
+
+def _comment() -> None:
+    # Without foreign keys a deleted entry left its comments behind. A new entry might be given
+    # the old one's id, and would be given its comments with it.
+    op.execute("UPDATE comment SET entry_id = NULL WHERE entry_id NOT IN (SELECT id FROM entry)")
+    with op.batch_alter_table("comment") as batch:
+        batch.add_column(sa.Column("created", sa.DateTime))
+        batch.add_column(sa.Column("state", sa.Text))
+        batch.add_column(sa.Column("format", sa.Text))
+        batch.add_column(sa.Column("parent_id", sa.Integer))
+        batch.add_column(sa.Column("website", sa.Text))
+        batch.add_column(sa.Column("uid", sa.Text))
+    comment = sa.table("comment", *(sa.column(name) for name in ("id", "state", "format", "uid")))
+    connection = op.get_bind()
+    connection.execute(comment.update().values(state="published", format="text"))
+    for id_ in connection.scalars(sa.select(comment.c.id)).all():
+        connection.execute(comment.update().where(comment.c.id == id_).values(uid=uuid4().urn))
+    with op.batch_alter_table("comment") as batch:
+        batch.alter_column("text", existing_type=sa.String(500), type_=sa.Text)
+        batch.alter_column("name", existing_type=sa.String(80), type_=sa.Text)
+        for column in ("state", "format", "uid"):
+            batch.alter_column(column, existing_type=sa.Text, nullable=False)
+        batch.create_foreign_key("fk_comment_parent_id_comment", "comment", ["parent_id"], ["id"])
+        batch.create_unique_constraint("uq_comment_uid", ["uid"])
+        batch.create_check_constraint("state", "state IN ('published', 'held', 'spam', 'trash')")
+        batch.create_check_constraint("format", "format IN ('text', 'html')")
+    op.create_index("ix_comment_entry_id", "comment", ["entry_id"])
+    op.create_index("ix_comment_parent_id", "comment", ["parent_id"])

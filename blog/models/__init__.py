@@ -1,0 +1,9 @@
+"""The tables, each with its methods and queries. Importing this completes the metadata."""
+
+from blog.models.base import Base as Base
+from blog.models.comment import Comment as Comment
+from blog.models.entry import Entry as Entry
+from blog.models.imported import Imported as Imported
+from blog.models.redirect import Redirect as Redirect
+from blog.models.site import Site as Site
+from blog.models.tag import Tag as Tag

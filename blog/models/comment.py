@@ -1,0 +1,81 @@
+"""Comments, in the seed's table ``comment`` and what it has gained."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+from uuid import uuid4
+
+from sqlalchemy import CheckConstraint, ForeignKey, Select, Text, select
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from blog.models.base import Base
+
+if TYPE_CHECKING:
+    from blog.models.entry import Entry
+
+CommentState = Literal["published", "held", "spam", "trash"]
+CommentFormat = Literal["text", "html"]
+
+#: The moment that stands for "nobody knows": comments of the seed have no date.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Comment(Base):
+    """What a visitor wrote below an entry. ``html`` is only ever an imported comment's format."""
+
+    __tablename__ = "comment"
+    __table_args__ = (
+        CheckConstraint("state IN ('published', 'held', 'spam', 'trash')", name="state"),
+        CheckConstraint("format IN ('text', 'html')", name="format"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    entry_id: Mapped[int | None] = mapped_column(ForeignKey("entry.id"), index=True)
+    text: Mapped[str] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Text)
+    created: Mapped[datetime | None]
+    state: Mapped[CommentState] = mapped_column(Text, default="published")
+    format: Mapped[CommentFormat] = mapped_column(Text, default="text")
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("comment.id"), index=True)
+    website: Mapped[str | None] = mapped_column(Text)
+    uid: Mapped[str] = mapped_column(Text, unique=True, default=lambda: uuid4().urn)
+
+    entry: Mapped["Entry"] = relationship(back_populates="comments")
+
+    @property
+    def author(self) -> str:
+        return self.name or "Anonymous"
+
+    @classmethod
+    def published(cls, entry_id: int) -> Select["Comment"]:
+        """What readers see below an entry, in the order it was stored."""
+        return (
+            select(cls).where(cls.entry_id == entry_id, cls.state == "published").order_by(cls.id)
+        )
+
+
+@dataclass(frozen=True)
+class Threaded:
+    """A comment at its place in the discussion: 0 is an answer to the entry itself."""
+
+    comment: Comment
+    depth: int
+
+
+def threads(comments: Sequence[Comment]) -> Iterator[Threaded]:
+    """Put each comment below the one it answers, and otherwise the older first.
+
+    A reply to a comment that is not in `comments` (held, or gone) stands at the top level.
+    The walk keeps its own stack: a thread may be deeper than Python's recursion limit.
+    """
+    ids = {comment.id for comment in comments}
+    replies: defaultdict[int | None, list[Comment]] = defaultdict(list)
+    for comment in sorted(comments, key=lambda c: (c.created or LONG_AGO, c.id), reverse=True):
+        replies[comment.parent_id if comment.parent_id in ids else None].append(comment)
+    waiting = [Threaded(comment, 0) for comment in replies[None]]
+    while waiting:
+        placed = waiting.pop()
+        yield placed
+        waiting += [Threaded(reply, placed.depth + 1) for reply in replies[placed.comment.id]]

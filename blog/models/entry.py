@@ -1,0 +1,160 @@
+"""Entries and standing pages, in the seed's table ``entry`` and what it has gained."""
+
+from datetime import UTC, datetime
+from typing import Literal, Self
+from uuid import uuid4
+
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Index,
+    Select,
+    Text,
+    UniqueConstraint,
+    and_,
+    extract,
+    func,
+    select,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, selectinload
+
+from blog.models.base import Base
+from blog.models.comment import Comment
+from blog.models.redirect import Redirect
+from blog.models.tag import Tag, entry_tag
+
+EntryKind = Literal["entry", "page"]
+EntryState = Literal["draft", "published"]
+EntryFormat = Literal["markdown", "html"]
+
+
+class Entry(Base):
+    """A text of the blog: an ``entry`` stands in the lists and feeds, a ``page`` on its own.
+
+    It is seen from ``timestamp`` on, unless it is a draft. ``uid`` is what feeds call it; it
+    never changes, whatever becomes of title, slug or site.
+    """
+
+    __tablename__ = "entry"
+    __table_args__ = (
+        UniqueConstraint("slug", "kind"),
+        CheckConstraint("kind IN ('entry', 'page')", name="kind"),
+        CheckConstraint("state IN ('draft', 'published')", name="state"),
+        CheckConstraint("format IN ('markdown', 'html')", name="format"),
+        # Lists walk this index backwards and find in it all that decides who is seen, so a far
+        # page skips its predecessors without a look at the table.
+        Index("ix_entry_timestamp", "timestamp", "id", "kind", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    timestamp: Mapped[datetime]
+    featured: Mapped[bool] = mapped_column(default=False)
+    slug: Mapped[str] = mapped_column(Text)
+    summary: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[EntryState] = mapped_column(Text, default="published")
+    uid: Mapped[str] = mapped_column(Text, unique=True, default=lambda: uuid4().urn)
+    updated: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+    format: Mapped[EntryFormat] = mapped_column(Text, default="markdown")
+    kind: Mapped[EntryKind] = mapped_column(Text, default="entry")
+    comments_open: Mapped[bool] = mapped_column(default=True)
+    author: Mapped[str | None] = mapped_column(Text)
+
+    tags: Mapped[list[Tag]] = relationship(secondary=entry_tag, order_by=func.lower(Tag.name))
+    comments: Mapped[list[Comment]] = relationship(
+        back_populates="entry", cascade="all, delete-orphan"
+    )
+
+    @classmethod
+    def is_visible(cls, now: datetime) -> ColumnElement[bool]:
+        """The one rule of what a reader may see at `now`."""
+        return and_(cls.state == "published", cls.timestamp <= now)
+
+    @classmethod
+    def published(cls, now: datetime) -> Select[Self]:
+        """The entries that readers see at `now`, newest first, with their tags."""
+        return (
+            select(cls)
+            .where(cls.kind == "entry", cls.is_visible(now))
+            .order_by(cls.timestamp.desc(), cls.id.desc())
+            .options(selectinload(cls.tags))
+        )
+
+    @classmethod
+    def highlighted(cls, now: datetime) -> Select[Self]:
+        """The featured ones among :meth:`published`."""
+        return cls.published(now).where(cls.featured)
+
+    @classmethod
+    def tagged(cls, tag: Tag, now: datetime) -> Select[Self]:
+        """Those among :meth:`published` that carry `tag`."""
+        return cls.published(now).join(entry_tag).where(entry_tag.c.tag_id == tag.id)
+
+    @classmethod
+    def between(cls, start: datetime, end: datetime, now: datetime) -> Select[Self]:
+        """Those among :meth:`published` from `start` up to, and without, `end`."""
+        return cls.published(now).where(cls.timestamp >= start, cls.timestamp < end)
+
+    @classmethod
+    def by_slug(
+        cls, db: Session, slug: str, now: datetime, kind: EntryKind = "entry"
+    ) -> Self | None:
+        """The entry or page that a reader finds at `slug`, or None."""
+        return db.scalar(
+            select(cls)
+            .where(cls.kind == kind, cls.slug == slug, cls.is_visible(now))
+            .options(selectinload(cls.tags))
+        )
+
+    @classmethod
+    def formerly_at(cls, path: str, query: str, now: datetime) -> "Select[str, str]":
+        """Kind and slug of what once had an address; first of what had it with its query."""
+        wanted = [Redirect.normal(path, query), Redirect.normal(path)]
+        return (
+            select(cls.kind, cls.slug)
+            .join(Redirect, Redirect.entry_id == cls.id)
+            .where(Redirect.path.in_(wanted), cls.is_visible(now))
+            .order_by(func.length(Redirect.path).desc())
+        )
+
+    @classmethod
+    def pages(cls, now: datetime) -> "Select[str, str]":
+        """Slug and title of each standing page, by title."""
+        return (
+            select(cls.slug, cls.title)
+            .where(cls.kind == "page", cls.is_visible(now))
+            .order_by(func.lower(cls.title), cls.id)
+        )
+
+    @classmethod
+    def tag_counts(cls, now: datetime) -> "Select[str, str, int]":
+        """Name and slug of each tag, and how many entries readers see under it, by name."""
+        return (
+            select(Tag.name, Tag.slug, func.count())
+            .join(entry_tag, entry_tag.c.tag_id == Tag.id)
+            .join(cls, cls.id == entry_tag.c.entry_id)
+            .where(cls.kind == "entry", cls.is_visible(now))
+            .group_by(Tag.id)
+            .order_by(func.lower(Tag.name), Tag.id)
+        )
+
+    @classmethod
+    def months(cls, now: datetime) -> "Select[int, int, int]":
+        """Year, month and number of entries, for each month that has some, newest first."""
+        year, month = extract("year", cls.timestamp), extract("month", cls.timestamp)
+        return (
+            select(year, month, func.count())
+            .where(cls.kind == "entry", cls.is_visible(now))
+            .group_by(year, month)
+            .order_by(year.desc(), month.desc())
+        )
+
+
+# Few entries are featured, and each front page asks for the newest of them.
+Index(
+    "ix_entry_featured",
+    Entry.timestamp,
+    sqlite_where=Entry.featured,
+    postgresql_where=Entry.featured,
+)

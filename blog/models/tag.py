@@ -1,0 +1,29 @@
+"""Tags, and which entries carry them."""
+
+from typing import Self
+
+from sqlalchemy import Column, ForeignKey, Table, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from blog.models.base import Base
+
+entry_tag = Table(
+    "entry_tag",
+    Base.metadata,
+    Column("entry_id", ForeignKey("entry.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag_id", ForeignKey("tag.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+
+class Tag(Base):
+    """A subject. ``name`` is what readers see, ``slug`` its place in the address."""
+
+    __tablename__ = "tag"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    slug: Mapped[str] = mapped_column(Text, unique=True)
+
+    @classmethod
+    def by_slug(cls, db: Session, slug: str) -> Self | None:
+        return db.scalar(select(cls).where(cls.slug == slug))

@@ -1,0 +1,138 @@
+"""What a view is given: the request, with the settings, the database, and the way to addresses."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from sqlalchemy.orm import Session
+from werkzeug import Request as WerkzeugRequest
+from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.exceptions import (
+    BadRequest,
+    LengthRequired,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
+from werkzeug.utils import cached_property
+from werkzeug.wsgi import get_path_info
+
+from blog.config import Config
+from blog.database import SessionFactory
+from blog.models import Entry
+from blog.urls import url_map
+
+log = logging.getLogger(__name__)
+
+#: The largest form that is read, in bytes, and the largest number of fields in it.
+MAX_FORM_BYTES = 256 * 1024
+MAX_FORM_FIELDS = 100
+
+
+class Request(WerkzeugRequest):
+    """One request, and the one session that belongs to it.
+
+    :param environ: the WSGI environment.
+    :param config: the settings.
+    :param sessions: opens a session; called when a view first asks for :attr:`db`.
+    :param secret: what signs forms and messages.
+    """
+
+    max_content_length = MAX_FORM_BYTES
+
+    def __init__(
+        self, environ: dict[str, Any], config: Config, sessions: SessionFactory, secret: str
+    ) -> None:
+        super().__init__(environ)
+        self.config = config
+        self.now = datetime.now(UTC)
+        self.secret = secret
+        self.messages_to_flash: list[str] = []
+        self._sessions = sessions
+        self.urls = url_map.bind(
+            "localhost",
+            path_info=get_path_info(environ),
+            default_method=self.method,
+            query_args=self.query_string.decode("latin-1"),
+        )
+
+    @cached_property
+    def db(self) -> Session:
+        """The session of this request. It takes a connection at its first query."""
+        return self._sessions()
+
+    def close(self) -> None:
+        """Give the connection back and roll back what was not committed. Safe to call again.
+
+        This is the end of the response-closing hook, and runs where nobody can act on an error
+        any more, so it raises none.
+        """
+        session: Session | None = self.__dict__.pop("db", None)
+        try:
+            if session is not None:
+                session.close()
+            super().close()
+        except Exception:  # the server would answer 500 in place of a good 304
+            log.exception("Closing %s %s failed", self.method, self.path)
+
+    def check_address(self) -> None:
+        """Refuse a path or a query that is not text.
+
+        :raises BadRequest: it is not UTF-8, or has a NUL byte in it.
+        """
+        _text(self.environ.get("PATH_INFO", "").encode("latin-1"), "The address")
+        _text(unquote_to_bytes(self.query_string), "The query string")
+
+    @cached_property
+    def form(self) -> ImmutableMultiDict[str, str]:
+        """The fields of a posted form.
+
+        :raises LengthRequired: the request does not say how long its body is.
+        :raises RequestEntityTooLarge: the body has too many bytes or fields.
+        :raises UnsupportedMediaType: the body is something other than an HTML form.
+        :raises BadRequest: the body ends too early, is not UTF-8, or has a NUL byte in it.
+        """
+        if self.content_length is None:
+            raise LengthRequired("The form came without a Content-Length.")
+        if self.mimetype != "application/x-www-form-urlencoded":
+            raise UnsupportedMediaType(
+                f"The form came as {self.mimetype or 'nothing'}; "
+                "application/x-www-form-urlencoded is what is read here."
+            )
+        if self.content_length > MAX_FORM_BYTES:
+            raise RequestEntityTooLarge(
+                f"The form has {self.content_length:,} bytes; up to {MAX_FORM_BYTES:,} are read."
+            )
+        body = self.get_data()
+        if (number := body.count(b"&") + 1) > MAX_FORM_FIELDS:
+            raise RequestEntityTooLarge(
+                f"The form has {number:,} fields; up to {MAX_FORM_FIELDS} are read."
+            )
+        _text(unquote_to_bytes(body), "The form")
+        return super().form
+
+    def url_for(self, endpoint: str, **values: Any) -> str:
+        """Return the path of a page, with the path that the blog is mounted under."""
+        return self.root_path.rstrip("/") + self.urls.build(endpoint, values)
+
+    def absolute_url_for(self, endpoint: str, **values: Any) -> str:
+        """Return the whole address of a page, below the configured site URL."""
+        return self.config.site_url + self.urls.build(endpoint, values)
+
+    @cached_property
+    def pages(self) -> list[tuple[str, str]]:
+        """Slug and title of each standing page, for the navigation."""
+        return [(slug, title) for slug, title in self.db.execute(Entry.pages(self.now))]
+
+    def flash(self, message: str) -> None:
+        """Show `message` on the page that the visitor is sent to next."""
+        self.messages_to_flash.append(message)
+
+
+def _text(raw: bytes, what: str) -> None:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{what} is not UTF-8 (byte {error.start + 1}).") from error
+    if b"\0" in raw:
+        raise BadRequest(f"{what} has a NUL byte in it.")

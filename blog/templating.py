@@ -1,0 +1,94 @@
+"""Pages from templates. A template sees the request, what its view passes, and what stands here."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+from werkzeug import Response
+
+from blog import csrf, flash, markup
+from blog.models import Comment, Entry
+from blog.request import Request
+from blog.staticfiles import immutable_name
+
+HERE = Path(__file__).parent
+
+#: Where the templates are: installed inside the package, in a checkout beside it.
+FOLDERS = [HERE / "templates", HERE.parent / "templates"]
+
+environment = Environment(
+    loader=FileSystemLoader(FOLDERS),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+
+
+def render(request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    """Return the page that `template` makes of `context`."""
+    page = environment.get_template(template).render(
+        request=request, config=request.config, **context
+    )
+    return Response(page, status, mimetype="text/html")
+
+
+@pass_context
+def url_for(context: Context, endpoint: str, **values: Any) -> str:
+    request: Request = context["request"]
+    return request.url_for(endpoint, **values)
+
+
+@pass_context
+def absolute_url_for(context: Context, endpoint: str, **values: Any) -> str:
+    request: Request = context["request"]
+    return request.absolute_url_for(endpoint, **values)
+
+
+@pass_context
+def static(context: Context, name: str) -> str:
+    request: Request = context["request"]
+    return request.url_for("machines.static", name=immutable_name(name))
+
+
+@pass_context
+def csrf_token(context: Context) -> str:
+    return csrf.token(context["request"])
+
+
+@pass_context
+def flashed(context: Context) -> list[str]:
+    return flash.messages(context["request"])
+
+
+def day(moment: datetime) -> str:
+    """22 November 2026"""
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def rendered(entry: Entry) -> markup.Rendered:
+    """The entry's body as safe HTML, with its excerpt and reading time."""
+    return markup.render(entry.body, entry.format)
+
+
+def comment_html(comment: Comment) -> Markup:
+    return markup.render_comment(comment.text, comment.format)
+
+
+environment.globals |= {
+    "url_for": url_for,
+    "absolute_url_for": absolute_url_for,
+    "static": static,
+    "csrf_token": csrf_token,
+    "flashed": flashed,
+}
+environment.filters |= {
+    "day": day,
+    "rendered": rendered,
+    "summary": markup.render_summary,
+    "comment_html": comment_html,
+}

@@ -1,0 +1,61 @@
+"""Every address of the blog, grouped by audience.
+
+An endpoint names its view: ``reader.entry`` is the function ``entry`` in ``blog/views/reader.py``,
+and its page is ``templates/reader/entry.html``.
+"""
+
+from werkzeug.routing import EndpointPrefix, Map, Rule
+
+
+def get(address: str, endpoint: str, *, alias: bool = False) -> Rule:
+    return Rule(address, endpoint=endpoint, methods=["GET"], alias=alias)
+
+
+def post(address: str, endpoint: str) -> Rule:
+    return Rule(address, endpoint=endpoint, methods=["POST"])
+
+
+YEAR = "<int(fixed_digits=4, min=1, max=9998):year>"
+MONTH = "<int(fixed_digits=2, min=1, max=12):month>"
+FEED = "feed.<any(atom, rss, json):format>"
+
+url_map = Map(
+    [
+        EndpointPrefix(
+            "reader.",
+            [
+                get("/", "home"),
+                get("/blog", "blog"),
+                get("/blog.html", "blog", alias=True),
+                get("/blog/archive", "archive"),
+                get(f"/blog/{YEAR}", "year"),
+                get(f"/blog/{YEAR}/{MONTH}", "month"),
+                get("/blog/tags", "tags"),
+                get("/blog/tag/<slug>", "tag"),
+                get("/blog/<slug>", "entry"),
+                get("/<slug>", "page"),
+            ],
+        ),
+        EndpointPrefix("comments.", [post("/blog/<slug>/comments", "add")]),
+        EndpointPrefix(
+            "feeds.",
+            [
+                get(f"/blog/{FEED}", "blog"),
+                get(f"/blog/tag/<slug>/{FEED}", "tag"),
+                get(f"/blog/<slug>/{FEED}", "comments"),
+            ],
+        ),
+        EndpointPrefix(
+            "machines.",
+            [
+                get("/sitemap.xml", "sitemap"),
+                get("/sitemap-<int(min=1):part>.xml", "sitemap_part"),
+                get("/robots.txt", "robots"),
+                get("/healthz", "healthz"),
+                get("/static/<name>", "static"),
+            ],
+        ),
+    ],
+    # An address with doubled slashes is another address, and has no page.
+    merge_slashes=False,
+)

@@ -1,0 +1,1 @@
+"""The views, one module an audience: functions ``(request, **values) -> Response``."""

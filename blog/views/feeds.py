@@ -1,0 +1,97 @@
+"""The feeds: of the blog, of a tag, and of the comments on an entry."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid5
+
+from sqlalchemy import select
+from werkzeug import Response
+
+from blog import markup
+from blog.models import Comment, Entry, Site
+from blog.models.comment import LONG_AGO
+from blog.request import Request
+from blog.syndication import FORMATS, Feed, Item
+from blog.views.reader import find_entry, find_tag
+
+
+def blog(request: Request, format: str) -> Response:
+    """The newest entries, whole."""
+    entries = request.db.scalars(Entry.published(request.now).limit(request.config.feed_size))
+    items = [entry_item(request, entry) for entry in entries]
+    page = request.absolute_url_for("reader.blog")
+    return feed(request, format, "", request.config.title, page, items)
+
+
+def tag(request: Request, slug: str, format: str) -> Response:
+    """The newest entries under a tag, whole."""
+    found = find_tag(request, slug)
+    newest = Entry.tagged(found, request.now).limit(request.config.feed_size)
+    items = [entry_item(request, entry) for entry in request.db.scalars(newest)]
+    title = f"{request.config.title}: {found.name}"
+    page = request.absolute_url_for("reader.tag", slug=slug)
+    return feed(request, format, f"tag/{found.id}", title, page, items)
+
+
+def comments(request: Request, slug: str, format: str) -> Response:
+    """The newest comments on an entry."""
+    entry = find_entry(request, slug)
+    newest = Comment.published(entry.id).order_by(None).order_by(Comment.id.desc())
+    found = request.db.scalars(newest.limit(request.config.feed_size))
+    items = [comment_item(request, entry, comment) for comment in found]
+    page = request.absolute_url_for("reader.entry", slug=slug)
+    return feed(request, format, f"comments/{entry.uid}", f"Comments on {entry.title}", page, items)
+
+
+def feed(
+    request: Request, format: str, name: str, title: str, page: str, items: Sequence[Item]
+) -> Response:
+    """Return the feed `name` (empty for the blog's own) that belongs to `page`."""
+    endpoint, values = request.urls.match()
+    site = request.db.scalars(select(Site)).one()
+    write, mimetype = FORMATS[format]
+    document = write(
+        Feed(
+            id=uuid5(UUID(site.uid), name).urn if name else site.uid,
+            title=title,
+            description=request.config.tagline,
+            url=page,
+            address=request.absolute_url_for(endpoint, **values),
+            language=request.config.language,
+            author=request.config.author or request.config.title,
+            updated=max((item.updated for item in items), default=site.changed),
+            items=items,
+        )
+    )
+    return Response(document, mimetype=mimetype)
+
+
+def entry_item(request: Request, entry: Entry) -> Item:
+    """Return an entry as feeds carry it."""
+    url = request.absolute_url_for("reader.entry", slug=entry.slug)
+    rendered = markup.render(entry.body, entry.format)
+    return Item(
+        id=entry.uid,
+        title=entry.title,
+        url=url,
+        published=entry.timestamp,
+        updated=max(entry.updated, entry.timestamp),
+        author=entry.author or request.config.author or request.config.title,
+        html=markup.absolute_links(rendered.html, url),
+        summary=markup.plain(markup.render_summary(entry.summary)) if entry.summary else "",
+        tags=[tag.name for tag in entry.tags],
+    )
+
+
+def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
+    """Return a comment as feeds carry it."""
+    url = request.absolute_url_for("reader.entry", slug=entry.slug, _anchor=f"comment-{comment.id}")
+    created = comment.created or LONG_AGO
+    return Item(
+        id=comment.uid,
+        title=f"{comment.author} on {entry.title}",
+        url=url,
+        published=created,
+        updated=created,
+        author=comment.author,
+        html=markup.absolute_links(markup.render_comment(comment.text, comment.format), url),
+    )

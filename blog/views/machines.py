@@ -1,0 +1,90 @@
+"""What search engines, monitors and browsers ask for besides pages."""
+
+from datetime import datetime
+from xml.sax.saxutils import escape
+
+from sqlalchemy import Row, Select, func, select
+from werkzeug import Response
+from werkzeug.exceptions import NotFound
+from werkzeug.utils import send_file
+
+from blog.models import Entry, Site
+from blog.request import Request
+from blog.staticfiles import immutable_names
+
+#: The most entries in one sitemap file: 50,000 addresses are allowed, and the first file has the
+#: front page too (https://www.sitemaps.org/protocol.html).
+SITEMAP_SIZE = 49_999
+
+NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
+
+#: A year in seconds: a file whose content changes gets another name.
+FOR_EVER = 31_536_000
+
+
+def sitemap(request: Request) -> Response:
+    """All addresses; or, where they do not fit into one file, the list of the files."""
+    number = request.db.scalar(select(func.count()).select_from(listed(request).subquery())) or 0
+    if number <= SITEMAP_SIZE:
+        return sitemap_part(request, 1)
+    parts = range(1, (number - 1) // SITEMAP_SIZE + 2)
+    addresses = [request.absolute_url_for("machines.sitemap_part", part=part) for part in parts]
+    return document(
+        "sitemapindex", [f"<sitemap><loc>{escape(a)}</loc></sitemap>" for a in addresses]
+    )
+
+
+def sitemap_part(request: Request, part: int) -> Response:
+    """The addresses of one file of the sitemap, with the front page in the first."""
+    statement = listed(request).limit(SITEMAP_SIZE).offset((part - 1) * SITEMAP_SIZE)
+    rows = request.db.execute(statement).all()
+    if not rows and part > 1:
+        raise NotFound("The sitemap has no such part.")
+    front = [f"<url><loc>{escape(request.absolute_url_for('reader.blog'))}</loc></url>"]
+    return document(
+        "urlset", (front if part == 1 else []) + [location(request, row) for row in rows]
+    )
+
+
+def listed(request: Request) -> "Select[str, str, datetime]":
+    """Kind, slug and last change of each entry and page that readers see."""
+    return (
+        select(Entry.kind, Entry.slug, Entry.updated)
+        .where(Entry.is_visible(request.now))
+        .order_by(Entry.timestamp, Entry.id)
+    )
+
+
+def location(request: Request, row: "Row[str, str, datetime]") -> str:
+    kind, slug, updated = row
+    address = escape(request.absolute_url_for(f"reader.{kind}", slug=slug))
+    return f"<url><loc>{address}</loc><lastmod>{updated:%Y-%m-%dT%H:%M:%SZ}</lastmod></url>"
+
+
+def document(root: str, parts: list[str]) -> Response:
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<{root} xmlns="{NAMESPACE}">', *parts]
+    return Response("\n".join([*lines, f"</{root}>\n"]), mimetype="application/xml")
+
+
+def robots(request: Request) -> Response:
+    """Everybody may read everything. Says where the sitemap is."""
+    sitemap_address = request.absolute_url_for("machines.sitemap")
+    return Response(
+        f"User-agent: *\nDisallow:\n\nSitemap: {sitemap_address}\n", mimetype="text/plain"
+    )
+
+
+def healthz(request: Request) -> Response:
+    """Answer 200 if the database answers; what it raises otherwise becomes 503."""
+    request.db.execute(select(Site.version)).one()
+    return Response("ok\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})
+
+
+def static(request: Request, name: str) -> Response:
+    """A static file, under a name that stands for its content."""
+    path = immutable_names().get(name)
+    if path is None:
+        raise NotFound("There is no file of this name.")
+    response = send_file(path, request.environ, max_age=FOR_EVER)
+    response.cache_control.immutable = True
+    return response

@@ -1,0 +1,153 @@
+"""The pages that readers come for."""
+
+from datetime import UTC, datetime
+
+from werkzeug import Response
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.utils import redirect
+
+from blog.forms import CommentForm
+from blog.models import Comment, Entry, Tag
+from blog.models.comment import threads
+from blog.pagination import paginate
+from blog.request import Request
+from blog.templating import render
+
+#: How many titles stand on a page of the archive.
+TITLES = 100
+
+#: How many featured entries stand on the front page besides the newest entries.
+FEATURED = 3
+
+
+def home(request: Request) -> Response:
+    """Lead to the blog. Old WordPress addresses (``/?p=12``) come here too."""
+    return moved(request) or redirect(request.url_for("reader.blog"), 302)
+
+
+def blog(request: Request) -> Response:
+    """The newest entries, and on the first page the featured ones that are not among them."""
+    newest = Entry.published(request.now)
+    page = paginate(request.db, newest, request.args.get("page"), request.config.per_page)
+    featured: list[Entry] = []
+    if page.number == 1:
+        shown = [entry.id for entry in page.items]
+        others = Entry.highlighted(request.now).where(Entry.id.not_in(shown)).limit(FEATURED)
+        featured = list(request.db.scalars(others))
+    return render(request, "reader/blog.html", page=page, featured=featured)
+
+
+def entry(request: Request, slug: str) -> Response:
+    """An entry, its comments, and the form to add one."""
+    return entry_page(request, find_entry(request, slug), CommentForm())
+
+
+def page(request: Request, slug: str) -> Response:
+    """A standing page."""
+    found = Entry.by_slug(request.db, slug, request.now, kind="page")
+    if found is None:
+        raise NotFound("There is no page at this address.")
+    return render(request, "reader/page.html", entry=found)
+
+
+def archive(request: Request) -> Response:
+    """All years and months, with the number of entries in each."""
+    years: dict[int, list[tuple[datetime, int]]] = {}
+    for year_, month_, number in request.db.execute(Entry.months(request.now)):
+        years.setdefault(year_, []).append((datetime(year_, month_, 1, tzinfo=UTC), number))
+    return render(request, "reader/archive.html", years=years)
+
+
+def year(request: Request, year: int) -> Response:
+    """The titles of a year."""
+    start = datetime(year, 1, 1, tzinfo=UTC)
+    return period(request, "reader/year.html", start, datetime(year + 1, 1, 1, tzinfo=UTC))
+
+
+def month(request: Request, year: int, month: int) -> Response:
+    """The titles of a month."""
+    start = datetime(year, month, 1, tzinfo=UTC)
+    end = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+    return period(request, "reader/month.html", start, end)
+
+
+def tags(request: Request) -> Response:
+    """All tags, with the number of entries under each."""
+    return render(
+        request, "reader/tags.html", tags=request.db.execute(Entry.tag_counts(request.now)).all()
+    )
+
+
+def tag(request: Request, slug: str) -> Response:
+    """The entries under a tag."""
+    found = find_tag(request, slug)
+    entries = Entry.tagged(found, request.now)
+    page = paginate(request.db, entries, request.args.get("page"), request.config.per_page)
+    return render(request, "reader/tag.html", tag=found, page=page)
+
+
+def find_entry(request: Request, slug: str) -> Entry:
+    """Return the entry at `slug`.
+
+    :raises NotFound: there is none, or readers may not see it yet.
+    """
+    found = Entry.by_slug(request.db, slug, request.now)
+    if found is None:
+        raise NotFound("There is no entry at this address.")
+    return found
+
+
+def find_tag(request: Request, slug: str) -> Tag:
+    """Return the tag at `slug`.
+
+    :raises NotFound: there is none.
+    """
+    found = Tag.by_slug(request.db, slug)
+    if found is None:
+        raise NotFound("There is no tag at this address.")
+    return found
+
+
+def entry_page(request: Request, entry: Entry, form: CommentForm, status: int = 200) -> Response:
+    """Return the page of `entry`, with `form` as the visitor left it."""
+    comments = request.db.scalars(Comment.published(entry.id)).all()
+    return render(
+        request,
+        "reader/entry.html",
+        status,
+        entry=entry,
+        comments=list(threads(comments)),
+        accepts_comments=request.config.comments and entry.comments_open,
+        form=form,
+    )
+
+
+def period(request: Request, template: str, start: datetime, end: datetime) -> Response:
+    """Return the page that lists the titles from `start` up to, and without, `end`."""
+    entries = Entry.between(start, end, request.now)
+    page = paginate(request.db, entries, request.args.get("page"), TITLES)
+    if not page.items:
+        raise NotFound(f"There are no entries from {start:%Y}.")
+    return render(request, template, start=start, page=page)
+
+
+def moved(request: Request) -> Response | None:
+    """Lead from an old address to the entry or page that once had it; None where nothing did."""
+    query = request.query_string.decode("latin-1")
+    found = request.db.execute(Entry.formerly_at(request.path, query, request.now)).first()
+    if found is None:
+        return without_final_slash(request)
+    kind, slug = found
+    return redirect(request.url_for(f"reader.{kind}", slug=slug), 301)
+
+
+def without_final_slash(request: Request) -> Response | None:
+    """Lead from ``/blog/`` to ``/blog``, for whatever page there is."""
+    path = request.path.rstrip("/")
+    if path == request.path or not path:
+        return None
+    try:
+        endpoint, values = request.urls.match(path)
+    except (NotFound, MethodNotAllowed):
+        return None
+    return redirect(request.url_for(endpoint, **values, **request.args), 308)
