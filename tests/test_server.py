@@ -1,0 +1,486 @@
+"""The server, as a process of its own with real clients: what it answers, and how it ends."""
+
+import ctypes
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from blog.server import MAX_BODY, ServerError, serve
+
+# Longer than anything here takes, so that only a hang reaches it.
+PATIENCE = 15
+
+pytestmark = pytest.mark.timeout(40)
+
+if sys.platform == "win32":
+    STOP = signal.SIGBREAK
+    CONSOLE_EVENTS: dict[int, int] = {signal.SIGBREAK: signal.CTRL_BREAK_EVENT}
+    # Without a group of its own, the break would reach pytest as well.
+    FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP
+    WINE = hasattr(ctypes.windll.ntdll, "wine_get_version")
+else:
+    STOP = signal.SIGTERM
+    CONSOLE_EVENTS: dict[int, int] = {}
+    FLAGS = 0
+    WINE = False
+
+SCRIPT = """
+import json, os, signal, sys, threading, time
+from blog.server import ServerError, serve
+
+LARGE = bytes(range(256)) * 32768  # 8 MiB
+
+
+class Endless:
+    def __iter__(self):
+        while True:
+            yield LARGE
+
+    def close(self):
+        print("closed", flush=True)
+
+
+def application(environ, start_response):
+    path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
+    sent = environ["wsgi.input"].read()
+    body = b"hello"
+    if path == "/slow":
+        print("began", flush=True)
+        time.sleep(float(query))
+        body = b"finished"
+    elif path == "/gone":
+        print("began", flush=True)
+        time.sleep(1)
+        print("committed", flush=True)
+    elif path == "/large":
+        body = LARGE
+    elif path == "/length":
+        body = str(len(sent)).encode()
+    elif path == "/environ":
+        names = "REMOTE_ADDR", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST", "wsgi.url_scheme"
+        body = json.dumps({name: environ[name] for name in names}).encode()
+    elif path == "/endless":
+        start_response("200 OK", [("Content-Length", str(len(LARGE) * 100))])
+        return Endless()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+def ready(url):
+    print(url, flush=True)
+
+
+def listen():
+    for line in sys.stdin:
+        signal.raise_signal(int(line))
+
+
+threading.Thread(target=listen, daemon=True).start()
+options = json.loads(sys.argv[1])
+if options.pop("in_thread", False):
+    options["on_ready"] = ready
+    thread = threading.Thread(target=serve, args=(application,), kwargs=options)
+    thread.start()
+    thread.join()
+if options.pop("as_nobody", False) and os.getuid() == 0:
+    "".encode("idna")  # what resolving a name imports, while it can still be read
+    os.setuid(65534)
+before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+try:
+    serve(application, **options, on_ready=ready)
+except ServerError as error:
+    sys.exit(f"{error}")
+if before != (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)):
+    sys.exit("the previous signal handlers are not back")
+print("returned", flush=True)
+"""
+
+
+class Server:
+    """A served process and its clients."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.url = self.line()
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self.address = parts.hostname, parts.port
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        hang = threading.Timer(PATIENCE, self.process.kill)
+        hang.start()
+        try:
+            return self.process.stdout.readline().rstrip("\n")
+        finally:
+            hang.cancel()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=PATIENCE)
+
+    def send(self, path: str, headers: str = "") -> socket.socket:
+        client = self.connect()
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: blog\r\n{headers}\r\n".encode())
+        return client
+
+    def stop(self, number: int = STOP) -> float:
+        if WINE:
+            # wine delivers no console events; the process raises the signal itself.
+            assert self.process.stdin is not None
+            self.process.stdin.write(f"{number}\n")
+            self.process.stdin.flush()
+        else:
+            self.process.send_signal(CONSOLE_EVENTS.get(number, number))
+        return time.monotonic()
+
+    def ended(self) -> tuple[int, str, str]:
+        """Wait for the end: exit code, and what was printed and logged since the last line read."""
+        printed, logged = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, printed, logged
+
+
+def answer(client: socket.socket) -> tuple[http.client.HTTPResponse, bytes]:
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    with response:
+        return response, response.read()
+
+
+def run(script: Path, options: dict[str, Any]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", script, json.dumps(options)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        creationflags=FLAGS,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+    )
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT, encoding="utf-8")
+    return path
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start(script: Path) -> Iterator[Start]:
+    processes = []
+
+    def start(**options: Any) -> Server:
+        process = run(script, {"host": "127.0.0.1", "port": 0, **options})
+        processes.append(process)
+        return Server(process)
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+
+
+# Serving
+
+
+def test_port_0_is_announced_as_the_port_that_was_chosen(start: Start) -> None:
+    server = start()
+    assert server.address[1] != 0
+    with server.send("/") as client:
+        response, body = answer(client)
+    assert (response.status, body) == (200, b"hello")
+    assert response.headers["Server"] is None
+
+
+def test_ipv6(start: Start) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    server = start(host="::1")
+    assert server.url.startswith("http://[::1]:")
+    with server.send("/environ") as client:
+        assert json.loads(answer(client)[1])["REMOTE_ADDR"] == "::1"
+
+
+def test_url_prefix(start: Start) -> None:
+    server = start(url_prefix="/journal")
+    assert server.url.endswith("/journal")
+    with server.send("/journal/environ") as client:
+        environ = json.loads(answer(client)[1])
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/journal", "/environ")
+
+
+FORWARDED = (
+    "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: example.org\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "seen"),
+    [
+        (None, ("127.0.0.1", "http", "blog")),
+        ("192.0.2.1", ("127.0.0.1", "http", "blog")),
+        ("127.0.0.1", ("203.0.113.7", "https", "example.org")),
+    ],
+)
+def test_only_the_trusted_proxy_says_who_asks(
+    start: Start, trusted: str | None, seen: tuple[str, str, str]
+) -> None:
+    server = start(trusted_proxy=trusted)
+    with server.send("/environ", FORWARDED) as client:
+        environ = json.loads(answer(client)[1])
+    assert seen == (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"], environ["HTTP_HOST"])
+
+
+def test_a_body_over_the_limit_is_refused(start: Start) -> None:
+    with start().send("/length", f"Content-Length: {MAX_BODY + 1}\r\n") as client:
+        assert answer(client)[0].status == 413
+
+
+def test_a_queued_request_whose_client_left_is_not_begun(start: Start) -> None:
+    server = start(threads=1)
+    with server.send("/slow?0.5") as client:
+        assert server.line() == "began"
+        server.send("/gone").close()
+        assert answer(client)[1] == b"finished"
+    with server.send("/") as client:
+        assert answer(client)[1] == b"hello"
+    server.process.kill()
+    assert server.ended()[1] == ""
+
+
+def test_outside_the_main_thread_it_serves_and_leaves_signals_alone(start: Start) -> None:
+    server = start(in_thread=True)
+    with server.send("/") as client:
+        assert answer(client)[0].status == 200
+    if os.name == "posix":
+        server.stop()
+        assert server.ended()[0] == -signal.SIGTERM
+
+
+# Not serving
+
+
+def not_ready(url: str) -> None:
+    pytest.fail(f"listens on {url}")
+
+
+def test_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ServerError) as caught:
+            serve(lambda *_: [], host="127.0.0.1", port=port, on_ready=not_ready)
+    assert str(caught.value) == (
+        f"Cannot listen on port {port} of 127.0.0.1: the port is in use. Stop the server that "
+        "listens there, perhaps an earlier one of this blog, or choose another port."
+    )
+
+
+def test_a_second_server_does_not_take_over_the_port(start: Start, script: Path) -> None:
+    host, port = start().address
+    second = run(script, {"host": host, "port": port})
+    printed, said = second.communicate(timeout=PATIENCE)
+    assert (second.returncode, printed) == (1, "")
+    assert "the port is in use" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("192.0.2.1", "Cannot listen on port 0 of 192.0.2.1: this machine has no such address"),
+        ("no-such-host.invalid", "Cannot listen on 'no-such-host.invalid': no address is known"),
+        ("a..b", "Cannot listen on 'a..b': no address is known"),
+    ],
+)
+def test_a_host_that_is_not_here(host: str, reason: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        serve(lambda *_: [], host=host, port=0, on_ready=not_ready)
+    assert str(caught.value).startswith(reason)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who may open low ports differs by system")
+def test_a_privileged_port(script: Path) -> None:
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 7:
+        pytest.skip("on this machine everybody may open every port")
+    process = run(script, {"host": "127.0.0.1", "port": 7, "as_nobody": True})
+    printed, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, printed) == (1, "")
+    assert said.startswith("Cannot listen on port 7 of 127.0.0.1: this user may not open it.")
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"] if os.name == "posix" else ["SIGBREAK"])
+def test_a_running_request_is_finished(start: Start, name: str) -> None:
+    server = start()
+    with server.send("/slow?1.2") as client:
+        assert server.line() == "began"
+        server.stop(getattr(signal, name))
+        response, body = answer(client)
+        assert (response.status, body) == (200, b"finished")
+        assert response.headers["Connection"] == "close"
+    assert server.ended()[:2] == (0, "returned\n")
+
+
+def test_queued_requests_are_finished(start: Start) -> None:
+    server = start(threads=1)
+    clients = [server.send("/slow?0.3") for _ in range(4)]
+    assert server.line() == "began"
+    server.stop()
+    assert [answer(client)[1] for client in clients] == [b"finished"] * 4
+    for client in clients:
+        client.close()
+    assert server.ended()[0] == 0
+
+
+def test_pipelined_requests_are_finished(start: Start) -> None:
+    server = start()
+    with server.send("/slow?1") as client:
+        client.sendall(b"GET /length HTTP/1.1\r\nHost: blog\r\n\r\n")
+        assert server.line() == "began"
+        server.stop()
+        received = b""
+        while data := client.recv(4096):
+            received += data
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert server.ended()[0] == 0
+
+
+def test_a_request_that_is_still_arriving_is_answered(start: Start) -> None:
+    server = start()
+    with server.send("/length", "Content-Length: 2000\r\n") as client:
+        client.sendall(b"x" * 1000)
+        time.sleep(0.2)
+        server.stop()
+        time.sleep(1)
+        client.sendall(b"x" * 1000)
+        assert answer(client)[1] == b"2000"
+    assert server.ended()[0] == 0
+
+
+def test_a_slow_reader_gets_all_of_8_mb(start: Start) -> None:
+    server = start()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.settimeout(PATIENCE)
+        client.connect(server.address)
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: blog\r\n\r\n")
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        with response:
+            body = bytearray(response.read(65536))
+            server.stop()
+            while data := response.read(65536):
+                body += data
+                time.sleep(0.01)
+    assert body == bytes(range(256)) * 32768
+    assert server.ended()[:2] == (0, "returned\n")
+
+
+def test_work_outlives_the_client_that_asked_for_it(start: Start) -> None:
+    server = start()
+    with server.send("/gone"):
+        assert server.line() == "began"
+    server.stop()
+    code, printed, _ = server.ended()
+    assert (code, printed) == (0, "committed\nreturned\n")
+
+
+def test_idle_connections_do_not_hold_it_up(start: Start) -> None:
+    server = start()
+    with server.connect() as silent, server.send("/") as kept:
+        assert answer(kept)[1] == b"hello"
+        stopped = server.stop()
+        assert silent.recv(1) == b""
+        assert kept.recv(1) == b""
+        assert server.ended()[:2] == (0, "returned\n")
+    assert time.monotonic() - stopped < 3
+
+
+def refused(server: Server) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_new_connections_are_refused_while_draining(start: Start) -> None:
+    server = start()
+    with server.send("/slow?1.2") as client:
+        assert server.line() == "began"
+        stopped = server.stop()
+        while not refused(server):
+            assert time.monotonic() - stopped < 1.2
+            time.sleep(0.05)
+        assert answer(client)[1] == b"finished"
+    assert server.ended()[0] == 0
+
+
+def test_a_second_signal_ends_at_once(start: Start) -> None:
+    server = start()
+    with server.send("/slow?30"), server.send("/endless") as unread:
+        assert server.line() == "began"
+        unread.recv(1)
+        server.stop()
+        time.sleep(0.8)
+        assert server.process.poll() is None
+        again = server.stop()
+        code, printed, logged = server.ended()
+    assert time.monotonic() - again < 3
+    # Also the answer that nobody read was closed, and with it whatever it held.
+    assert (code, printed) == (0, "closed\nreturned\n")
+    assert "Stopped with 2 connections unfinished on a second signal" in logged
+
+
+def test_a_client_that_never_reads_is_given_up(start: Start) -> None:
+    server = start(drain_seconds=1)
+    with server.send("/large") as client:
+        client.recv(1)
+        stopped = server.stop()
+        code, _, logged = server.ended()
+    assert 1 <= time.monotonic() - stopped < 4
+    assert code == 0
+    assert "Stopped with 1 connections unfinished after 1 seconds" in logged
+
+
+if sys.platform != "win32":
+
+    def test_a_request_that_waits_in_the_kernel_is_answered(start: Start) -> None:
+        server = start()
+        server.process.send_signal(signal.SIGSTOP)
+        clients = [server.send("/") for _ in range(5)]
+        server.stop()
+        server.process.send_signal(signal.SIGCONT)
+        assert [answer(client)[1] for client in clients] == [b"hello"] * 5
+        for client in clients:
+            client.close()
+        assert server.ended()[0] == 0
+
+    def test_an_echo_of_the_signal_is_not_a_second_one(start: Start) -> None:
+        server = start()
+        with server.send("/slow?1.2") as client:
+            assert server.line() == "began"
+            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(signal.SIGINT)
+            assert answer(client)[1] == b"finished"
+        assert server.ended()[0] == 0
