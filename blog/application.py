@@ -114,7 +114,8 @@ class Blog:
             return response
         response.headers["Cache-Control"] = "no-cache"
         response.add_etag()
-        response.last_modified = freshness.last_modified(request, self.started)
+        if moment := freshness.last_modified(request, self.started):
+            response.last_modified = moment
         return response.make_conditional(request)
 
     def error_response(self, request: Request, error: Exception) -> Response:

@@ -51,7 +51,8 @@ class Request(WerkzeugRequest):
         self._sessions = sessions
         self.urls = url_map.bind(
             "localhost",
-            path_info=get_path_info(environ),
+            # Without it: a blog mounted at /journal was asked for just that.
+            path_info=get_path_info(environ) or "/",
             default_method=self.method,
             query_args=self.query_string.decode("latin-1"),
         )

@@ -58,4 +58,6 @@ url_map = Map(
     ],
     # An address with doubled slashes is another address, and has no page.
     merge_slashes=False,
+    # /blog.html is answered where it is; its page names the canonical address.
+    redirect_defaults=False,
 )

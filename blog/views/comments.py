@@ -27,5 +27,4 @@ def add(request: Request, slug: str) -> Response:
     request.db.add(comment)
     request.db.commit()
     request.flash("Thank you. Your comment is published.")
-    address = request.url_for("reader.entry", slug=slug, _anchor=f"comment-{comment.id}")
-    return redirect(address, 303)
+    return redirect(f"{request.url_for('reader.entry', slug=slug)}#comment-{comment.id}", 303)

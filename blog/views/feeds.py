@@ -84,7 +84,7 @@ def entry_item(request: Request, entry: Entry) -> Item:
 
 def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
     """Return a comment as feeds carry it."""
-    url = request.absolute_url_for("reader.entry", slug=entry.slug, _anchor=f"comment-{comment.id}")
+    url = f"{request.absolute_url_for('reader.entry', slug=entry.slug)}#comment-{comment.id}"
     created = comment.created or LONG_AGO
     return Item(
         id=comment.uid,

@@ -1,0 +1,137 @@
+"""Markdown as HTML, not yet clean: CommonMark, and what authors expect beside it."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import groupby
+from operator import itemgetter
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from mdit_py_plugins.footnote import footnote_plugin
+from mdit_py_plugins.tasklists import tasklists_plugin
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, String, _TokenType
+from pygments.util import ClassNotFound
+
+_CODE_CLASSES: dict[_TokenType, str] = {
+    Comment: "c",
+    Generic.Deleted: "gd",
+    Generic.Inserted: "gi",
+    Generic.Prompt: "gp",
+    Keyword: "k",
+    Number: "m",
+    Name.Attribute: "na",
+    Name.Builtin: "nb",
+    Name.Class: "nc",
+    Name.Decorator: "nd",
+    Name.Function: "nf",
+    Name.Tag: "nt",
+    Operator.Word: "k",
+    String: "s",
+}
+_LONGEST_CODE = 100_000
+_SECONDS = 1.0
+# The patterns of many lexers take time quadratic in the length of a line or of a blank.
+_SLOW_CODE = re.compile(r"[^\n]{1000}|\s{200}")
+
+
+def to_html(text: str) -> str:
+    """Turn Markdown into HTML.
+
+    :param text: any text.
+    :return: HTML that still has to be cleaned, for Markdown may hold any.
+    """
+    html: str = _MARKDOWN.render(text)
+    return html
+
+
+def phrase_to_html(text: str) -> str:
+    """Turn Markdown into HTML within one paragraph.
+
+    :param text: any text.
+    :return: HTML that still has to be cleaned.
+    """
+    html: str = _PHRASE.renderInline(text)
+    return html
+
+
+def _coloured(code: str, language: str, _attributes: str) -> str:
+    if not language or len(code) > _LONGEST_CODE or _SLOW_CODE.search(code):
+        return escape(code)
+    try:
+        lexer = get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return escape(code)
+    return _spans(lexer.get_tokens(code)) or escape(code)
+
+
+def _spans(tokens: Iterator[tuple[_TokenType, str]]) -> str:
+    spans: list[str] = []
+    deadline = time.thread_time() + _SECONDS
+    classed = ((_code_class(kind), text) for kind, text in tokens)
+    for name, group in groupby(classed, key=itemgetter(0)):
+        text = escape("".join(part for _, part in group), quote=False)
+        spans.append(f'<span class="{name}">{text}</span>' if name else text)
+        if time.thread_time() > deadline:
+            return ""
+    return "".join(spans)
+
+
+def _code_class(kind: _TokenType) -> str:
+    nearest: _TokenType | None = kind
+    while nearest is not None and nearest not in _CODE_CLASSES:
+        nearest = nearest.parent
+    return _CODE_CLASSES[nearest] if nearest is not None else ""
+
+
+def _align_by_class(state: StateCore) -> None:
+    for token in state.tokens:
+        if style := token.attrs.pop("style", None):
+            token.attrs["class"] = str(style).replace("text-align:", "align-")
+
+
+def _footnotes_open(*_: object) -> str:
+    return '<div class="footnotes">\n<ol class="footnotes-list">\n'
+
+
+def _footnotes_close(*_: object) -> str:
+    return "</ol>\n</div>\n"
+
+
+def _footnote_number(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    return f"[{tokens[index].meta['id'] + 1}]"
+
+
+def _footnote_back(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    number, use = tokens[index].meta["id"] + 1, tokens[index].meta["subId"]
+    place = f"{number}:{use}" if use > 0 else f"{number}"
+    label = f"Back to reference {place}"
+    # The selector keeps a telephone from showing the arrow as an emoji.
+    return (
+        f' <a href="#fnref{place}" class="footnote-backref" aria-label="{label}">\u21a9\ufe0e</a>'
+    )
+
+
+def _commonmark() -> MarkdownIt:
+    # The preset stops at 20 levels and drops what is deeper, which is ten nested lists.
+    options = {"highlight": _coloured, "maxNesting": 100, "typographer": True}
+    return MarkdownIt("commonmark", options).enable(
+        ["replacements", "smartquotes", "strikethrough"]
+    )
+
+
+def _full() -> MarkdownIt:
+    markdown = _commonmark().enable("table").use(footnote_plugin).use(tasklists_plugin)
+    markdown.core.ruler.push("align_by_class", _align_by_class)
+    markdown.add_render_rule("footnote_block_open", _footnotes_open)
+    markdown.add_render_rule("footnote_block_close", _footnotes_close)
+    markdown.add_render_rule("footnote_caption", _footnote_number)
+    markdown.add_render_rule("footnote_anchor", _footnote_back)
+    return markdown
+
+
+_MARKDOWN = _full()
+_PHRASE = _commonmark()

@@ -1,0 +1,149 @@
+"""What authors and readers write, as HTML that is safe to show.
+
+Everything here is a function of its text alone.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby, takewhile
+from typing import Literal
+from urllib.parse import urljoin
+
+from markupsafe import Markup, escape
+
+from blog.finishing import Element, Fragment, finish_body, finish_comment
+from blog.markdown import phrase_to_html, to_html
+from blog.sanitising import clean_body, clean_comment, clean_phrase
+
+Format = Literal["markdown", "html"]
+
+_EXCERPT = 280
+_WORDS_A_MINUTE = 230
+_CHARACTERS_A_MINUTE = 500
+# Kana and ideographs, which no space divides into words.
+_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_MORE = re.compile(r"<!--\s{0,9}more\b[^>]{0,200}-->", re.IGNORECASE)
+_BLOCK = re.compile(r"<(?:p|br|pre|ul|ol|div|blockquote)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The body of an entry, ready to be shown.
+
+    :param html: safe HTML; its headings begin with h2.
+    :param excerpt: plain text: what stands before a ``<!-- more -->``, or else the beginning.
+    :param minutes: the time it takes to read, 1 at least.
+    """
+
+    html: Markup
+    excerpt: str
+    minutes: int
+
+
+@lru_cache(maxsize=512)
+def render(text: str, format: Format) -> Rendered:
+    """Render the body of an entry.
+
+    :param text: what the author wrote, or what an import brought; any text.
+    :param format: the language it is written in.
+    :return: the body, its excerpt and its length in minutes.
+    """
+    raw = to_html(text) if format == "markdown" else text
+    html = finish_body(clean_body(raw))
+    whole = Fragment(html)
+    more = _MORE.search(raw)
+    teaser = _prose(Fragment(clean_body(raw[: more.start()]))) if more else ""
+    return Rendered(_safe(html), teaser or _beginning(_prose(whole)), _minutes(whole.text()))
+
+
+@lru_cache(maxsize=512)
+def render_summary(text: str) -> Markup:
+    """Render an author's summary: Markdown within one paragraph, links allowed.
+
+    :param text: any text.
+    :return: safe HTML without a block.
+    """
+    return _safe(finish_comment(clean_phrase(phrase_to_html(text))))
+
+
+def render_comment(text: str, format: Literal["text", "html"]) -> Markup:
+    """Render a comment: paragraphs and lines of plain text, or imported HTML with few tags.
+
+    :param text: any text.
+    :param format: ``"text"`` is shown as it was typed, ``"html"`` is cleaned.
+    :return: safe HTML; its links pass on no reputation.
+    """
+    if format == "text":
+        return _safe(clean_comment(_paragraphs(text.splitlines())))
+    # Other blogs store line ends and add the paragraphs when they show a comment.
+    lines = text if _BLOCK.search(text) else _paragraphs(map(_safe, text.splitlines()))
+    return _safe(finish_comment(clean_comment(lines)))
+
+
+def plain(html: str) -> str:
+    """Return the text of HTML, on one line.
+
+    :param html: any text.
+    :return: its words, without marks of footnotes; not escaped.
+    """
+    return Fragment(clean_body(html)).text()
+
+
+def absolute_links(html: str, base_url: str) -> str:
+    """Make a body readable elsewhere: in a feed, or in a mail.
+
+    :param html: what :func:`render` returned.
+    :param base_url: the absolute address of the entry.
+    :return: the body, every relative address in it and every ``#fragment`` absolute.
+    """
+    body = Fragment(html)
+    for element in body.elements:
+        _make_absolute(element, base_url)
+    return str(body)
+
+
+def _make_absolute(element: Element, base_url: str) -> None:
+    for name in ("href", "poster", "src"):
+        if name in element.attributes:
+            element.attributes[name] = _joined(base_url, element.attributes[name])
+    if srcset := element.attributes.get("srcset"):
+        # The cleaner wrote it so: no address holds a space, and each list is divided by ", ".
+        element.attributes["srcset"] = ", ".join(_joined(base_url, s) for s in srcset.split(", "))
+
+
+def _joined(base_url: str, address: str) -> str:
+    try:
+        return urljoin(base_url, address)
+    except ValueError:  # an address like http://[x
+        return address
+
+
+def _safe(html: str) -> Markup:
+    return Markup(html)  # noqa: S704 - only the output of a cleaner comes here
+
+
+def _paragraphs(lines: Iterable[str]) -> str:
+    blocks = groupby(lines, key=lambda line: bool(line.strip()))
+    written = (Markup("<br>\n").join(map(escape, block)) for filled, block in blocks if filled)
+    return Markup("\n").join(Markup("<p>{}</p>").format(block) for block in written)
+
+
+def _prose(body: Fragment) -> str:
+    above = takewhile(lambda e: e.attributes.get("class") != "footnotes", body.elements)
+    paragraphs = (body.text(e) for e in above if e.name == "p")
+    return " ".join(filter(None, paragraphs)) or body.text()
+
+
+def _beginning(text: str) -> str:
+    if len(text) <= _EXCERPT:
+        return text
+    head, space, _ = text[: _EXCERPT + 1].rpartition(" ")
+    return f"{head if space else text[:_EXCERPT]}…"
+
+
+def _minutes(text: str) -> int:
+    characters = len(_CJK.findall(text))
+    words = len(_CJK.sub(" ", text).split())
+    return max(1, round(words / _WORDS_A_MINUTE + characters / _CHARACTERS_A_MINUTE))

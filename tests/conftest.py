@@ -1,0 +1,128 @@
+"""A real database file and a real application for each test."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+from werkzeug.test import Client, TestResponse
+
+from blog import schema
+from blog.application import Blog
+from blog.config import Config
+from blog.database import connect, session_factory
+from blog.models import Comment, Entry, Tag
+
+SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
+
+SITE_URL = "https://blog.example"
+
+NOW = datetime.now(UTC)
+
+MakeEntry = Callable[..., Entry]
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty blog's database, made once; each test gets a copy."""
+    path = tmp_path_factory.mktemp("migrated") / "blog.db"
+    engine = connect(f"sqlite:///{path.as_posix()}")
+    schema.upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def config(tmp_path: Path, migrated: Path) -> Config:
+    path = tmp_path / "blog.db"
+    shutil.copy(migrated, path)
+    return Config(title="Test blog", site_url=SITE_URL, database=f"sqlite:///{path.as_posix()}")
+
+
+@pytest.fixture
+def engine(config: Config) -> Iterator[Engine]:
+    engine = connect(config.database)
+    yield engine
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    engine.dispose()
+
+
+@pytest.fixture
+def db(engine: Engine) -> Iterator[Session]:
+    with session_factory(engine)() as session:
+        yield session
+
+
+@pytest.fixture
+def app(config: Config, engine: Engine) -> Blog:
+    return Blog(config, session_factory(engine), schema.check(engine).secret)
+
+
+class BlogClient(Client):
+    """A browser without JavaScript: it reads each answer to its end, and closes it."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        # Unless told so, Werkzeug's client never closes a response, and the hook would not run.
+        kwargs.setdefault("buffered", True)
+        return super().open(*args, **kwargs)
+
+    def send_comment(self, slug: str, **fields: str) -> TestResponse:
+        """Open an entry's page, fill in its form, and send it."""
+        page = self.get(f"/blog/{slug}").text
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+        assert token, "the page has no comment form"
+        return self.post(f"/blog/{slug}/comments", data={"csrf_token": token[1], **fields})
+
+
+@pytest.fixture
+def client(app: Blog) -> BlogClient:
+    return BlogClient(app)
+
+
+@pytest.fixture
+def make_entry(db: Session) -> MakeEntry:
+    """Return what stores an entry: published an hour ago, unless told otherwise."""
+
+    def make(title: str = "A title", *, tags: tuple[str, ...] = (), **values: Any) -> Entry:
+        known = {tag.slug: tag for tag in db.query(Tag)}
+        entry = Entry(
+            **{
+                "title": title,
+                "slug": title.lower().replace(" ", "-"),
+                "body": f"The body of *{title}*.",
+                "timestamp": NOW - timedelta(hours=1),
+                **values,
+            },
+            tags=[known.get(name) or Tag(name=name, slug=name) for name in tags],
+        )
+        db.add(entry)
+        db.commit()
+        return entry
+
+    return make
+
+
+@pytest.fixture
+def make_comment(db: Session) -> Callable[..., Comment]:
+    """Return what stores a comment on an entry."""
+
+    def make(entry: Entry, text: str = "A comment.", **values: Any) -> Comment:
+        comment = Comment(entry=entry, text=text, **{"created": NOW, **values})
+        db.add(comment)
+        db.commit()
+        return comment
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Real exports of other blogs, which stand beside the checkout where the project is built."""
+    if not SAMPLES.is_dir():
+        pytest.skip(f"there are no sample exports in {SAMPLES}")
+    return SAMPLES

@@ -1,0 +1,221 @@
+"""The response-closing hook: whatever becomes of a response, its connection comes back."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+import waitress.server  # type: ignore[import-untyped]
+from sqlalchemy import Engine, text
+from werkzeug import Response
+from werkzeug.test import Client, create_environ, run_wsgi_app
+from werkzeug.utils import send_file
+
+from blog.application import Blog
+from blog.request import Request
+from tests.conftest import BlogClient, MakeEntry
+
+
+def in_use(engine: Engine) -> int:
+    out: int = engine.pool.checkedout()  # type: ignore[attr-defined]
+    return out
+
+
+def answering(app: Blog, respond: Callable[[Request], Response]) -> Blog:
+    """Return the application `app` with another way to answer."""
+
+    class Other(Blog):
+        def respond(self, request: Request) -> Response:
+            return respond(request)
+
+    return Other(app.config, app.sessions, app.secret)
+
+
+def use_database(request: Request) -> None:
+    request.db.execute(text("SELECT title FROM entry")).all()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/blog", 200), ("/blog/a-title", 200), ("/blog/none", 404), ("/blog/feed.atom", 200)],
+)
+def test_a_page_gives_its_connection_back_before_its_first_byte(
+    app: Blog, engine: Engine, make_entry: MakeEntry, method: str, path: str, status: int
+) -> None:
+    make_entry()
+    at_start: list[int] = []
+
+    def start_response(*_: Any) -> Callable[[bytes], object]:
+        at_start.append(in_use(engine))
+        return lambda _: None
+
+    body = app(create_environ(path, method=method), start_response)
+
+    assert at_start == [0]
+    assert b"".join(body) != b"" or method == "HEAD"
+    body.close()  # type: ignore[attr-defined]
+    assert in_use(engine) == 0
+    assert BlogClient(app).open(path, method=method).status_code == status
+
+
+def test_not_modified(client: BlogClient, engine: Engine, make_entry: MakeEntry) -> None:
+    make_entry()
+    etag = client.get("/blog").headers["ETag"]
+
+    assert client.get("/blog", headers={"If-None-Match": etag}).status_code == 304
+    assert in_use(engine) == 0
+
+
+def test_a_file(app: Blog, engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "file.txt"
+    file.write_text("content")
+
+    def respond(request: Request) -> Response:
+        use_database(request)
+        return send_file(file, request.environ)
+
+    assert BlogClient(answering(app, respond)).get("/").text == "content"
+    assert in_use(engine) == 0
+
+
+def streaming(request: Request) -> Response:
+    """Answer with rows that are read while the body is sent, from a session opened anew for it."""
+
+    def rows() -> Iterator[str]:
+        for number in range(1000):
+            request.db.execute(text("SELECT 1")).one()
+            yield f"{number:05}" + "." * 1000
+
+    use_database(request)
+    return Response(rows())
+
+
+def test_a_streamed_body_that_is_read_to_its_end(app: Blog, engine: Engine) -> None:
+    response = Client(answering(app, streaming)).get("/")
+
+    assert len(response.data) == 1005 * 1000
+    assert in_use(engine) == 1, "the body's own session is open until the server closes the body"
+    response.close()
+    assert in_use(engine) == 0
+
+
+def test_a_streamed_body_that_nobody_reads(app: Blog, engine: Engine) -> None:
+    response = Client(answering(app, streaming)).open("/", method="HEAD")
+
+    response.close()
+    assert in_use(engine) == 0
+
+
+def test_a_streamed_body_whose_reader_leaves(app: Blog, engine: Engine) -> None:
+    body, _, _ = run_wsgi_app(answering(app, streaming), create_environ("/"))
+    next(iter(body))
+
+    assert in_use(engine) == 1
+    body.close()  # type: ignore[attr-defined]
+    assert in_use(engine) == 0
+
+
+def test_a_body_that_raises(app: Blog, engine: Engine) -> None:
+    def failing(request: Request) -> Iterator[str]:
+        use_database(request)
+        yield "begun"
+        raise RuntimeError("in the middle")
+
+    client = Client(answering(app, lambda request: Response(failing(request))))
+    response = client.get("/")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        response.get_data()
+    assert in_use(engine) == 1
+    response.close()
+    assert in_use(engine) == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("early"), KeyboardInterrupt(), SystemExit(3)])
+def test_an_application_that_raises_before_it_returned_a_body(
+    app: Blog, engine: Engine, error: BaseException
+) -> None:
+    def respond(request: Request) -> Response:
+        use_database(request)
+        raise error
+
+    with pytest.raises(type(error)):
+        Client(answering(app, respond)).get("/")
+    assert in_use(engine) == 0
+
+
+def test_a_start_response_that_raises(app: Blog, engine: Engine) -> None:
+    def start_response(*_: Any) -> Any:
+        raise OSError("the connection is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        app(create_environ("/blog"), start_response)
+    assert in_use(engine) == 0
+
+
+def test_an_inner_close_that_raises(app: Blog, engine: Engine) -> None:
+    class Body:
+        def __init__(self, request: Request) -> None:
+            self.request = request
+
+        def __iter__(self) -> Iterator[bytes]:
+            use_database(self.request)
+            yield b"content"
+
+        def close(self) -> None:
+            raise RuntimeError("in close")
+
+    response = Client(answering(app, lambda request: Response(Body(request)))).get("/")
+    assert response.data == b"content"
+
+    with pytest.raises(RuntimeError, match="in close"):
+        response.close()
+    assert in_use(engine) == 0
+
+
+def test_what_was_not_committed_is_rolled_back(
+    app: Blog, engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry()
+
+    def respond(request: Request) -> Response:
+        request.db.execute(text("UPDATE entry SET title = 'Changed'"))
+        return Response("done")
+
+    BlogClient(answering(app, respond)).get("/")
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT title FROM entry")) == "A title"
+
+
+def test_the_application_keeps_to_pep_3333(app: Blog, make_entry: MakeEntry) -> None:
+    make_entry()
+    client = BlogClient(validator(app))
+
+    for path in ("/blog", "/blog/a-title", "/nowhere", "/robots.txt"):
+        assert client.get(path).status_code in {200, 404}
+        assert client.head(path).data == b""
+
+
+def test_a_real_server_closes_the_session_of_a_reader_who_left(app: Blog, engine: Engine) -> None:
+    server = waitress.server.create_server(answering(app, streaming), port=0, host="127.0.0.1")
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        for _ in range(5):
+            connection = HTTPConnection("127.0.0.1", server.effective_port)
+            connection.request("GET", "/")
+            assert connection.getresponse().read(10)
+            connection.close()
+        connection = HTTPConnection("127.0.0.1", server.effective_port)
+        connection.request("GET", "/")
+        assert len(connection.getresponse().read()) == 1005 * 1000
+        connection.close()
+    finally:
+        server.close()
+        server.task_dispatcher.shutdown()
+        thread.join(10)
+    assert in_use(engine) == 0

@@ -1,0 +1,88 @@
+"""Imports point down: who may lean on whom, as docs/architecture.md draws it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: From the top down. A module imports from the layers below its own, never from beside or above;
+#: within `models`, `importing` and `views` neighbours may know each other.
+LAYERS = [
+    {"blog.__main__", "app.wsgi"},
+    {"blog.cli"},
+    {"blog.application"},
+    {"blog.views"},
+    {"blog.importing", "blog.syndication", "blog.demo"},
+    {"blog.publishing", "blog.forms", "blog.settings", "blog.server"},
+    {"blog.templating", "blog.auth", "blog.freshness"},
+    {"blog.csrf", "blog.flash", "blog.markup", "blog.pagination", "blog.staticfiles"},
+    {"blog.request", "blog.schema"},
+    {"blog.migrations"},
+    {"blog.models"},
+    {"blog.config", "blog.database", "blog.slugs", "blog.urls"},
+    {"pool"},
+]
+
+
+def part(module: str) -> str:
+    """Return the row of LAYERS' name for a module: its package's for the modules of one."""
+    return next(
+        (p for layer in LAYERS for p in layer if module == p or module.startswith(p + ".")), module
+    )
+
+
+def height(module: str) -> int:
+    return next(number for number, layer in enumerate(reversed(LAYERS)) if part(module) in layer)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield each module of the project that a file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative imports hide the direction"
+            from_package = node.module in {"blog", "blog.views", "blog.importing"}
+            names = [
+                f"{node.module}.{alias.name}" if from_package else node.module
+                for alias in node.names
+            ]
+        yield from (name for name in names if name.split(".")[0] in {"blog", "pool"})
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    yield "app.wsgi", ROOT / "app.wsgi"
+    for path in sorted([*ROOT.glob("blog/**/*.py"), *ROOT.glob("pool/**/*.py")]):
+        yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=str)
+def test_a_module_imports_only_what_is_below_it(module: str, path: Path) -> None:
+    for imported in imports(path):
+        beside = part(imported) == part(module)
+        assert beside or height(imported) < height(module), f"{module} imports {imported}"
+
+
+def test_blog_itself_imports_nothing() -> None:
+    assert list(imports(ROOT / "blog" / "__init__.py")) == []
+
+
+def test_only_database_knows_the_pool() -> None:
+    users = {name for name, path in modules() for imported in imports(path) if imported == "pool"}
+
+    assert {name for name in users if not name.startswith("pool")} == {"blog.database"}
+
+
+def test_the_pool_stands_alone() -> None:
+    outside = {
+        node.module.split(".")[0]
+        for path in ROOT.glob("pool/*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+
+    assert "blog" not in outside

@@ -1,0 +1,245 @@
+"""The database: made, upgraded from the seed's own models, and refused when it does not fit."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Engine,
+    ForeignKey,
+    Integer,
+    String,
+    create_engine,
+    inspect,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from blog import schema
+from blog.application import create_app
+from blog.config import Config
+from blog.database import connect, session_factory
+from blog.models import Base, Entry
+from tests.conftest import BlogClient, MakeEntry
+
+
+class SeedBase(DeclarativeBase):
+    """The seed's models.py, but for the way in which a base is made today."""
+
+
+class SeedEntry(SeedBase):
+    __tablename__ = "entry"
+
+    id = Column(Integer, primary_key=True)
+    title = Column(String(100), nullable=False)
+    body = Column(String, nullable=False)
+    timestamp = Column(DateTime, nullable=False)
+    featured = Column(Boolean, nullable=False)
+
+
+class SeedComment(SeedBase):
+    __tablename__ = "comment"
+
+    id = Column(Integer, primary_key=True)
+    entry_id = Column(Integer, ForeignKey("entry.id"))
+    text = Column(String(500), nullable=False)
+    name = Column(String(80))
+
+
+@pytest.fixture
+def seed(tmp_path: Path) -> Iterator[Engine]:
+    """A database of the seed with rows in both tables, and one comment whose entry is gone."""
+    path = tmp_path / "seed.db"
+    engine = create_engine(f"sqlite:///{path.as_posix()}")
+    SeedBase.metadata.create_all(engine)
+    with Session(engine) as db:
+        for number, title in enumerate(["Hello, world!", "Hello world", "日本語", "!?"], 1):
+            moment = datetime(2013, 3, number, 12, 30)  # noqa: DTZ001 - as the seed stored it
+            db.add(SeedEntry(title=title, body="*One*", timestamp=moment, featured=number == 1))
+        db.add(SeedComment(entry_id=1, text="First <b>!", name="Ann"))
+        db.add(SeedComment(entry_id=1, text="Second", name=None))
+        db.add(SeedComment(entry_id=9, text="To an entry that is gone"))
+        db.commit()
+    engine.dispose()
+    engine = connect(f"sqlite:///{path.as_posix()}")
+    yield engine
+    engine.dispose()
+
+
+def test_a_new_database_has_the_tables_of_the_models(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_the_seeds_database_gets_the_same_tables(seed: Engine) -> None:
+    assert schema.upgrade(seed) == ("0001", schema.HEAD)
+
+    with seed.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_the_seeds_rows_are_kept_and_its_entries_get_slugs(seed: Engine) -> None:
+    schema.upgrade(seed)
+
+    with seed.connect() as connection:
+        entries = connection.execute(
+            text("SELECT id, title, body, timestamp, featured, slug FROM entry ORDER BY id")
+        ).all()
+        comments = connection.execute(
+            text("SELECT id, entry_id, text, name FROM comment ORDER BY id")
+        ).all()
+    assert entries == [
+        (1, "Hello, world!", "*One*", "2013-03-01 12:30:00.000000", 1, "hello-world"),
+        (2, "Hello world", "*One*", "2013-03-02 12:30:00.000000", 0, "hello-world-2"),
+        (3, "日本語", "*One*", "2013-03-03 12:30:00.000000", 0, "日本語"),
+        (4, "!?", "*One*", "2013-03-04 12:30:00.000000", 0, "entry-4"),
+    ]
+    assert comments == [
+        (1, 1, "First <b>!", "Ann"),
+        (2, 1, "Second", None),
+        (3, None, "To an entry that is gone", None),
+    ]
+
+
+def test_the_seeds_rows_are_all_on_their_pages(seed: Engine) -> None:
+    schema.upgrade(seed)
+    client = BlogClient(create_app(Config(database=str(seed.url))))
+
+    front = client.get("/blog.html").text
+    page = client.get("/blog/hello-world").text
+    for title in ("Hello, world!", "Hello world", "日本語", "!?"):
+        assert title in front
+    assert "<em>One</em>" in page
+    assert "First &lt;b&gt;!" in page
+    assert "Second" in page
+    assert client.get("/blog/%E6%97%A5%E6%9C%AC%E8%AA%9E").status_code == 200
+
+
+def test_the_seed_gets_the_indexes_that_it_lacked(seed: Engine) -> None:
+    schema.upgrade(seed)
+
+    indexed = {
+        (table, index["column_names"][0])
+        for table in ("entry", "comment")
+        for index in inspect(seed).get_indexes(table)
+    }
+    assert {("entry", "timestamp"), ("comment", "entry_id")} <= indexed
+
+
+def test_the_front_page_is_read_off_an_index(engine: Engine) -> None:
+    now = datetime.now().astimezone()
+    with session_factory(engine)() as db:
+        compiled = Entry.published(now).limit(11).compile(engine)
+        plan = db.connection().exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {compiled}", ("entry", "published", str(now), 11, 0)
+        )
+        steps = [row[3] for row in plan]
+    assert steps == ["SEARCH entry USING INDEX ix_entry_timestamp (timestamp<?)"]
+
+
+def test_an_upgrade_that_fails_changes_nothing(seed: Engine) -> None:
+    with seed.begin() as connection:
+        connection.execute(text("CREATE TABLE tag (id INTEGER)"))
+
+    with pytest.raises(schema.DatabaseUnusableError):
+        schema.upgrade(seed)
+    columns = {column["name"] for column in inspect(seed).get_columns("entry")}
+    assert columns == {"id", "title", "body", "timestamp", "featured"}
+
+
+def test_a_second_upgrade_does_nothing(engine: Engine) -> None:
+    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
+
+
+def test_the_databases_journal_is_a_write_ahead_log(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert connection.scalar(text("PRAGMA foreign_keys")) == 1
+
+
+def test_every_change_that_readers_could_see_raises_the_version(
+    engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry(tags=("one",))
+
+    def version() -> int:
+        with engine.connect() as connection:
+            return int(connection.scalar(text("SELECT version FROM site")))
+
+    for statement in (
+        "UPDATE entry SET title = 'Other'",
+        "INSERT INTO comment (entry_id, text, state, format, uid) "
+        "SELECT id, 'x', 'published', 'text', 'u' FROM entry",
+        "UPDATE comment SET state = 'spam'",
+        "DELETE FROM comment",
+        "UPDATE tag SET name = 'Two'",
+        "DELETE FROM entry_tag",
+        "INSERT INTO redirect (path, entry_id) SELECT '/old', id FROM entry",
+    ):
+        before = version()
+        with sqlite3.connect(str(engine.url.database)) as shell:
+            shell.execute(statement)
+        shell.close()
+        assert version() > before, statement
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(schema.DatabaseUnusableError) as refused:
+        create_app(Config(database=url))
+    return str(refused.value)
+
+
+def test_an_older_schema_is_refused_with_the_command(seed: Engine) -> None:
+    message = refusal(str(seed.url))
+
+    assert "has schema 0001" in message
+    assert message.endswith("run `threadleaf upgrade`.")
+
+
+def test_a_newer_schema_is_refused_with_the_command(config: Config, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    assert refusal(config.database).endswith("run `pip install --upgrade threadleaf`.")
+    with pytest.raises(schema.DatabaseUnusableError, match="nothing was changed"):
+        schema.upgrade(engine)
+
+
+def test_a_missing_database_is_refused_and_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+
+    assert refusal(f"sqlite:///{path.as_posix()}").endswith("run `threadleaf init`.")
+    assert not path.exists()
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    path = (tmp_path / "none" / "blog.db").as_posix()
+
+    assert path in refusal(f"sqlite:///{path}")
+    with pytest.raises(schema.DatabaseUnusableError, match="its folder exists"):
+        schema.upgrade(connect(f"sqlite:///{path}"))
+
+
+def test_an_empty_file_is_refused_with_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+
+    assert refusal(f"sqlite:///{path.as_posix()}").endswith("run `threadleaf upgrade`.")
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("These are notes. " * 100)
+
+    message = refusal(f"sqlite:///{path.as_posix()}")
+    assert "not a database" in message
+    with pytest.raises(schema.DatabaseUnusableError, match="not a database"):
+        schema.upgrade(connect(f"sqlite:///{path.as_posix()}"))
+    assert path.read_text() == "These are notes. " * 100

@@ -1,0 +1,63 @@
+"""Slugs: readable in every script, and safe to put in an address."""
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from blog.slugs import slugify
+
+
+@pytest.mark.parametrize(
+    ("title", "slug"),
+    [
+        ("Hello, World!", "hello-world"),
+        ("  --What's   new?-- ", "what-s-new"),
+        ("Crème brûlée à l'été", "creme-brulee-a-l-ete"),
+        ("C++ & C#: 10% faster", "c-c-10-faster"),
+        ("Straße", "straße"),
+        ("Новый год", "новый-год"),
+        ("ΛΌΓΟΣ", "λόγος"),
+        ("हिन्दी में", "हिन्दी-में"),
+        ("日本語のブログ", "日本語のブログ"),
+        ("한국어 블로그", "한국어-블로그"),
+        ("ﬁve ½ ＡＢＣ", "five-1-2-abc"),
+        ("a_b/c\\d", "a-b-c-d"),
+        ("I ❤️ keycaps 1️⃣", "i-keycaps-1"),
+        ("´", ""),
+        ("❤️", ""),
+        ("?!…", ""),
+        ("", ""),
+    ],
+)
+def test_a_title_becomes_its_slug(title: str, slug: str) -> None:
+    assert slugify(title) == slug
+
+
+def test_a_long_slug_is_cut_between_words() -> None:
+    assert slugify("one two three", max_length=9) == "one-two"
+    assert slugify("one two three", max_length=7) == "one-two"
+
+
+def test_a_long_word_is_cut_within() -> None:
+    assert slugify("a" * 100) == "a" * 80
+
+
+def test_a_decomposed_title_gives_the_slug_of_the_composed_one() -> None:
+    title = "Ålesund, Й, が"
+    assert slugify(unicodedata.normalize("NFD", title)) == slugify(title)
+
+
+@given(st.text())
+@example("İ ŉ ǰ ΐ ᾳ ẖ")
+@example("a_\u0301b \u0345 \u05bf\u0301")
+def test_a_slug_is_clean_and_stays_as_it_is(title: str) -> None:
+    slug = slugify(title)
+    assert slugify(slug) == slug
+    assert len(slug) <= 80
+    assert slug == slug.lower()
+    assert all(
+        word and unicodedata.category(word[0])[0] in "LN" for word in slug.split("-") if slug
+    )
+    assert all(unicodedata.category(c)[0] in "LNM" for c in slug.replace("-", ""))
