@@ -39,7 +39,10 @@ def between(low: int, high: int) -> Rule:
 
 
 def _is_site_url(value: str) -> bool:
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # such as a bracket that is not closed
+        return False
     return (
         parts.scheme in {"http", "https"}
         and bool(parts.netloc)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import unescape
 from urllib.parse import quote, unquote
 
-from blog.sanitising import PHRASES
+from blog.sanitising import PHRASES, clean_body
 from blog.slugs import slugify
 
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -134,32 +134,44 @@ def finish_body(html: str) -> str:
     :return: the body, its headings an outline that begins with h2 and skips no level, its ids
         unique and clear of the page's own, its pictures, links and tables named.
     """
-    body = Fragment(html)
-    _drop_broken(body)
+    # With a tag gone a parser may read on in another way, so what is left is cleaned again.
+    body = Fragment(clean_body(_without_broken(Fragment(html))))
     _outline(body)
     _identify(body)
     _name_links(body)
     _wrap_tables(body)
-    return str(body).replace("<p></p>", "")
+    return str(body)
 
 
 def finish_comment(html: str) -> str:
-    """Finish a cleaned comment, or a phrase: its links get names.
+    """Finish a comment: its links get names, and pass on no reputation.
 
-    :param html: a cleaned comment or phrase.
-    :return: the same with no link that a reader could not hear.
+    :param html: a cleaned comment.
+    :return: the comment.
     """
     comment = Fragment(html)
     _name_links(comment)
+    for element in comment.elements:
+        if "href" in element.attributes:
+            element.attributes["rel"] = "ugc nofollow noopener"
     return str(comment)
 
 
-def _drop_broken(body: Fragment) -> None:
+def finish_phrase(html: str) -> str:
+    """Finish a phrase: its links get names.
+
+    :param html: a cleaned phrase.
+    :return: the phrase.
+    """
+    phrase = Fragment(html)
+    _name_links(phrase)
+    return str(phrase)
+
+
+def _without_broken(body: Fragment) -> str:
     for element in body.elements:
         if element.name == "img":
-            alt = element.attributes.setdefault("alt", "")
-            if not element.attributes.get("src"):
-                element.name, element.after = "", _escaped(alt.strip())
+            _mend_picture(element)
         elif element.name == "input" and "type" not in element.attributes:
             element.name = ""
     for element in body.empty():
@@ -167,7 +179,13 @@ def _drop_broken(body: Fragment) -> None:
             element.name = ""
         elif element.name == "th":
             element.name = "td"
-            element.attributes.pop("scope", None)
+    return str(body).replace("<p></p>", "")
+
+
+def _mend_picture(picture: Element) -> None:
+    alt = picture.attributes.setdefault("alt", "")
+    if not picture.attributes.get("src"):
+        picture.name, picture.after = "", _escaped(alt)
 
 
 def _outline(body: Fragment) -> None:
@@ -224,9 +242,6 @@ def _follow(link: Element, given: dict[str, str]) -> None:
 
 
 def _name_links(fragment: Fragment) -> None:
-    for element in fragment.elements:
-        if element.name == "a" and not element.attributes.keys() & {"href", "id"}:
-            element.name = ""
     for element in fragment.empty():
         address = element.attributes.get("href")
         if address is not None and not element.attributes.get("aria-label"):

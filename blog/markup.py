@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 from markupsafe import Markup, escape
 
-from blog.finishing import Element, Fragment, finish_body, finish_comment
+from blog.finishing import Element, Fragment, finish_body, finish_comment, finish_phrase
 from blog.markdown import phrase_to_html, to_html
 from blog.sanitising import clean_body, clean_comment, clean_phrase
 
@@ -65,7 +65,7 @@ def render_summary(text: str) -> Markup:
     :param text: any text.
     :return: safe HTML without a block.
     """
-    return _safe(finish_comment(clean_phrase(phrase_to_html(text))))
+    return _safe(finish_phrase(clean_phrase(phrase_to_html(text))))
 
 
 def render_comment(text: str, format: Literal["text", "html"]) -> Markup:

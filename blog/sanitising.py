@@ -129,7 +129,7 @@ _COMMENT = nh3.Cleaner(
     clean_content_tags=_REMOVED_WITH_CONTENT,
     attributes=_COMMENT_ATTRIBUTES,
     attribute_filter=_attribute,
-    link_rel="ugc nofollow noopener",
+    link_rel=None,
     set_tag_attribute_values={"pre": {"tabindex": "0"}},
     url_schemes=_SCHEMES,
 )
@@ -153,7 +153,7 @@ def clean_body(html: str) -> str:
 
 
 def clean_comment(html: str) -> str:
-    """Clean a comment that came as HTML, to few tags and to links that earn nothing.
+    """Clean a comment that came as HTML, to few tags.
 
     :param html: any text.
     :return: safe HTML that a parser reads back unchanged.

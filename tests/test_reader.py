@@ -330,7 +330,7 @@ def test_absolute_addresses_come_from_the_settings_and_not_from_the_host_header(
 
 
 def statements(app: Blog, path: str) -> list[str]:
-    """Return the SQL statements that a page takes, without those that begin and end transactions."""
+    """Return the SQL statements that a page takes, without those around the transaction."""
     seen: list[str] = []
     engine = app.sessions.kw["bind"]  # type: ignore[attr-defined]
 

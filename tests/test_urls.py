@@ -1,0 +1,118 @@
+"""The map of addresses, and the walk over every link that the blog makes itself."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import pytest
+from lxml import etree, html
+
+from blog.application import GUARDS, resolve
+from blog.models import Comment
+from blog.urls import url_map
+from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
+
+
+@pytest.mark.parametrize("endpoint", sorted({rule.endpoint for rule in url_map.iter_rules()}))
+def test_every_endpoint_has_a_view_of_its_name_and_a_guard(endpoint: str) -> None:
+    guard, view = resolve(endpoint)
+
+    assert f"{view.__module__}.{view.__name__}" == f"blog.views.{endpoint}"
+    assert guard is GUARDS[endpoint.split(".")[0]]
+
+
+@pytest.mark.parametrize("endpoint", ["reader.entri", "nowhere.entry"])
+def test_a_misspelt_endpoint_stops_the_start(endpoint: str) -> None:
+    with pytest.raises((AttributeError, KeyError)):
+        resolve(endpoint)
+
+
+def links(text: str) -> Iterator[str]:
+    """Yield what a page, a feed or a sitemap links to, without the bodies that authors wrote."""
+    if text.startswith("<?xml"):
+        root = etree.fromstring(text.encode())
+        yield from root.xpath("//*[local-name() = 'loc' or local-name() = 'link']/text()")
+        yield from root.xpath("//*[local-name() = 'link']/@href")
+        return
+    page = html.document_fromstring(text)
+    for body in page.xpath("//*[contains(concat(' ', @class, ' '), ' e-content ')]"):
+        body.getparent().remove(body)
+    yield from page.xpath("//@href | //@src | //meta[@property='og:url']/@content")
+
+
+def crawl(client: BlogClient, start: str = "/") -> dict[str, int]:
+    """Follow every link within the site, and return each address with its final status."""
+    seen: dict[str, int] = {}
+    waiting = [SITE_URL + start, SITE_URL + "/sitemap.xml", SITE_URL + "/robots.txt"]
+    while waiting:
+        address = urldefrag(waiting.pop()).url
+        if address in seen or not address.startswith(SITE_URL):
+            continue
+        parts = urlsplit(address)
+        response = client.get(
+            parts.path, query_string=parts.query, base_url=SITE_URL, follow_redirects=True
+        )
+        seen[address] = response.status_code
+        if response.mimetype in {"text/html", "application/xml", "application/atom+xml"}:
+            waiting += [urljoin(address, link) for link in links(response.text)]
+    return seen
+
+
+def test_every_link_that_the_blog_makes_leads_somewhere(
+    client: BlogClient, make_entry: MakeEntry, make_comment: Callable[..., Comment]
+) -> None:
+    for number in range(45):
+        entry = make_entry(
+            f"Entry {number}",
+            slug=f"entry-{number}" if number % 2 else f"наступ-{number}",
+            tags=("tea", "c++ & ☕") if number % 3 else (),
+            timestamp=NOW - timedelta(days=20 * number, hours=1),
+            featured=number == 40,
+        )
+        make_comment(entry, website="https://example.org/")
+    make_entry("About", kind="page")
+    make_entry("Draft", state="draft")
+
+    found = crawl(client)
+    assert set(found.values()) == {200}
+    for path in ("/blog", "/about", "/blog?page=5", "/blog/entry-43", "/blog/tags"):
+        assert SITE_URL + path in found
+    assert any(address.endswith(".css") for address in found)
+    assert len(found) > 150
+
+
+def test_the_sitemap_lists_what_readers_see(client: BlogClient, make_entry: MakeEntry) -> None:
+    make_entry()
+    make_entry("About", kind="page")
+    make_entry("Draft", state="draft")
+
+    root = etree.fromstring(client.get("/sitemap.xml").data)
+    assert [loc.text for loc in root.iter("{*}loc")] == [
+        f"{SITE_URL}{path}" for path in ("/blog", "/blog/a-title", "/about")
+    ]
+    assert client.get("/sitemap-1.xml").data == client.get("/sitemap.xml").data
+    assert client.get("/sitemap-2.xml").status_code == 404
+
+
+def test_robots_find_the_sitemap(client: BlogClient) -> None:
+    assert f"Sitemap: {SITE_URL}/sitemap.xml" in client.get("/robots.txt").text
+
+
+def test_a_static_file_is_kept_for_ever_under_a_name_of_its_content(client: BlogClient) -> None:
+    page = html.document_fromstring(client.get("/blog").text)
+    (address,) = page.xpath("//link[@rel='stylesheet']/@href")
+    response = client.get(address)
+
+    assert response.mimetype == "text/css"
+    assert response.cache_control.immutable
+    assert response.cache_control.max_age == 31_536_000
+    assert client.get("/static/style.css").status_code == 404
+    etag = response.headers["ETag"]
+    assert client.get(address, headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_a_monitor_can_ask_for_health(client: BlogClient) -> None:
+    response = client.get("/healthz")
+
+    assert (response.status_code, response.text) == (200, "ok\n")
+    assert response.headers["Cache-Control"] == "no-store"
