@@ -1,14 +1,12 @@
 """The response-closing hook: whatever becomes of a response, its connection comes back."""
 
-import threading
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 from wsgiref.validate import validator
 
 import pytest
-import waitress.server  # type: ignore[import-untyped]
 from sqlalchemy import Engine, text
 from werkzeug import Response
 from werkzeug.test import Client, create_environ, run_wsgi_app
@@ -17,6 +15,7 @@ from werkzeug.utils import send_file
 from blog.application import Blog
 from blog.request import Request
 from tests.conftest import BlogClient, MakeEntry
+from tests.serving import serving
 
 
 def in_use(engine: Engine) -> int:
@@ -201,21 +200,10 @@ def test_the_application_keeps_to_pep_3333(app: Blog, make_entry: MakeEntry) -> 
 
 
 def test_a_real_server_closes_the_session_of_a_reader_who_left(app: Blog, engine: Engine) -> None:
-    server = waitress.server.create_server(answering(app, streaming), port=0, host="127.0.0.1")
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
+    with serving(answering(app, streaming)) as address:
         for _ in range(5):
-            connection = HTTPConnection("127.0.0.1", server.effective_port)
-            connection.request("GET", "/")
-            assert connection.getresponse().read(10)
-            connection.close()
-        connection = HTTPConnection("127.0.0.1", server.effective_port)
-        connection.request("GET", "/")
-        assert len(connection.getresponse().read()) == 1005 * 1000
-        connection.close()
-    finally:
-        server.close()
-        server.task_dispatcher.shutdown()
-        thread.join(10)
+            with urlopen(address) as response:
+                assert response.read(10)
+        with urlopen(address) as response:
+            assert len(response.read()) == 1005 * 1000
     assert in_use(engine) == 0

@@ -1,0 +1,105 @@
+"""Processes that the tests start: how to read what they print, and how to stop them."""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+from urllib.request import urlopen
+
+# Longer than anything here takes, so that only a hang reaches it.
+PATIENCE = 30
+
+#: The checkout: what it holds is tested, whatever else is installed.
+ROOT = Path(__file__).resolve().parents[1]
+
+#: The command `threadleaf`, with this Python.
+THREADLEAF = [sys.executable, "-W", "error", "-m", "blog"]
+
+if sys.platform == "win32":
+    STOP = signal.SIGBREAK
+    CONSOLE_EVENTS: dict[int, int] = {signal.SIGBREAK: signal.CTRL_BREAK_EVENT}
+    # Without a group of its own, the break would reach pytest as well.
+    FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP
+    WINE = hasattr(ctypes.windll.ntdll, "wine_get_version")
+else:
+    STOP = signal.SIGTERM
+    CONSOLE_EVENTS: dict[int, int] = {}
+    FLAGS = 0
+    WINE = False
+
+
+def environment(**values: object) -> dict[str, str]:
+    """Our environment, without a blog's settings in it, and with `values`."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("THREADLEAF_")}
+    # Windows knows its variables in capitals only.
+    given = {name: str(value) for name, value in values.items()}
+    return {**ours, "PYTHONPATH": str(ROOT), **given}
+
+
+def start(
+    command: Sequence[object], folder: Path | None = None, environ: dict[str, str] | None = None
+) -> "subprocess.Popen[str]":
+    """Start `command` in `folder` and `environ`, with pipes for all that is said."""
+    return subprocess.Popen(
+        [str(part) for part in command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        creationflags=FLAGS,
+        cwd=folder,
+        env=environ or environment(),
+    )
+
+
+class Server:
+    """A process that serves, and says where in a line of what it prints."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        #: What it printed, up to and with the line that has the address.
+        self.greeting = ""
+        while (found := re.search(r"http://\S+:\d+", self.greeting)) is None:
+            line = self.line()
+            if not line:
+                raise AssertionError(f"It did not start:\n{self.greeting}{self.ended()[2]}")
+            self.greeting += line + "\n"
+        self.url = found[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=PATIENCE)
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        hang = threading.Timer(PATIENCE, self.process.kill)
+        hang.start()
+        try:
+            return self.process.stdout.readline().rstrip("\n")
+        finally:
+            hang.cancel()
+
+    def get(self, path: str) -> str:
+        with urlopen(self.url + path, timeout=PATIENCE) as response:
+            text: str = response.read().decode()
+            return text
+
+    def stop(self, number: int = STOP) -> float:
+        """Send a signal, and return when that was."""
+        self.process.send_signal(CONSOLE_EVENTS.get(number, number))
+        return time.monotonic()
+
+    def ended(self) -> tuple[int, str, str]:
+        """Wait for the end: exit code, and what was printed and logged since the last line read."""
+        printed, logged = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, printed, logged
