@@ -14,11 +14,16 @@ from blog import demo, schema
 from blog.application import create_app
 from blog.config import Config, ConfigError
 from blog.database import connect, session_factory
+from blog.importing.run import Summary, import_path
+from blog.importing.sources import SourceError
 from blog.schema import DatabaseUnusableError
 from blog.server import ServerError, serve
 from blog.settings import as_toml
 
 SETTINGS_FILE = "threadleaf.toml"
+
+#: How many names stand under a note that many items share.
+NAMES_SHOWN = 10
 
 
 @click.group()
@@ -68,6 +73,34 @@ def serve_command(settings: Path | None, host: str | None, port: int | None) -> 
     run(config)
 
 
+@threadleaf.command("import")
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.pass_obj
+def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
+    """Take in what is at PATH: a folder of Markdown files, or a WordPress export (WXR).
+
+    It can be run again: what has been taken in before is left alone.
+    """
+    config = Config.load(settings)
+    engine = connect(config.database)
+    if schema.is_missing(engine):
+        bring_up_to_date(config)
+    schema.check(engine)
+    importing = import_path(path, session_factory(engine), dry_run=dry_run)
+    try:
+        with click.progressbar(importing, length=len(importing), label="Importing") as outcomes:
+            for _ in outcomes:
+                pass
+    except KeyboardInterrupt:
+        tell(importing.summary)
+        click.echo("Stopped. What is imported stays; the same command goes on from here.")
+        sys.exit(130)
+    tell(importing.summary)
+    if dry_run:
+        click.echo("This was a dry run: nothing has been changed.")
+
+
 @threadleaf.command("demo")
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=int, help="The port to listen on; 0 lets the system choose.")
@@ -80,6 +113,8 @@ def demo_command(host: str | None, port: int | None) -> None:
         config = replace(given, title="Fair Copy", tagline="Notes of a slow reader")
         engine = connect(config.database)
         schema.upgrade(engine)
+        for _ in import_path(demo.HERE, session_factory(engine)):
+            pass
         with session_factory(engine)() as db:
             demo.add_comments(db)
         engine.dispose()
@@ -98,6 +133,24 @@ def bring_up_to_date(config: Config) -> None:
         click.echo(f"The database {name} is up to date.")
     else:
         click.echo(f"The database {name} is upgraded from schema {before} to {after}.")
+
+
+def tell(summary: Summary) -> None:
+    """Say what an import has done, and of each item that was left out, why."""
+    skipped = sum(len(names) for names in summary.skipped.values())
+    found = summary.imported + summary.updated + summary.unchanged + skipped
+    click.echo(
+        f"{found} found: {summary.imported} imported, {summary.updated} changed, {summary.unchanged} unchanged, "
+        f"{skipped} skipped; {summary.comments} new comments."
+    )
+    for reason, names in summary.skipped.items():
+        click.echo(f"\nSkipped, because {reason} ({len(names)}):")
+        click.echo("\n".join(f"  {name}" for name in names))
+    for note, names in summary.notes.items():
+        click.echo(f"\n{note} ({len(names)}):")
+        click.echo("\n".join(f"  {name}" for name in names[:NAMES_SHOWN]))
+        if len(names) > NAMES_SHOWN:
+            click.echo(f"  and {len(names) - NAMES_SHOWN} more")
 
 
 def run(config: Config) -> None:
@@ -122,6 +175,6 @@ def main() -> None:
     """Run the command; a mistake that a person can mend becomes one sentence, and exit code 1."""
     try:
         threadleaf()
-    except (ConfigError, DatabaseUnusableError, ServerError) as error:
+    except (ConfigError, DatabaseUnusableError, ServerError, SourceError) as error:
         click.echo(f"threadleaf: {error}", err=True)
         sys.exit(1)
