@@ -140,8 +140,8 @@ def tell(summary: Summary) -> None:
     skipped = sum(len(names) for names in summary.skipped.values())
     found = summary.imported + summary.updated + summary.unchanged + skipped
     click.echo(
-        f"{found} found: {summary.imported} imported, {summary.updated} changed, {summary.unchanged} unchanged, "
-        f"{skipped} skipped; {summary.comments} new comments."
+        f"{found} found: {summary.imported} imported, {summary.updated} changed, "
+        f"{summary.unchanged} unchanged, {skipped} skipped; {summary.comments} new comments."
     )
     for reason, names in summary.skipped.items():
         click.echo(f"\nSkipped, because {reason} ({len(names)}):")

@@ -4,7 +4,6 @@ Everything here is a function of its text alone.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, takewhile
@@ -13,13 +12,15 @@ from urllib.parse import urljoin
 
 from markupsafe import Markup, escape
 
-from blog.finishing import Element, Fragment, finish_body, finish_comment, finish_phrase
-from blog.markdown import phrase_to_html, to_html
-from blog.sanitising import clean_body, clean_comment, clean_phrase
+from blog.markup.finishing import finish_body, finish_comment, finish_phrase
+from blog.markup.fragments import Element, Fragment
+from blog.markup.markdown import phrase_to_html, to_html
+from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 
 Format = Literal["markdown", "html"]
 
 _EXCERPT = 280
+_LONGEST_WORD = 40
 _WORDS_A_MINUTE = 230
 _CHARACTERS_A_MINUTE = 500
 # Kana and ideographs, which no space divides into words.
@@ -76,10 +77,10 @@ def render_comment(text: str, format: Literal["text", "html"]) -> Markup:
     :return: safe HTML; its links pass on no reputation.
     """
     if format == "text":
-        return _safe(clean_comment(_paragraphs(text.splitlines())))
-    # Other blogs store line ends and add the paragraphs when they show a comment.
-    lines = text if _BLOCK.search(text) else _paragraphs(map(_safe, text.splitlines()))
-    return _safe(finish_comment(clean_comment(lines)))
+        return _safe(clean_comment(_paragraphs(escape(text))))
+    # Other blogs store line ends, and make paragraphs of them when they show a comment.
+    html = text if _BLOCK.search(text) else _paragraphs(text)
+    return _safe(finish_comment(clean_comment(html)))
 
 
 def plain(html: str) -> str:
@@ -124,10 +125,10 @@ def _safe(html: str) -> Markup:
     return Markup(html)  # noqa: S704 - only the output of a cleaner comes here
 
 
-def _paragraphs(lines: Iterable[str]) -> str:
-    blocks = groupby(lines, key=lambda line: bool(line.strip()))
-    written = (Markup("<br>\n").join(map(escape, block)) for filled, block in blocks if filled)
-    return Markup("\n").join(Markup("<p>{}</p>").format(block) for block in written)
+def _paragraphs(html: str) -> str:
+    blocks = groupby(html.splitlines(), key=lambda line: bool(line.strip()))
+    paragraphs = ("<br>\n".join(block) for filled, block in blocks if filled)
+    return "\n".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
 
 
 def _prose(body: Fragment) -> str:
@@ -139,8 +140,9 @@ def _prose(body: Fragment) -> str:
 def _beginning(text: str) -> str:
     if len(text) <= _EXCERPT:
         return text
-    head, space, _ = text[: _EXCERPT + 1].rpartition(" ")
-    return f"{head if space else text[:_EXCERPT]}…"
+    # Far from the end a space divides no words: Chinese may have one in a paragraph.
+    end = text.rfind(" ", _EXCERPT - _LONGEST_WORD, _EXCERPT + 1)
+    return f"{text[: end if end > 0 else _EXCERPT]}…"
 
 
 def _minutes(text: str) -> int:

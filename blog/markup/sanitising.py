@@ -170,7 +170,7 @@ def clean_phrase(html: str) -> str:
     return _settled(_PHRASE, _modern(html))
 
 
-_EMBED = re.compile("<(?:iframe|embed)\\s([^<>]*)>", re.IGNORECASE)
+_EMBED = re.compile(r"<(?:iframe|embed)\s([^<>]*)>(?:[^<]*</iframe\s*>)?", re.IGNORECASE)
 _SOURCE = re.compile(r"""src\s*=\s*["']?((?:https?:)?//[^\s"']+)""", re.IGNORECASE)
 _SUCCESSORS = {
     "acronym": "abbr",

@@ -1,130 +1,27 @@
 """What makes clean HTML fit for a page: its outline, its ids, names for all that can be reached."""
 
-import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from html import unescape
 from urllib.parse import quote, unquote
 
-from blog.sanitising import PHRASES, clean_body
+from blog.markup.fragments import VOID, Element, Fragment, escaped
+from blog.markup.sanitising import clean_body
 from blog.slugs import slugify
 
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-_TAG = re.compile(r'<(/?)([a-z][a-z0-9]*)((?: [a-z-]+="[^"]*")*)>')
-_ATTRIBUTE = re.compile(r' ([a-z-]+)="([^"]*)"')
-_VOID = frozenset({"br", "col", "hr", "img", "input", "source", "track", "wbr"})
-_INLINE = (PHRASES | {"span", "rp", "rt", "ruby"}) - {"br"}
+_LISTS = frozenset({"ol", "ul"})
+# What a body may lack: without its parent an element is invalid, and a list item unannounced.
+_PARENTS = {
+    "dd": {"div", "dl"},
+    "dt": {"div", "dl"},
+    "figcaption": {"figure"},
+    "li": _LISTS,
+    "source": {"audio", "picture", "video"},
+    "summary": {"details"},
+    "track": {"audio", "video"},
+}
 _RESERVED = frozenset({"content", "comments", "skip"})
 _RESERVED_PREFIXES = ("comment-", "tl-")
-
-
-@dataclass(slots=True)
-class Element:
-    """An element, with the places of its two tags among the pieces of its fragment.
-
-    One that is void has its only tag at both; one without a name is written without tags.
-    """
-
-    name: str
-    attributes: dict[str, str]
-    first: int
-    last: int
-    before: str = ""
-    after: str = ""
-
-    def opening(self) -> str:
-        if not self.name:
-            return self.before
-        attributes = (f' {name}="{_escaped(value)}"' for name, value in self.attributes.items())
-        return f"{self.before}<{self.name}{''.join(attributes)}>"
-
-    def closing(self) -> str:
-        return f"</{self.name}>{self.after}" if self.name and self.last > self.first else self.after
-
-
-class Fragment:
-    """HTML as its texts and elements.
-
-    :param html: what :mod:`blog.sanitising` wrote. There every tag is closed, every value
-        quoted and every other ``<`` escaped, so that a pattern reads it rightly.
-    """
-
-    def __init__(self, html: str) -> None:
-        self.pieces: list[str | Element] = []
-        self.elements: list[Element] = []
-        self._read(html)
-
-    def _read(self, html: str) -> None:
-        opened: list[Element] = []
-        end = 0
-        for match in _TAG.finditer(html):
-            self.pieces.append(html[end : match.start()])
-            end = match.end()
-            place = len(self.pieces)
-            if match[1]:
-                element = opened.pop()
-                element.last = place
-            else:
-                element = Element(match[2], _attributes(match[3]), place, place)
-                self.elements.append(element)
-                if element.name not in _VOID:
-                    opened.append(element)
-            self.pieces.append(element)
-        self.pieces.append(html[end:])
-
-    def __str__(self) -> str:
-        return "".join(self._written())
-
-    def _written(self) -> Iterator[str]:
-        for place, piece in enumerate(self.pieces):
-            if isinstance(piece, str):
-                yield piece
-                continue
-            if place == piece.first:
-                yield piece.opening()
-            if place == piece.last:
-                yield piece.closing()
-
-    def text(self, element: Element | None = None) -> str:
-        """Return the text of an element or of everything, without marks of footnotes."""
-        place, end = (element.first, element.last) if element else (0, len(self.pieces))
-        texts: list[str] = []
-        while place < end:
-            piece = self.pieces[place]
-            if isinstance(piece, str):
-                texts.append(piece)
-            elif piece.attributes.get("class") in ("footnote-ref", "footnote-backref"):
-                place = piece.last
-            elif piece.name not in _INLINE:
-                texts.append(" ")
-            place += 1
-        return " ".join(unescape("".join(texts)).split())
-
-    def empty(self) -> Iterator[Element]:
-        """Find the elements that have neither text nor a picture with one."""
-        shown = [0]
-        for piece in self.pieces:
-            seen = piece.strip() if isinstance(piece, str) else piece.attributes.get("alt")
-            shown.append(shown[-1] + bool(seen))
-        return (e for e in self.elements if shown[e.first] == shown[e.last + 1])
-
-
-def _attributes(written: str) -> dict[str, str]:
-    return {name: unescape(value) for name, value in _ATTRIBUTE.findall(written)}
-
-
-def _escaped(value: str) -> str:
-    # As nh3 writes it, so that a second cleaning changes nothing.
-    for character, entity in (
-        ("&", "amp"),
-        ("\xa0", "nbsp"),
-        ('"', "quot"),
-        ("<", "lt"),
-        (">", "gt"),
-    ):
-        value = value.replace(character, f"&{entity};")
-    return value
 
 
 def finish_body(html: str) -> str:
@@ -170,6 +67,7 @@ def finish_phrase(html: str) -> str:
 
 def _without_broken(body: Fragment) -> str:
     for element in body.elements:
+        _mend_place(element)
         if element.name == "img":
             _mend_picture(element)
         elif element.name == "input" and "type" not in element.attributes:
@@ -182,10 +80,17 @@ def _without_broken(body: Fragment) -> str:
     return str(body).replace("<p></p>", "")
 
 
+def _mend_place(element: Element) -> None:
+    if element.parent not in _PARENTS.get(element.name, {element.parent}):
+        element.name = "" if element.name in VOID else "div"
+    elif element.parent in _LISTS and element.name != "li":
+        element.before, element.after = "<li>", "</li>"
+
+
 def _mend_picture(picture: Element) -> None:
     alt = picture.attributes.setdefault("alt", "")
     if not picture.attributes.get("src"):
-        picture.name, picture.after = "", _escaped(alt)
+        picture.name, picture.after = "", escaped(alt) + picture.after
 
 
 def _outline(body: Fragment) -> None:
