@@ -1,0 +1,118 @@
+"""What a driver allows only in the thread that opened the connection, and what to do elsewhere.
+
+A connection made with `check_same_thread=True`, the default of `sqlite3`, refuses every call from
+another thread, `rollback()` and `close()` too. Where the pool cannot tidy up a connection, it
+drops it: SQLite rolls back what was not committed, frees the locks and closes the file.
+
+https://docs.python.org/3/library/sqlite3.html#sqlite3.connect
+"""
+
+import sqlite3
+import sys
+from typing import Any, cast
+
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
+from sqlalchemy.pool.base import _ConnDialect
+
+
+def _refused(error: Exception) -> bool:
+    """Whether a driver raised `error` only because this is not the connection's own thread.
+
+    The sentence is all there is to go by: the class, ProgrammingError, has many other causes.
+    """
+    return "created in a thread can only be used in that same thread" in str(error)
+
+
+def _drop(connection: DBAPIConnection) -> None:
+    """Close the database under a connection that refuses to be closed.
+
+    Forgetting it would not do: it forms a cycle with its own statement cache, so that its locks
+    would last until the garbage collector comes by. Initialising it anew is not checked for the
+    thread, closes the database that was open, and takes back the refusal.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        sqlite3.Connection.__init__(connection, ":memory:", check_same_thread=False)
+        # A subclass must not be asked: this also emptied its attributes.
+        sqlite3.Connection.close(connection)
+
+
+def _drop_unreset(connection: PoolProxiedConnection, error: Exception) -> None:
+    """Let go of a checked-out connection that cannot be reset here, and say so once."""
+    # At the end of the interpreter everything is returned by its main thread.
+    if not sys.is_finalizing():
+        cast("_ConnectionFairy", connection)._pool.logger.warning(
+            "Connection %r was returned by a thread other than its own, where it cannot be reset; "
+            "it is dropped, and what it had not committed is rolled back",
+            connection.dbapi_connection,
+        )
+    connection.invalidate(error)
+
+
+class AffineFairy(_ConnectionFairy):
+    """A checked-out connection that any thread can roll back.
+
+    `Connection.close()` rolls back through the engine's dialect before the pool hears of the
+    return. Without this it would raise the driver's refusal, and SQLAlchemy 2.0 would then not
+    return the connection at all.
+    """
+
+    __slots__ = ()
+
+    def rollback(self) -> None:
+        """Roll back, or drop the connection where its driver refuses to."""
+        try:
+            self.dbapi_connection.rollback()
+        except Exception as error:
+            if not _refused(error):
+                raise
+            _drop_unreset(self, error)
+
+
+class AffineDialect(_ConnDialect):
+    """The part of a dialect that a pool calls, so that any thread can call it.
+
+    The garbage collector returns a connection in whatever thread it runs, and through a plain
+    `_ConnectionFairy` made for the purpose, so a reset can be refused here as well.
+    """
+
+    def __init__(self, dialect: _ConnDialect | Dialect) -> None:
+        self._dialect = dialect
+
+    def do_rollback(self, dbapi_connection: PoolProxiedConnection) -> None:
+        try:
+            self._dialect.do_rollback(dbapi_connection)
+        except Exception as error:
+            if not _refused(error):
+                raise
+            _drop_unreset(dbapi_connection, error)
+
+    def do_commit(self, dbapi_connection: PoolProxiedConnection) -> None:
+        try:
+            self._dialect.do_commit(dbapi_connection)
+        except Exception as error:
+            if not _refused(error):
+                raise
+            _drop_unreset(dbapi_connection, error)
+
+    def do_close(self, dbapi_connection: DBAPIConnection) -> None:
+        try:
+            self._dialect.do_close(dbapi_connection)
+        except Exception as error:
+            if not _refused(error):
+                raise
+            _drop(dbapi_connection)
+
+    def do_terminate(self, dbapi_connection: DBAPIConnection) -> None:
+        try:
+            self._dialect.do_terminate(dbapi_connection)
+        except Exception as error:
+            if not _refused(error):
+                raise
+            _drop(dbapi_connection)
+
+    def _do_ping_w_event(self, dbapi_connection: DBAPIConnection) -> bool:
+        return self._dialect._do_ping_w_event(dbapi_connection)
+
+    def get_driver_connection(self, connection: DBAPIConnection) -> Any:
+        return self._dialect.get_driver_connection(connection)

@@ -1,0 +1,128 @@
+"""Where idle connections wait: a home for each thread, which ends with its thread."""
+
+import ctypes
+import sys
+import threading
+
+from sqlalchemy.pool import ConnectionPoolEntry
+
+
+class Home:
+    """The idle connections of one thread; the last one returned is the next one taken.
+
+    The list is the only thing that threads share here. Whoever pops a connection owns it, whoever
+    appends one gives it up, and both are a single step, so nobody needs a lock.
+    """
+
+    __slots__ = ("alive", "idle")
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.idle: list[ConnectionPoolEntry] = []
+
+    def take(self) -> ConnectionPoolEntry | None:
+        """The idle connection that was used last, or None."""
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return None
+
+    def give(self, entry: ConnectionPoolEntry) -> None:
+        """Keep `entry` for the thread that lives here, or close it if nobody does.
+
+        May be called by any thread, also out of the garbage collector.
+        """
+        self.idle.append(entry)
+        # Asked only now: a home that is abandoned before the append is seen here, and one that is
+        # abandoned after it finds the connection in its list.
+        if not self.alive:
+            self._clear()
+
+    def abandon(self) -> None:
+        """Close what is idle now, and whatever is given back later."""
+        self.alive = False
+        self._clear()
+
+    def _clear(self) -> None:
+        while (entry := self.take()) is not None:
+            entry.close()
+
+
+if sys.implementation.name == "cpython" and sys.version_info < (3, 12, 4):
+    _current_state = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
+    _state_of_thread = ctypes.PYFUNCTYPE(ctypes.c_void_p)(
+        ("PyGILState_GetThisThreadState", ctypes.pythonapi)
+    )
+
+    def _pin_thread_state() -> None:
+        """Prevent a crash when the last thing that a C thread does in Python is to close SQLite.
+
+        Such a thread has a state only between PyGILState_Ensure() and PyGILState_Release(), and
+        thread-local storage is emptied by the latter. SQLite's close() calls the pair once more
+        for each function registered on the connection, and so frees the state under the feet of
+        the outer call. One Ensure() too many prevents that, as it does in newer interpreters.
+        https://github.com/python/cpython/issues/119585
+        """
+        # Ensure() would wait for ever in a subinterpreter, whose states it does not know.
+        if _current_state() == _state_of_thread():
+            ctypes.pythonapi.PyGILState_Ensure()
+
+else:
+
+    def _pin_thread_state() -> None:
+        """Nothing to prevent here."""
+
+
+class _Tenant:
+    """Abandons the home of a thread when that thread ends.
+
+    Thread-local storage holds the only reference, so the interpreter drops it in the dying thread,
+    the one place where every driver allows a close. It does so for any thread that has run Python,
+    also for those a C server started; a finalizer on the Thread object would miss these, since up
+    to Python 3.12 the interpreter keeps their Thread objects for ever.
+    """
+
+    __slots__ = ("_home", "_homes")
+
+    def __init__(self, home: Home, homes: set[Home]) -> None:
+        self._home = home
+        self._homes = homes
+
+    def __del__(self) -> None:
+        self._homes.discard(self._home)
+        if self._home.idle:
+            _pin_thread_state()
+        self._home.abandon()
+
+
+class Homes:
+    """The homes of all threads that have used a pool since it was last disposed of."""
+
+    __slots__ = ("_all", "_local")
+
+    def __init__(self) -> None:
+        self._all: set[Home] = set()
+        self._local = threading.local()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def mine(self) -> Home:
+        """The home of the calling thread, found or founded."""
+        try:
+            home: Home = self._local.home
+        except AttributeError:
+            home = Home()
+            self._all.add(home)
+            self._local.tenant = _Tenant(home, self._all)
+            self._local.home = home
+        return home
+
+    def idle(self) -> int:
+        """How many connections wait in all homes together."""
+        return sum(len(home.idle) for home in list(self._all))
+
+    def abandon(self) -> None:
+        """Abandon every home, for good: whoever comes later must be shown to other homes."""
+        for home in list(self._all):
+            home.abandon()

@@ -1,0 +1,286 @@
+"""The pool as one thread sees it: checkouts, counts, failures, and what the base class promises."""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection, QueuePool
+
+from pool import ThreadLocalPool
+from tests.pool.watched import Watch, creator, in_thread, make_engine, notes, opened, pool_of, write
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def test_a_thread_gets_its_own_connection_again(tmp_path: Path, watch: Watch) -> None:
+    engine = make_engine(tmp_path, watch)
+
+    assert opened(engine) is opened(engine)
+    assert watch.made == 1
+
+
+def test_another_thread_gets_another_connection(tmp_path: Path, watch: Watch) -> None:
+    engine = make_engine(tmp_path, watch)
+    ours = opened(engine)
+
+    assert in_thread(lambda: opened(engine)) is not ours
+    assert opened(engine) is ours
+
+
+def test_nested_checkouts_have_separate_connections(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+
+    with engine.begin() as outer:
+        outer.execute(text("INSERT INTO note VALUES ('outer')"))
+        with engine.connect() as inner:
+            assert inner.connection.dbapi_connection is not outer.connection.dbapi_connection
+            inner.rollback()
+
+    assert notes(tmp_path) == ["outer"]
+
+
+def test_the_connection_used_last_is_taken_first(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    first, second = engine.raw_connection(), engine.raw_connection()
+    used_last = first.dbapi_connection
+    second.close()
+    first.close()
+
+    assert opened(engine) is used_last
+
+
+def test_counts_follow_every_way_to_give_a_connection_back(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    pool = pool_of(engine)
+    closed, invalidated, detached, collected = (engine.raw_connection() for _ in range(4))
+    assert (pool.checkedout(), pool.checkedin()) == (4, 0)
+
+    closed.close()
+    assert (pool.checkedout(), pool.checkedin()) == (3, 1)
+    invalidated.invalidate()
+    assert (pool.checkedout(), pool.checkedin()) == (2, 1)
+    detached.detach()
+    assert (pool.checkedout(), pool.checkedin()) == (1, 1)
+    del collected
+    assert (pool.checkedout(), pool.checkedin()) == (0, 2)
+
+    detached.close()
+    assert pool.status() == "Threads: 1  Connections in pool: 2  Checked out connections: 0"
+
+
+def test_closing_twice_gives_one_connection_back(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    connection = engine.raw_connection()
+    connection.close()
+    connection.close()
+
+    assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 1)
+
+
+def test_a_failed_connect_leaves_nothing_counted(tmp_path: Path) -> None:
+    pool = ThreadLocalPool(creator(tmp_path / "missing"))
+
+    with pytest.raises(sqlite3.OperationalError) as failure:
+        pool.connect()
+
+    assert failure.value.__context__ is None
+    assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+def test_a_failed_connect_event_leaves_nothing_open(
+    tmp_path: Path, watch: Watch, error: BaseException
+) -> None:
+    engine = make_engine(tmp_path, watch)
+
+    @event.listens_for(engine, "connect")
+    def refuse(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as failure:
+        engine.connect()
+
+    assert failure.value.__context__ is None
+    assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
+    assert watch.open() == 0
+
+
+def test_a_failed_reconnect_leaves_nothing_counted(tmp_path: Path) -> None:
+    creators = [creator(tmp_path / "missing"), creator(tmp_path)]
+    pool = ThreadLocalPool(lambda: creators.pop()())
+    connection = pool.connect()
+    connection.invalidate(soft=True)
+    connection.close()
+    time.sleep(0.02)
+
+    with pytest.raises(sqlite3.OperationalError):
+        pool.connect()
+
+    assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+
+
+def test_invalidated_connections_are_replaced(tmp_path: Path, watch: Watch) -> None:
+    engine = make_engine(tmp_path, watch)
+    with engine.connect() as connection:
+        connection.invalidate()
+
+    opened(engine)
+
+    assert (watch.made, watch.open()) == (2, 1)
+
+
+def test_recycle_replaces_an_old_connection(tmp_path: Path, watch: Watch) -> None:
+    engine = make_engine(tmp_path, watch, pool_recycle=0.05)
+    opened(engine)
+    time.sleep(0.1)
+    opened(engine)
+
+    assert (watch.made, watch.open()) == (2, 1)
+
+
+@pytest.mark.parametrize("disposed", [False, True])
+def test_pre_ping_replaces_a_dead_connection(tmp_path: Path, disposed: bool) -> None:
+    engine = make_engine(tmp_path, pool_pre_ping=True)
+    if disposed:
+        engine.dispose()
+    dead = opened(engine)
+    assert isinstance(dead, sqlite3.Connection)
+    dead.close()
+    time.sleep(0.02)
+
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize(("style", "kept"), [("rollback", []), ("commit", ["open"])])
+def test_reset_on_return_ends_the_transaction(tmp_path: Path, style: str, kept: list[str]) -> None:
+    engine = make_engine(tmp_path, pool_reset_on_return=style)
+    connection = engine.raw_connection()
+    write(connection, "open")
+    connection.close()
+
+    assert notes(tmp_path) == kept
+
+
+def _events_of_a_life(pool: Pool) -> list[str]:
+    seen: list[str] = []
+
+    def listen(name: str) -> None:
+        def note(*args: Any) -> None:
+            seen.append(name)
+
+        event.listen(pool, name, note)
+
+    for name in ("first_connect", "connect", "checkout", "reset", "checkin", "close"):
+        listen(name)
+    for name in ("invalidate", "soft_invalidate", "detach", "close_detached"):
+        listen(name)
+
+    pool.connect().close()
+    pool.connect().invalidate()
+    pool.connect().invalidate(soft=True)
+    detached = pool.connect()
+    detached.detach()
+    detached.close()
+    pool.connect().close()
+    pool.dispose()
+    return seen
+
+
+def test_events_come_in_the_order_of_queuepool(tmp_path: Path) -> None:
+    ours, theirs = ThreadLocalPool(creator(tmp_path)), QueuePool(creator(tmp_path))
+
+    assert _events_of_a_life(ours) == _events_of_a_life(theirs)
+
+
+def test_a_pool_made_first_serves_an_engine(tmp_path: Path) -> None:
+    pool = ThreadLocalPool(creator(tmp_path), pre_ping=True)
+    engine = create_engine("sqlite://", pool=pool)
+
+    for _ in range(2):
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
+
+
+def test_dispose_closes_idle_connections_and_can_be_repeated(tmp_path: Path, watch: Watch) -> None:
+    pool = pool_of(make_engine(tmp_path, watch))
+    pool.connect().close()
+
+    pool.dispose()
+    pool.dispose()
+
+    assert (pool.checkedin(), watch.open()) == (0, 0)
+
+
+def test_a_disposed_pool_can_be_used(tmp_path: Path, watch: Watch) -> None:
+    pool = pool_of(make_engine(tmp_path, watch))
+    pool.dispose()
+    pool.connect().close()
+    pool.connect().close()
+
+    assert (watch.made, pool.checkedin()) == (1, 1)
+
+
+def test_dispose_leaves_a_connection_in_use_working(tmp_path: Path, watch: Watch) -> None:
+    pool = pool_of(make_engine(tmp_path, watch))
+    connection = pool.connect()
+    write(connection, "before")
+
+    pool.dispose()
+    write(connection, "after")
+    connection.commit()
+    assert pool.checkedout() == 1
+    connection.close()
+
+    assert notes(tmp_path) == ["before", "after"]
+    assert (pool.checkedout(), pool.checkedin(), watch.open()) == (0, 0, 0)
+
+
+def test_an_engine_can_be_disposed_of_and_used(tmp_path: Path, watch: Watch) -> None:
+    engine = make_engine(tmp_path, watch)
+    held = engine.connect()
+    held.execute(text("SELECT 1"))
+    engine.dispose()
+    held.close()
+
+    opened(engine)
+
+    assert (watch.made, watch.open()) == (2, 1)
+
+
+def test_recreate_keeps_parameters_and_listeners(tmp_path: Path, watch: Watch) -> None:
+    engine = make_engine(tmp_path, watch, pool_recycle=0.05, pool_reset_on_return="commit")
+    checkouts: list[PoolProxiedConnection] = []
+
+    @event.listens_for(engine, "checkout")
+    def note(
+        connection: sqlite3.Connection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection
+    ) -> None:
+        checkouts.append(proxy)
+
+    pool = pool_of(engine).recreate()
+    connection = pool.connect()
+    assert checkouts == [connection]
+    checkouts.clear()
+    write(connection, "committed on return")
+    connection.close()
+    time.sleep(0.1)
+    pool.connect().close()
+
+    assert type(pool) is ThreadLocalPool
+    assert notes(tmp_path) == ["committed on return"]
+    assert watch.made == 2
+
+
+def test_recreate_keeps_the_logging_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pool = pool_of(make_engine(tmp_path, pool_logging_name="reader", echo_pool=True)).recreate()
+    caplog.clear()
+    pool.dispose()
+
+    assert [record.name.rpartition(".")[2] for record in caplog.records] == ["reader"]

@@ -1,0 +1,438 @@
+"""Many threads: nobody shares, the dead leave nothing open, and a stranger may give things back."""
+
+import _thread
+import ctypes
+import gc
+import logging
+import random
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
+
+from pool import ThreadLocalPool
+from tests.pool.watched import (
+    Watch,
+    Worker,
+    creator,
+    in_thread,
+    make_engine,
+    notes,
+    open_files,
+    opened,
+    pool_of,
+    write,
+)
+
+checked_or_not = pytest.mark.parametrize("check_same_thread", [False, True])
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def _read(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+
+
+@checked_or_not
+def test_every_call_comes_from_the_thread_that_opened(
+    tmp_path: Path, watch: Watch, check_same_thread: bool
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
+
+    def work() -> None:
+        for _ in range(50):
+            _read(engine)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert watch.strays == []
+    assert watch.made == 8
+
+
+def test_live_checkouts_never_share_a_connection(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    in_use: set[object] = set()
+    shared: list[object] = []
+
+    def work() -> None:
+        for _ in range(100):
+            held = [engine.raw_connection() for _ in range(3)]
+            for connection in held:
+                if connection.dbapi_connection in in_use:
+                    shared.append(connection.dbapi_connection)
+                in_use.add(connection.dbapi_connection)
+            random.shuffle(held)
+            while held:
+                in_use.discard(held[-1].dbapi_connection)
+                held.pop().close()
+
+    with ThreadPoolExecutor(8) as executor:
+        for future in [executor.submit(work) for _ in range(8)]:
+            future.result()
+
+    assert shared == []
+    assert pool_of(engine).checkedout() == 0
+
+
+# Threads that end
+
+
+def _run_in_python_thread(work: Callable[[], None]) -> None:
+    in_thread(work)
+
+
+def _run_in_bare_thread(work: Callable[[], None]) -> None:
+    """A thread that `threading` did not start, and whose Thread object is a dummy."""
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        threading.current_thread()
+        try:
+            work()
+        finally:
+            done.release()
+
+    _thread.start_new_thread(run, ())
+    done.acquire()
+
+
+def _run_in_c_thread(work: Callable[[], None]) -> None:
+    """A thread of the C library, as the request threads of mod_wsgi are."""
+    if sys.platform != "linux":
+        pytest.skip("pthread_create is called as Linux has it")
+
+    def run(argument: int | None) -> int:
+        threading.current_thread()
+        work()
+        return 0
+
+    libc = ctypes.CDLL(None)
+    entry = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(run)
+    thread = ctypes.c_ulong()
+    assert libc.pthread_create(ctypes.byref(thread), None, entry, None) == 0
+    assert libc.pthread_join(thread, None) == 0
+
+
+@checked_or_not
+@pytest.mark.parametrize("run", [_run_in_python_thread, _run_in_bare_thread, _run_in_c_thread])
+def test_a_dying_thread_closes_its_idle_connections_itself(
+    tmp_path: Path, watch: Watch, run: Callable[[Callable[[], None]], None], check_same_thread: bool
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
+
+    def work() -> None:
+        outer, inner = engine.raw_connection(), engine.raw_connection()
+        inner.close()
+        outer.close()
+
+    run(work)
+
+    deadline = time.monotonic() + 10  # nobody can join a bare thread
+    while watch.open() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert (watch.made, watch.open()) == (2, 0)
+    assert watch.strays == []
+    assert open_files(tmp_path) == 0
+    assert pool_of(engine).status().startswith("Threads: 0  Connections in pool: 0")
+
+
+@checked_or_not
+def test_threads_come_and_go_and_nothing_stays_open(
+    tmp_path: Path, watch: Watch, check_same_thread: bool
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
+
+    for _ in range(20):
+        threads = [threading.Thread(target=_read, args=(engine,)) for _ in range(15)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert (watch.open(), watch.strays, open_files(tmp_path)) == (0, [], 0)
+    assert (pool_of(engine).checkedin(), pool_of(engine).checkedout()) == (0, 0)
+
+
+def test_a_connection_works_on_after_its_thread_and_is_closed_at_return(
+    tmp_path: Path, watch: Watch
+) -> None:
+    engine = make_engine(tmp_path, watch)
+    connection = in_thread(engine.raw_connection)
+    assert pool_of(engine).checkedout() == 1
+
+    write(connection, "from the grave")
+    connection.commit()
+    connection.close()
+
+    assert notes(tmp_path) == ["from the grave"]
+    assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
+    assert (watch.open(), open_files(tmp_path)) == (0, 0)
+
+
+@checked_or_not
+def test_a_connection_left_by_a_dead_thread_is_closed_when_collected(
+    tmp_path: Path, watch: Watch, check_same_thread: bool
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
+    kept = [in_thread(engine.raw_connection)]
+    assert pool_of(engine).checkedout() == 1
+
+    kept.clear()
+
+    assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
+    assert (watch.open(), open_files(tmp_path)) == (0, 0)
+
+
+# Connections that another thread gives back
+
+
+def _close_raw(engine: Engine) -> Callable[[], None]:
+    connection = engine.raw_connection()
+    write(connection, "not committed")
+    return connection.close
+
+
+def _close_connection(engine: Engine) -> Callable[[], None]:
+    connection = engine.connect()
+    connection.execute(text("INSERT INTO note VALUES ('not committed')"))
+    return connection.close
+
+
+def _close_session(engine: Engine) -> Callable[[], None]:
+    session = Session(engine)
+    session.execute(text("INSERT INTO note VALUES ('not committed')"))
+    return session.close
+
+
+def _forget(engine: Engine) -> Callable[[], None]:
+    connection = engine.raw_connection()
+    write(connection, "not committed")
+    kept = [connection]
+    return kept.clear
+
+
+def _collect(engine: Engine) -> Callable[[], None]:
+    connection = engine.connect()
+    connection.execute(text("INSERT INTO note VALUES ('not committed')"))
+    kept: list[object] = [connection]
+    kept.append(kept)
+
+    def collect() -> None:
+        kept.clear()
+        gc.collect()
+
+    return collect
+
+
+ways_to_return = pytest.mark.parametrize(
+    "check_out", [_close_raw, _close_connection, _close_session, _forget, _collect]
+)
+
+
+@ways_to_return
+def test_a_stranger_returns_a_connection_to_its_owner(
+    tmp_path: Path,
+    watch: Watch,
+    check_out: Callable[[Engine], Callable[[], None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = make_engine(tmp_path, watch)
+    with Worker() as owner, Worker() as stranger:
+        give_back = owner.run(lambda: check_out(engine))
+        stranger.run(give_back)
+        assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 1)
+        assert notes(tmp_path) == []  # and the lock is gone
+
+        theirs = stranger.run(lambda: opened(engine))
+        assert watch.made == 2
+        ours = owner.run(lambda: opened(engine))
+        assert watch.made == 2
+        assert ours is not theirs
+
+    assert caplog.records == []
+    assert watch.open() == 0
+
+
+@ways_to_return
+def test_a_connection_that_may_not_be_reset_abroad_is_dropped(
+    tmp_path: Path,
+    watch: Watch,
+    check_out: Callable[[Engine], Callable[[], None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=True)
+    with Worker() as owner, Worker() as stranger:
+        give_back = owner.run(lambda: check_out(engine))
+        stranger.run(give_back)
+        del give_back
+
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+        assert caplog.records[0].exc_info is None
+        assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
+        assert (watch.open(), open_files(tmp_path)) == (0, 0)
+        assert notes(tmp_path) == []  # and the lock is gone
+
+        owner.run(lambda: _read(engine))
+        assert watch.made == 2
+
+
+def test_a_commit_that_may_not_be_made_on_return_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(tmp_path, check_same_thread=True, pool_reset_on_return="commit")
+    with Worker() as owner:
+        connection = owner.run(engine.raw_connection)
+        owner.run(lambda: write(connection, "to be committed"))
+        connection.close()
+
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert notes(tmp_path) == []
+    assert pool_of(engine).checkedout() == 0
+
+
+def test_an_error_of_the_database_is_not_mistaken_for_a_refusal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(sqlite3.Connection):
+        def rollback(self) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    pool = ThreadLocalPool(creator(tmp_path, factory=Broken))
+    connection = pool.connect()
+    with pytest.raises(sqlite3.OperationalError):
+        connection.rollback()
+    connection.close()
+
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+
+
+def test_no_connection_is_lost_between_a_return_and_the_death_of_its_owner(
+    tmp_path: Path, watch: Watch
+) -> None:
+    engine = make_engine(tmp_path, watch)
+    handed_over: list[PoolProxiedConnection] = []
+    over = threading.Event()
+
+    def give_back() -> None:
+        while not over.is_set() or handed_over:
+            if handed_over:
+                handed_over.pop().close()
+
+    def check_out() -> None:
+        handed_over.append(engine.raw_connection())
+
+    stranger = threading.Thread(target=give_back)
+    stranger.start()
+    try:
+        for _ in range(100):
+            threads = [threading.Thread(target=check_out) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        over.set()
+        stranger.join()
+
+    assert watch.made == 300
+    assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
+    assert (watch.open(), open_files(tmp_path)) == (0, 0)
+
+
+def test_the_garbage_collector_returns_connections_amid_checkouts(
+    tmp_path: Path, watch: Watch
+) -> None:
+    engine = make_engine(tmp_path, watch)
+
+    def abandon() -> None:
+        for _ in range(200):
+            cycle: list[Connection | list[object]] = [engine.connect()]
+            cycle.append([cycle])
+            del cycle
+            _read(engine)
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(5)
+    try:
+        threads = [threading.Thread(target=abandon) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+
+    assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
+    assert (watch.open(), open_files(tmp_path)) == (0, 0)
+
+
+# Dispose, among threads
+
+
+@checked_or_not
+def test_any_thread_can_dispose_of_the_connections_of_all(
+    tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
+    with Worker() as one, Worker() as other:
+        one.run(lambda: _read(engine))
+        held = other.run(engine.raw_connection)
+        assert watch.open() == 2
+
+        pool_of(engine).dispose()
+        assert (watch.open(), pool_of(engine).checkedout()) == (1, 1)
+
+        other.run(lambda: write(held, "kept"))
+        other.run(held.commit)
+        other.run(held.close)
+        assert (watch.open(), open_files(tmp_path)) == (0, 0)
+
+        one.run(lambda: _read(engine))
+        assert pool_of(engine).checkedin() == 1
+
+    assert notes(tmp_path) == ["kept"]
+    assert caplog.records == []
+
+
+@checked_or_not
+def test_dispose_under_load_disturbs_nobody(
+    tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
+    pool = pool_of(engine)
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            _read(engine)
+
+    with ThreadPoolExecutor(6) as executor:
+        workers = [executor.submit(work) for _ in range(6)]
+        for _ in range(200):
+            pool.dispose()
+        over.set()
+        for worker in workers:
+            worker.result()
+
+    assert caplog.records == []
+    assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+    assert (watch.open(), open_files(tmp_path)) == (0, 0)
