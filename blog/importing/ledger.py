@@ -1,0 +1,206 @@
+"""Taking foreign items into the database, each once, by the ledger in the table ``imported``.
+
+An item is known by its source and key, or else by its digest: a file that was moved or renamed
+since is still the same. What an author has touched here is never written over.
+"""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from blog.importing.items import ForeignComment, ForeignEntry, digest
+from blog.models import Comment, Entry, Imported
+from blog.models.comment import LONG_AGO
+from blog.publishing import free_slug, redirect_from, tag_named
+from blog.slugs import slugify
+
+Verdict = Literal["imported", "updated", "unchanged", "skipped"]
+
+#: In characters: as long as a path in a file system is, for an old slug is worth keeping whole.
+_LONGEST_SLUG = 255
+#: Databases limit how many values one statement takes.
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an item.
+
+    :param name: what a person calls it.
+    :param reason: why it was skipped, in a phrase that others may share; else empty.
+    :param notes: what was lost or guessed on the way, a sentence each.
+    :param comments: how many of its comments were new.
+    """
+
+    name: str
+    verdict: Verdict
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    comments: int = 0
+
+
+def find(
+    db: Session, item: ForeignEntry, is_another: Callable[[Imported], bool]
+) -> Imported | None:
+    """Return the row for `item`, or None if it was never imported.
+
+    :param is_another: tells whether a row that has the item's digest, but another key, stands for
+        another item, which is still where it was.
+    """
+    named = Imported.source == item.source, Imported.key == item.key
+    row = db.scalar(select(Imported).where(*named))
+    if row is not None:
+        return row
+    equal = select(Imported).where(Imported.digest == item.digest).order_by(Imported.id)
+    return next((row for row in db.scalars(equal) if not is_another(row)), None)
+
+
+def is_settled(db: Session, item: ForeignEntry, row: Imported | None) -> bool:
+    """Tell whether taking `item` again would change nothing, not even in the ledger."""
+    if row is None or row.entry_id is None:
+        return False
+    if (row.source, row.key, row.digest) != (item.source, item.key, item.digest):
+        return False
+    return len(_known_comments(db, item, row.source)) == len(_by_key(item))
+
+
+def take(db: Session, item: ForeignEntry, row: Imported | None) -> Outcome:
+    """Bring `item` into the database. The caller commits.
+
+    :param db: a session in a transaction that writes.
+    :param row: what :func:`find` returned in the same transaction.
+    """
+    if row is None:
+        return _import(db, item)
+    known_as = row.source
+    row.source, row.key = item.source, item.key
+    entry = db.get(Entry, row.entry_id) if row.entry_id else None
+    if entry is None:
+        return Outcome(item.name, "skipped", "it was deleted here after its import")
+    added = _add_comments(db, entry, item, known_as)
+    if row.digest == item.digest:
+        return Outcome(item.name, "updated" if added else "unchanged", comments=added)
+    if row.entry_updated != entry.updated:
+        reason = "its source has changed, but it was edited here after its import"
+        return Outcome(item.name, "skipped", reason, comments=added)
+    notes = _update(db, entry, item)
+    row.digest, row.entry_updated = item.digest, entry.updated
+    return Outcome(item.name, "updated", notes=(*item.notes, *notes), comments=added)
+
+
+def _import(db: Session, item: ForeignEntry) -> Outcome:
+    wanted = slugify(item.slug, _LONGEST_SLUG) or slugify(item.title)
+    slug = free_slug(db, item.kind, wanted)
+    notes = [f"It stands at “{slug}”, because “{wanted}” is taken."] if slug != wanted != "" else []
+    entry = Entry(kind=item.kind, slug=slug)
+    entry.updated = max(item.updated or item.timestamp, item.timestamp)
+    if item.uid and db.scalar(select(Entry.id).where(Entry.uid == item.uid)) is None:
+        entry.uid = item.uid
+    _fill(db, entry, item)
+    db.add(entry)
+    db.flush()
+    notes += _keep_addresses(db, entry, item)
+    row = Imported(source=item.source, key=item.key, digest=item.digest, entry_id=entry.id)
+    row.entry_updated = entry.updated
+    db.add(row)
+    added = _add_comments(db, entry, item, item.source)
+    return Outcome(item.name, "imported", notes=(*item.notes, *notes), comments=added)
+
+
+def _update(db: Session, entry: Entry, item: ForeignEntry) -> list[str]:
+    """Make `entry` what its source has become. Its kind, slug and uid stay: readers have them."""
+    _fill(db, entry, item)
+    said = item.updated or entry.updated
+    entry.updated = said if said > entry.updated else datetime.now(UTC)
+    return _keep_addresses(db, entry, item)
+
+
+def _fill(db: Session, entry: Entry, item: ForeignEntry) -> None:
+    entry.title = item.title
+    entry.body = item.body
+    entry.format = item.format
+    entry.summary = item.summary
+    entry.state = item.state
+    entry.timestamp = item.timestamp
+    entry.author = item.author
+    entry.featured = item.featured
+    entry.comments_open = item.comments_open
+    # Two names may mean one tag.
+    entry.tags = list(dict.fromkeys(tag_named(db, name) for name in item.tags))
+
+
+def _keep_addresses(db: Session, entry: Entry, item: ForeignEntry) -> list[str]:
+    refused = ((address, redirect_from(db, entry, address)) for address in item.addresses)
+    return [f"No redirect from {address}: {reason}." for address, reason in refused if reason]
+
+
+def _by_key(item: ForeignEntry) -> dict[str, ForeignComment]:
+    return {comment.key: comment for comment in item.comments}
+
+
+def _known_comments(db: Session, item: ForeignEntry, source: str) -> dict[str, Imported]:
+    keys = list(_by_key(item))
+    parts = (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
+    statement = select(Imported).where(Imported.source == source)
+    rows = (row for part in parts for row in db.scalars(statement.where(Imported.key.in_(part))))
+    return {row.key: row for row in rows}
+
+
+def _add_comments(db: Session, entry: Entry, item: ForeignEntry, known_as: str) -> int:
+    """Add the comments that are new. What has become of the others here is never touched."""
+    known = _known_comments(db, item, known_as)
+    for row in known.values():
+        row.source = item.source
+    new = [comment for key, comment in _by_key(item).items() if key not in known]
+    new.sort(key=lambda comment: comment.created or LONG_AGO)
+    made = {comment.key: _comment(entry, comment) for comment in new}
+    db.add_all(made.values())
+    db.flush()
+    ids = {key: row.comment_id for key, row in known.items()}
+    ids |= {key: comment.id for key, comment in made.items()}
+    for key, parent in _threads(new, ids).items():
+        made[key].parent_id = ids[parent]
+    db.add_all(_row(item, comment, made[comment.key]) for comment in new)
+    return len(new)
+
+
+def _comment(entry: Entry, comment: ForeignComment) -> Comment:
+    return Comment(
+        entry_id=entry.id,
+        text=comment.text,
+        format=comment.format,
+        name=comment.name,
+        created=comment.created,
+        state=comment.state,
+        website=comment.website,
+    )
+
+
+def _row(item: ForeignEntry, comment: ForeignComment, made: Comment) -> Imported:
+    return Imported(
+        source=item.source,
+        key=comment.key,
+        digest=digest("comment", comment),
+        entry_id=made.entry_id,
+        comment_id=made.id,
+    )
+
+
+def _threads(comments: Iterable[ForeignComment], known: Container[str]) -> dict[str, str]:
+    """Return who answers whom, by key, without answers to nobody and without circles."""
+    parents = {c.key: c.parent for c in comments if c.parent is not None and c.parent in known}
+    safe: set[str] = set()
+    for key in list(parents):
+        climbed: set[str] = set()
+        while key in parents and key not in safe:
+            if key in climbed:
+                del parents[key]
+                break
+            climbed.add(key)
+            key = parents[key]
+        safe |= climbed
+    return parents

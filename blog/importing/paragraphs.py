@@ -1,0 +1,92 @@
+"""Automatic paragraphs: what WordPress does to a classic text whenever it shows it.
+
+A blank line ends a paragraph, and any other line end is a ``<br>``; block elements stand for
+themselves, and ``<pre>`` stays as it is.
+"""
+
+import re
+
+#: What is copied as it stands.
+_VERBATIM = ("pre", "script", "style", "svg", "textarea")
+#: What holds no text of its own.
+_LISTS = ("colgroup", "dl", "map", "menu", "ol", "table", "tbody", "tfoot", "thead", "tr", "ul")
+#: What holds text, but no paragraph.
+_LINES = ("caption", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "legend", "p", "summary")
+#: What holds paragraphs only if a blank line asks for them.
+_LOOSE = (
+    "address", "center", "dd", "details", "div", "fieldset", "figcaption", "figure", "form", "li",
+    "nav", "td", "th",
+)  # fmt: skip
+#: What holds paragraphs, as the text itself does.
+_FLOW = ("article", "aside", "blockquote", "footer", "header", "hgroup", "main", "section")
+_EMPTY = ("area", "col", "hr")
+
+_ATTRIBUTES = r"(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+"
+_BLOCK = re.compile(
+    rf"<(?P<verbatim>{'|'.join(_VERBATIM)})(?![\w-]).*?(?:</(?P=verbatim)\s*>|\Z)"
+    rf"|<(?P<end>/)?(?P<name>{'|'.join(_LISTS + _LINES + _LOOSE + _FLOW + _EMPTY)})(?![\w-])"
+    rf"{_ATTRIBUTES}>",
+    re.DOTALL | re.IGNORECASE,
+)
+_INLINE = re.compile(rf"<!--.*?(?:-->|\Z)|</?[a-z]{_ATTRIBUTES}>", re.DOTALL | re.IGNORECASE)
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
+_BREAK = re.compile(r"<br\s*/?>\Z", re.IGNORECASE)
+
+#: Nobody nests as deep on purpose, and looking for an end in a deeper stack takes long.
+_DEEPEST = 100
+
+
+def paragraphs(html: str) -> str:
+    """Return `html`, in which line ends mean something, as HTML in which they do not.
+
+    :param html: any text, with plain line ends.
+    """
+    written: list[str] = []
+    around: list[str] = []
+    position = 0
+    for block in _BLOCK.finditer(html):
+        written += [_text(html[position : block.start()], around), block[0]]
+        _step(block, around)
+        position = block.end()
+    written.append(_text(html[position:], around))
+    return "".join(written).strip()
+
+
+def _step(block: re.Match[str], around: list[str]) -> None:
+    """Keep `around`, the open elements, as they are after `block`."""
+    name = (block["name"] or block["verbatim"]).lower()
+    if block["end"]:
+        if name in around:
+            while around.pop() != name:
+                pass
+        return
+    if around[-1:] == ["p"]:
+        around.pop()  # a block ends a paragraph that has no end tag
+    if block["name"] and name not in _EMPTY and len(around) < _DEEPEST:
+        around.append(name)
+
+
+def _text(text: str, around: list[str]) -> str:
+    inner = text.strip()
+    holder = around[-1] if around else ""
+    if not inner or holder in _LISTS:
+        return text
+    parts = _BLANK_LINE.split(_INLINE.sub(lambda tag: tag[0].replace("\n", " "), inner))
+    if holder in _LINES:
+        between = "</p>\n<p>" if holder == "p" else "<br>\n<br>\n"
+        return text.replace(inner, between.join(map(_lines, parts)))
+    if holder in _LOOSE and not _BLANK_LINE.search(text):
+        return text.replace(inner, _lines(inner))
+    return "\n".join(["", *map(_paragraph, parts), ""])
+
+
+def _paragraph(text: str) -> str:
+    if not _COMMENT.sub("", text).strip():
+        return text  # <!--more-->
+    return f"<p>{_lines(text)}</p>"
+
+
+def _lines(text: str) -> str:
+    *lines, last = (line.strip() for line in text.split("\n"))
+    return "".join(f"{_BREAK.sub('', line)}<br>\n" for line in lines) + last

@@ -1,0 +1,93 @@
+"""Finding the reader for what a person points at: by what it is, not by what one says it is."""
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from blog.importing.items import Item, Skipped, Source
+from blog.importing.markdown import MarkdownFiles, is_markdown, name_below
+from blog.importing.wordpress import WordPressExport
+from blog.importing.wxr import UnsafeXMLError
+
+#: How much of a file is looked at: an export begins with advice, and then names its format.
+_BEGINNING = 1 << 16
+_WXR = b"wordpress.org/export/"
+
+_UNSAFE = "it declares XML entities, which no export does and an attack would: nothing was read"
+_OTHER_FOLDERS = {"node_modules", "__pycache__"}
+
+
+class SourceError(Exception):
+    """There is nothing to import at a path. The message says why, and what could be imported."""
+
+
+class _Sources:
+    """Several sources, one after the other."""
+
+    def __init__(self, sources: list[Source], skipped: list[Skipped]) -> None:
+        self._sources = sources
+        self._skipped = skipped
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sources)) + len(self._skipped)
+
+    def __iter__(self) -> Iterator[Item]:
+        return chain(*self._sources, self._skipped)
+
+    def holds(self, source: str, key: str) -> bool:
+        return any(each.holds(source, key) for each in self._sources)
+
+
+def read(path: Path) -> Source:
+    """Look at what a person points at, and return it ready to be read.
+
+    :param path: a Markdown file, a WordPress export (WXR), or a folder that holds some of these
+        at any depth. What is hidden in a folder is left alone.
+    :raises SourceError: there is nothing of the kind.
+    """
+    if not path.exists():
+        raise SourceError(f"There is no file or folder {path}.")
+    root = path.resolve()
+    files = _files_below(root) if root.is_dir() else [root]
+    markdown = [file for file in files if is_markdown(file)]
+    sources: list[Source] = [MarkdownFiles(root, markdown)] if markdown else []
+    skipped: list[Skipped] = []
+    for file in files:
+        found = None if is_markdown(file) else _export(file, name_below(root, file))
+        if isinstance(found, Skipped):
+            skipped.append(found)
+        elif found is not None:
+            sources.append(found)
+    if not sources:
+        raise SourceError(_nothing(path, skipped))
+    return _Sources(sources, skipped)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if f[0] != "." and f not in _OTHER_FOLDERS)
+        found += (Path(place, name) for name in sorted(names) if name[0] != ".")
+    return [file for file in found if file.is_file()]
+
+
+def _export(file: Path, name: str) -> WordPressExport | Skipped:
+    try:
+        with file.open("rb") as opened:
+            # Without the zeros, UTF-16 shows its ASCII too.
+            beginning = opened.read(_BEGINNING).replace(b"\0", b"")
+        if _WXR in beginning:
+            return WordPressExport(file, name)
+    except OSError as error:
+        return Skipped(name, f"it cannot be read ({error.strerror})")
+    except UnsafeXMLError:
+        return Skipped(name, _UNSAFE)
+    return Skipped(name, "it is neither Markdown nor a WordPress export")
+
+
+def _nothing(path: Path, skipped: list[Skipped]) -> str:
+    known = "Markdown files (*.md, *.markdown) and WordPress exports (WXR) can be imported"
+    reasons = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
+    more = f" and {len(skipped) - 3} other files" if len(skipped) > 3 else ""
+    return f"There is nothing to import in {path}: {known}. {reasons}{more}".strip(": ").rstrip()

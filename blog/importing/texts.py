@@ -1,0 +1,42 @@
+"""Texts from elsewhere, made such as can be stored, shown, and carried by feeds."""
+
+import codecs
+import re
+from html import unescape
+
+#: The name of an error handler: what is not UTF-8 was most likely typed on Windows.
+WINDOWS = "windows-1252"
+
+#: What XML 1.0 cannot write or discourages (https://www.w3.org/TR/xml/#charsets): nobody can see
+#: it, feeds could not carry it, and neither PostgreSQL nor SQLite stores all of it.
+_UNWRITABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKUP = re.compile(r"<!--.*?(?:-->|\Z)|</?[a-zA-Z][^<>]*>", re.DOTALL)
+
+
+def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(WINDOWS, _as_windows_1252)
+
+
+def readable(text: str) -> str:
+    """Return `text` with plain line ends, and without what cannot be stored and shown."""
+    return _UNWRITABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def one_line(text: str) -> str:
+    """Return `text` with every run of white space made a single space."""
+    return " ".join(readable(text).split())
+
+
+def text_of(html: str) -> str:
+    """Return the text that HTML shows, on one line."""
+    return one_line(unescape(_MARKUP.sub("", html)))
+
+
+def is_iri(text: str) -> bool:
+    """Tell whether `text` can be the id of a feed entry (RFC 4287, 4.2.6)."""
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+", text) is not None

@@ -1,0 +1,228 @@
+"""WordPress exports (WXR 1.0 to 1.2): posts and pages, with their comments."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from blog.importing.dates import moment
+from blog.importing.items import ForeignEntry, Item, Skipped, digest
+from blog.importing.paragraphs import paragraphs
+from blog.importing.texts import is_iri, one_line, text_of
+from blog.importing.wordpress_comments import comments, losses_of_comments
+from blog.importing.wxr import Part, WXRFile
+from blog.models.entry import EntryKind, EntryState
+
+_KINDS: dict[str, EntryKind] = {"post": "entry", "": "entry", "page": "page"}
+_OTHER_TYPES = {
+    "attachment": "media files are not imported yet",
+    "nav_menu_item": "menus are not imported",
+}
+_NOT_WANTED = {
+    "auto-draft": "WordPress began it, and nobody wrote it",
+    "trash": "it was in the trash",
+}
+#: The states of a text, and what is said of those that this blog does not have.
+_STATES: dict[str, tuple[EntryState, str]] = {
+    "": ("published", ""),
+    "publish": ("published", ""),
+    "future": ("published", ""),
+    "draft": ("draft", ""),
+    "pending": ("draft", "It was waiting for review: it is a draft here."),
+    "private": ("draft", "It was private: it is a draft here."),
+}
+#: What an item says that is worth an update, for its digest.
+_SAID = (
+    "title", "dc:creator", "content:encoded", "excerpt:encoded", "pubDate", "wp:post_date",
+    "wp:post_date_gmt", "wp:post_modified_gmt", "wp:comment_status", "wp:post_name", "wp:status",
+    "wp:post_type", "wp:is_sticky", "guid",
+)  # fmt: skip
+_TAXONOMIES = {"category", "post_tag", "tag", ""}
+_SHORTCODES = {"audio", "caption", "embed", "gallery", "playlist", "video", "wp_caption"}
+
+_SHORTCODE = re.compile(r"\[([a-z][a-z0-9_-]{0,40})(?:\s[^\[\]<>]*)?\]")
+_BEGINNING = 60
+
+
+class WordPressExport:
+    """A WXR file as a source.
+
+    :param path: the file.
+    :param name: what a person calls it.
+    :raises blog.importing.wxr.UnsafeXMLError: it declares entities.
+    :raises OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._file = WXRFile(path)
+        self._name = name
+        self._changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+    def __len__(self) -> int:
+        return len(self._file) + (self._file.problem is not None)
+
+    def __iter__(self) -> Iterator[Item]:
+        blog = _Blog(self._name, self._changed)
+        for part in self._file:
+            if isinstance(part, Skipped):
+                yield part
+            elif part.name == "item":
+                yield blog.item(part)
+            else:
+                blog.learn(part)
+        if self._file.problem:
+            reason = f"it is not well-formed XML ({self._file.problem}): it was read item by item"
+            yield Skipped(f"what else is in {self._name}", reason)
+
+    def holds(self, source: str, key: str) -> bool:  # noqa: ARG002 - as every source has it
+        """Return False: items that are equal have one id and guid, and differ in the blog only."""
+        return False
+
+
+class _Blog:
+    """The blog that an export comes from, as far as the file has told of it."""
+
+    def __init__(self, name: str, changed: datetime) -> None:
+        self._changed = changed
+        self._authors: dict[str, str] = {}
+        self._host = name
+        self._path = ""
+
+    def learn(self, part: Part) -> None:
+        """Take in what the channel says about the blog itself."""
+        if part.name == "wp:author":
+            name = text_of(part.text("wp:author_display_name"))
+            self._authors[part.text("wp:author_login")] = name
+        elif part.name in {"link", "wp:base_blog_url"}:
+            # The second comes later, and says better where the blog is.
+            address = _split(part.value)
+            self._host = _host(address) or self._host
+            self._path = address.path.rstrip("/")
+
+    def item(self, part: Part) -> Item:
+        """Return the entry in an item, or why there is none."""
+        type_, status = part.text("wp:post_type"), part.text("wp:status")
+        title = text_of(part.text("title"))
+        name = title or f"post {part.text('wp:post_id')}".strip()
+        if type_ not in _KINDS:
+            other = f"items of type “{one_line(type_)}” have no place here"
+            return Skipped(name, _OTHER_TYPES.get(type_, other))
+        if status in _NOT_WANTED:
+            return Skipped(name, _NOT_WANTED[status])
+        return self._entry(part, name, title)
+
+    def _entry(self, part: Part, name: str, title: str) -> ForeignEntry:
+        content, guid = part.text("content:encoded"), part.text("guid")
+        kind = _KINDS[part.text("wp:post_type")]
+        key = one_line(f"{part.text('wp:post_id')} {guid or part.text('link')}") or title
+        tags = sorted((c.attribute("domain"), text_of(c.value)) for c in part.all("category"))
+        addresses = tuple(dict.fromkeys(self._addresses_of(part, kind)))
+        state, notes = _state(part)
+        timestamp = _published(part)
+        return ForeignEntry(
+            # One and the same before and after a move to HTTPS.
+            source=f"wordpress:{self._host}{self._path}",
+            key=key,
+            digest=digest("wordpress", key, tags, addresses, state, [part.text(n) for n in _SAID]),
+            name=name,
+            title=title or _beginning(content),
+            # Blocks bring their own paragraphs.
+            body=content if "<!-- wp:" in content else paragraphs(content),
+            format="html",
+            kind=kind,
+            state=state if timestamp else "draft",
+            timestamp=timestamp or self._changed,
+            slug=unquote(part.text("wp:post_name")),
+            uid=guid if is_iri(guid) else None,
+            updated=moment(part.text("wp:post_modified_gmt")),
+            summary=part.text("excerpt:encoded") or None,
+            author=self._author(part.text("dc:creator")),
+            featured=part.text("wp:is_sticky") == "1",
+            comments_open=part.text("wp:comment_status") != "closed",
+            tags=tuple(dict.fromkeys(name for domain, name in tags if _is_tag(domain, name))),
+            addresses=addresses,
+            comments=tuple(comments(part, key)),
+            notes=(*notes, *_losses(part, content), *losses_of_comments(part)),
+        )
+
+    def _author(self, login: str) -> str | None:
+        return self._authors.get(login) or one_line(login) or None
+
+    def _addresses_of(self, part: Part, kind: EntryKind) -> Iterator[str]:
+        """Yield where an item could be found, as paths: they stay when the blog moves."""
+        link, guid = _split(part.text("link")), _split(part.text("guid"))
+        yield _local(link)
+        if _host(guid) == self._host:
+            yield _local(guid)
+        if number := part.text("wp:post_id"):
+            yield f"{self._path}/?{'page_id' if kind == 'page' else 'p'}={number}"
+        for meta in part.all("wp:postmeta"):
+            if meta.text("wp:meta_key") == "_wp_old_slug" and not link.query:
+                above = link.path.rstrip("/").rpartition("/")[0]
+                yield f"{above}/{meta.text('wp:meta_value')}/"
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(one_line(address))
+    except ValueError:  # an address like http://[x
+        return SplitResult("", "", "", "", "")
+
+
+def _host(address: SplitResult) -> str:
+    return address.netloc.lower().removeprefix("www.")
+
+
+def _local(address: SplitResult) -> str:
+    return f"{address.path}?{address.query}" if address.query else address.path
+
+
+def _state(part: Part) -> tuple[EntryState, list[str]]:
+    status = one_line(part.text("wp:status"))
+    unknown: tuple[EntryState, str] = ("draft", f"Its state was “{status}”: it is a draft here.")
+    state, note = _STATES.get(status, unknown)
+    notes = [note] if note else []
+    if _published(part) is None:
+        notes.append("It has no date that can be read: it is a draft, dated as its file is.")
+    if part.text("wp:post_password"):
+        state = "draft"
+        notes.append("It was protected with a password: it is a draft here.")
+    return state, notes
+
+
+def _published(part: Part) -> datetime | None:
+    names = ("wp:post_date_gmt", "pubDate", "wp:post_date")
+    return next((found for name in names if (found := moment(part.text(name)))), None)
+
+
+def _is_tag(domain: str, name: str) -> bool:
+    return domain in _TAXONOMIES and name not in {"", "Uncategorized"}
+
+
+def _beginning(content: str) -> str:
+    text = text_of(content)
+    if len(text) <= _BEGINNING:
+        return text or "Untitled"
+    return (text[: _BEGINNING + 1].rpartition(" ")[0] or text[:_BEGINNING]) + "…"
+
+
+def _losses(part: Part, content: str) -> Iterator[str]:
+    """Yield what is lost with an item, a sentence each."""
+    if part.mended:
+        yield "Its XML was broken, and has been mended."
+    domains = {one_line(category.attribute("domain")) for category in part.all("category")}
+    for domain in sorted(domains - _TAXONOMIES - {"post_format"}):
+        yield f"The taxonomy “{domain}” has no place here."
+    fields = {meta.text("wp:meta_key") for meta in part.all("wp:postmeta")}
+    if "_thumbnail_id" in fields:
+        yield "Its featured image is not imported."
+    if any(not field.startswith("_") for field in fields):
+        yield "Its custom fields are not imported."
+    codes = {found[1] for found in _SHORTCODE.finditer(content) if _is_shortcode(found)}
+    for code in sorted(codes):
+        yield f"The shortcode [{code}] stays as text."
+
+
+def _is_shortcode(found: re.Match[str]) -> bool:
+    return found[1] in _SHORTCODES or "=" in found[0]

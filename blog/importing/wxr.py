@@ -1,0 +1,193 @@
+"""The XML of a WordPress export (WXR), a channel's child at a time, and whole or not.
+
+A file that is well-formed is read as a stream, however long it is. Any other one is cut where
+items begin, each item is mended and parsed alone, and what cannot be mended is named.
+"""
+
+import html
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+from xml.sax.saxutils import escape
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring, iterparse
+
+from blog.importing.items import Skipped
+from blog.importing.texts import WINDOWS, one_line, readable
+
+#: The namespaces of WXR, whatever their version and scheme, and the prefix by which each is known.
+_NAMESPACES = {
+    "wp": re.compile(r"https?://wordpress\.org/export/[\d.]+/"),
+    "excerpt": re.compile(r"https?://wordpress\.org/export/[\d.]+/excerpt/"),
+    "content": re.compile(r"https?://purl\.org/rss/1\.0/modules/content/"),
+    "dc": re.compile(r"https?://purl\.org/dc/elements/1\.1/"),
+}
+_ASSUMED = {
+    "wp": "http://wordpress.org/export/1.2/",
+    "excerpt": "http://wordpress.org/export/1.2/excerpt/",
+    "content": "http://purl.org/rss/1.0/modules/content/",
+    "dc": "http://purl.org/dc/elements/1.1/",
+}
+
+_ITEM = re.compile(r"(?=<item[\s>])")
+_END = "</item>"
+_ABOUT_THE_BLOG = re.compile(
+    r"<(wp:author|wp:base_blog_url|link)>(?:(?!<\1>).)*?</\1>", re.DOTALL | re.IGNORECASE
+)
+_TITLE = re.compile(r"<title>\s*(?:<!\[CDATA\[)?(.{1,200}?)(?:\]\]>)?\s*</title>", re.DOTALL)
+_CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
+_PREFIX = re.compile(r"[<\s/]([A-Za-z_][\w.-]{0,40}):[A-Za-z_]", re.ASCII)
+# An ampersand with what it begins, if it begins anything; an angle bracket that begins nothing.
+_STRAY = re.compile(
+    r"&(?:#\d{1,9};|#x[0-9a-f]{1,9};|[a-z][a-z0-9]{1,40};)?|<(?![a-z/!?])", re.IGNORECASE
+)
+_XML_KNOWS = {"&amp;", "&lt;", "&gt;", "&quot;", "&apos;"}
+
+
+class UnsafeXMLError(Exception):
+    """The file declares entities. No export does, and an attack on its reader would."""
+
+
+class Part:
+    """An element of a WXR file.
+
+    :param element: as it was parsed.
+    :param depth: how many levels below it are looked at; WXR has no more than two in an item.
+    :param mended: whether its XML was broken.
+    """
+
+    def __init__(self, element: Element, *, depth: int = 2, mended: bool = False) -> None:
+        self.name = _known(element.tag)
+        self.value = readable(element.text or "")
+        self.mended = mended
+        self._attributes = element.attrib
+        self._parts: defaultdict[str, list[Part]] = defaultdict(list)
+        for child in element if depth else ():
+            self._parts[_known(child.tag)].append(Part(child, depth=depth - 1))
+
+    def text(self, name: str) -> str:
+        """Return the text of the first part called `name`, without outer space, or ``""``."""
+        return next((part.value.strip() for part in self.all(name)), "")
+
+    def all(self, name: str) -> "list[Part]":
+        """Return the parts called `name`, as in ``wp:comment``."""
+        return self._parts.get(name, [])
+
+    def attribute(self, name: str) -> str:
+        return self._attributes.get(name, "")
+
+
+@lru_cache(maxsize=256)
+def _known(tag: str) -> str:
+    uri, brace, name = tag[1:].rpartition("}") if tag.startswith("{") else ("", "", tag)
+    if not brace:
+        return name
+    return next((f"{p}:{name}" for p, known in _NAMESPACES.items() if known.fullmatch(uri)), tag)
+
+
+class WXRFile:
+    """A WXR file.
+
+    :param path: the file. It is read through once, to see whether it is whole.
+    :raises UnsafeXMLError: it declares entities.
+    :raises OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problem: str | None = None
+        try:
+            self._items = sum(part.name == "item" for part in _streamed(path))
+        except DefusedXmlException as error:
+            raise UnsafeXMLError from error
+        except (ParseError, ValueError) as error:
+            self.problem = one_line(str(error))
+            pieces = _pieces(path)
+            if "<!ENTITY" in next(pieces):
+                raise UnsafeXMLError from error
+            self._items = sum(1 for _ in pieces)
+
+    def __len__(self) -> int:
+        """Return how many items there are."""
+        return self._items
+
+    def __iter__(self) -> Iterator[Part | Skipped]:
+        """Yield what the channel holds, in its order, and the items that cannot be read."""
+        return _streamed(self.path) if self.problem is None else _mended(self.path)
+
+
+def _streamed(path: Path) -> Iterator[Part]:
+    ancestors: list[Element] = []
+    with path.open("rb") as file:
+        for event, element in iterparse(file, events=("start", "end")):
+            if event == "start":
+                ancestors.append(element)
+                continue
+            ancestors.pop()
+            if len(ancestors) == 2:
+                yield Part(element)
+                ancestors[-1].clear()  # what has been read would fill the memory
+
+
+def _pieces(path: Path) -> Iterator[str]:
+    """Yield what stands before the first item, then each item with what follows it."""
+    pending: list[str] = []
+    with path.open(encoding="utf-8-sig", errors=WINDOWS) as lines:
+        for line in lines:
+            before, *items = _ITEM.split(line)
+            pending.append(before)
+            for item in items:
+                yield "".join(pending)
+                pending = [item]
+    yield "".join(pending)
+
+
+def _mended(path: Path) -> Iterator[Part | Skipped]:
+    pieces = _pieces(path)
+    for found in _ABOUT_THE_BLOG.finditer(next(pieces)):
+        part = _mended_part(found[0])
+        if isinstance(part, Part):
+            yield part
+    for number, piece in zip(count(1), pieces):
+        item, end, _ = piece.rpartition(_END)
+        part = _mended_part(item + _END if end else piece + _END)
+        yield part if isinstance(part, Part) else Skipped(_name(piece, number), part)
+
+
+def _mended_part(text: str) -> Part | str:
+    """Return the one element in `text`, or the reason why it cannot be read."""
+    written = _CDATA.split(readable(text))
+    mended = [
+        piece if number % 2 else _STRAY.sub(_xml, piece) for number, piece in enumerate(written)
+    ]
+    prefixes = {prefix for piece in mended[::2] for prefix in _PREFIX.findall(piece)} - {
+        "xml",
+        "xmlns",
+    }
+    declared = " ".join(f'xmlns:{p}="{_ASSUMED.get(p, "urn:" + p)}"' for p in prefixes)
+    try:
+        (element,) = fromstring(f"<channel {declared}>{''.join(mended)}</channel>")
+    except ParseError as error:
+        return f"its XML is broken ({str(error).partition(':')[0]})"
+    except ValueError:
+        return "its XML is broken (it ends somewhere else)"
+    return Part(element, mended="".join(mended) != text)
+
+
+def _xml(stray: re.Match[str]) -> str:
+    """Return what XML has for something that HTML would understand."""
+    text = stray[0]
+    if text in _XML_KNOWS:
+        return text
+    meant = html.unescape(text) if text.endswith(";") else text
+    return escape(readable(meant))
+
+
+def _name(piece: str, number: int) -> str:
+    title = _TITLE.search(piece)
+    return f"“{one_line(title[1])}” (item {number})" if title else f"item {number}"

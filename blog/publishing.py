@@ -1,0 +1,113 @@
+"""Acts on several models: finding a free slug, a tag by its name, keeping an old address.
+
+They take the session and values, never the request, so the command line can do them too. None
+of them commits.
+"""
+
+import re
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
+
+from blog.models import Entry, Redirect, Tag
+from blog.models.entry import EntryKind
+from blog.slugs import numbered, slugify
+from blog.urls import url_map
+
+#: The queries by which WordPress tells entries apart; any other one is no part of an address.
+_QUERIES = {"p", "page_id", "attachment_id"}
+
+
+def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | None = None) -> str:
+    """Return the slug that a new entry or page can have.
+
+    :param kind: an entry and a page may have the same slug, two of a kind may not.
+    :param wanted: what it should be, made by :func:`blog.slugs.slugify`; empty for any.
+    :param except_id: the entry that may keep the slug it has.
+    :return: `wanted` with a number behind it if it is taken, or if the blog itself has a page at
+        the address, as ``/blog/2026`` is.
+    """
+
+    def taken(slug: str) -> bool:
+        if _endpoint(_address(kind, slug)) != f"reader.{kind}":
+            return True
+        found = db.scalar(select(Entry.id).where(Entry.kind == kind, Entry.slug == slug))
+        return found not in {None, except_id}
+
+    return numbered(wanted or kind, taken)
+
+
+def tag_named(db: Session, name: str) -> Tag:
+    """Return the tag of that name, a new one if there is none.
+
+    Case, spaces and hyphens make no difference. Other signs do: ``C++`` and ``C`` would have the
+    same slug, and are two tags.
+
+    :param name: what readers see; not empty.
+    """
+    found: Tag | None = None
+
+    def another(slug: str) -> bool:
+        nonlocal found
+        found = Tag.by_slug(db, slug)
+        return found is not None and _folded(found.name) != _folded(name)
+
+    slug = numbered(slugify(name) or "tag", another)
+    if found is None:
+        found = Tag(name=name, slug=slug)
+        db.add(found)
+    return found
+
+
+def redirect_from(db: Session, entry: Entry, address: str) -> str | None:
+    """Let an old address lead to `entry`.
+
+    :param entry: an entry with an id.
+    :param address: a path, or a URL of which the path counts; percent-encoded or not. The query
+        counts only if it is one of WordPress's, as in ``/?p=12``.
+    :return: why the address cannot lead there, in a phrase; None if it does, now or before.
+    """
+    path = _normal(address)
+    if path is None:
+        return "it is no address"
+    if "?" not in path and _is_of_the_blog(path):
+        return "the blog itself has a page there"
+    if path == _address(entry.kind, entry.slug):
+        return None
+    found = db.scalar(select(Redirect).where(Redirect.path == path))
+    if found is None:
+        db.add(Redirect(path=path, entry_id=entry.id))
+    elif found.entry_id != entry.id:
+        return "it leads to another entry"
+    return None
+
+
+def _address(kind: EntryKind, slug: str) -> str:
+    return f"/blog/{slug}" if kind == "entry" else f"/{slug}"
+
+
+def _endpoint(path: str) -> str | None:
+    try:
+        endpoint, _ = url_map.bind("localhost").match(path, method="GET")
+    except HTTPException:
+        return None
+    return str(endpoint)
+
+
+def _is_of_the_blog(path: str) -> bool:
+    return _endpoint(path) not in {None, "reader.entry", "reader.page"}
+
+
+def _normal(address: str) -> str | None:
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # an address like http://[x
+        return None
+    queries = (f"{name}={value}" for name, value in parse_qsl(parts.query) if name in _QUERIES)
+    return Redirect.normal(unquote(parts.path), next(queries, ""))
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
