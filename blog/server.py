@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from waitress import create_server, wasyncore  # type: ignore[import-untyped]
+from waitress import create_server, wasyncore
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

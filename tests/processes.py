@@ -66,12 +66,13 @@ class Server:
         self.process = process
         #: What it printed, up to and with the line that has the address.
         self.greeting = ""
-        while (found := re.search(r"http://\S+:\d+", self.greeting)) is None:
+        while (found := re.search(r"http://\S+", self.greeting)) is None:
             line = self.line()
             if not line:
                 raise AssertionError(f"It did not start:\n{self.greeting}{self.ended()[2]}")
             self.greeting += line + "\n"
-        self.url = found[0]
+        #: The address that it named, without the `/blog` that the command adds.
+        self.url = found[0].removesuffix("/blog")
 
     def __enter__(self) -> Self:
         return self

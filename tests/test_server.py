@@ -1,6 +1,5 @@
 """The server, as a process of its own with real clients: what it answers, and how it ends."""
 
-import ctypes
 import http.client
 import json
 import os
@@ -8,9 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,23 +17,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from blog.server import MAX_BODY, ServerError, serve
-
-# Longer than anything here takes, so that only a hang reaches it.
-PATIENCE = 15
+from tests import processes
+from tests.processes import PATIENCE, STOP, WINE
 
 pytestmark = pytest.mark.timeout(40)
-
-if sys.platform == "win32":
-    STOP = signal.SIGBREAK
-    CONSOLE_EVENTS: dict[int, int] = {signal.SIGBREAK: signal.CTRL_BREAK_EVENT}
-    # Without a group of its own, the break would reach pytest as well.
-    FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP
-    WINE = hasattr(ctypes.windll.ntdll, "wine_get_version")
-else:
-    STOP = signal.SIGTERM
-    CONSOLE_EVENTS: dict[int, int] = {}
-    FLAGS = 0
-    WINE = False
 
 SCRIPT = """
 import json, os, signal, sys, threading, time
@@ -108,25 +94,15 @@ print("returned", flush=True)
 """
 
 
-class Server:
+class Server(processes.Server):
     """A served process and its clients."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-        self.url = self.line()
+        super().__init__(process)
         parts = urlsplit(self.url)
         assert parts.hostname is not None
         assert parts.port is not None
         self.address = parts.hostname, parts.port
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        hang = threading.Timer(PATIENCE, self.process.kill)
-        hang.start()
-        try:
-            return self.process.stdout.readline().rstrip("\n")
-        finally:
-            hang.cancel()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=PATIENCE)
@@ -137,19 +113,13 @@ class Server:
         return client
 
     def stop(self, number: int = STOP) -> float:
-        if WINE:
-            # wine delivers no console events; the process raises the signal itself.
-            assert self.process.stdin is not None
-            self.process.stdin.write(f"{number}\n")
-            self.process.stdin.flush()
-        else:
-            self.process.send_signal(CONSOLE_EVENTS.get(number, number))
+        if not WINE:
+            return super().stop(number)
+        # wine delivers no console events; the process raises the signal itself.
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{number}\n")
+        self.process.stdin.flush()
         return time.monotonic()
-
-    def ended(self) -> tuple[int, str, str]:
-        """Wait for the end: exit code, and what was printed and logged since the last line read."""
-        printed, logged = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, printed, logged
 
 
 def answer(client: socket.socket) -> tuple[http.client.HTTPResponse, bytes]:
@@ -160,15 +130,7 @@ def answer(client: socket.socket) -> tuple[http.client.HTTPResponse, bytes]:
 
 
 def run(script: Path, options: dict[str, Any]) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", script, json.dumps(options)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        creationflags=FLAGS,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-    )
+    return processes.start([sys.executable, "-W", "error", script, json.dumps(options)])
 
 
 @pytest.fixture
@@ -183,17 +145,10 @@ Start = Callable[..., Server]
 
 @pytest.fixture
 def start(script: Path) -> Iterator[Start]:
-    processes = []
-
-    def start(**options: Any) -> Server:
-        process = run(script, {"host": "127.0.0.1", "port": 0, **options})
-        processes.append(process)
-        return Server(process)
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate(timeout=PATIENCE)
+    with ExitStack() as running:
+        yield lambda **options: running.enter_context(
+            Server(run(script, {"host": "127.0.0.1", "port": 0, **options}))
+        )
 
 
 # Serving

@@ -1,0 +1,287 @@
+"""The command line, as a person uses it: each command is a process of its own."""
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+
+from blog.schema import HEAD
+from tests.processes import PATIENCE, THREADLEAF, WINE, Server, environment, start
+from tests.test_schema import SeedBase
+
+SETTINGS = "threadleaf.toml"
+
+
+def run(
+    folder: Path, *arguments: object, **variables: object
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command to its end."""
+    return subprocess.run(
+        [*THREADLEAF, *map(str, arguments)],
+        cwd=folder,
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+
+def done(folder: Path, *arguments: object, **variables: object) -> str:
+    """Return what the command prints when all is well."""
+    result = run(folder, *arguments, **variables)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def refused(folder: Path, *arguments: object, **variables: object) -> str:
+    """Return the one sentence in which the command says that it cannot."""
+    result = run(folder, *arguments, **variables)
+    assert result.returncode == 1, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.startswith("threadleaf: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("threadleaf: ").rstrip("\n")
+
+
+def serving(folder: Path, *arguments: object, **variables: object) -> Server:
+    command = [*THREADLEAF, *arguments, "--port", 0]
+    return Server(start(command, folder, environment(**variables)))
+
+
+@pytest.fixture(scope="session")
+def new_blog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "new"
+    done(folder.parent, "init", folder)
+    return folder
+
+
+@pytest.fixture
+def blog(tmp_path: Path, new_blog: Path) -> Path:
+    """The folder of a new blog."""
+    return shutil.copytree(new_blog, tmp_path / "my blog")
+
+
+def make_seed(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path.as_posix()}")
+    SeedBase.metadata.create_all(engine)
+    engine.dispose()
+
+
+def rows(database: Path, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(database)) as shell:
+        return shell.execute(query).fetchall()
+
+
+def test_help_names_the_commands(tmp_path: Path) -> None:
+    said = done(tmp_path, "--help")
+
+    for command in ("init", "upgrade", "serve", "demo"):
+        assert f"\n  {command} " in said
+
+
+# init and upgrade
+
+
+def test_init_makes_a_settings_file_and_a_database(tmp_path: Path) -> None:
+    said = done(tmp_path, "init", "myblog")
+
+    assert sorted(path.name for path in (tmp_path / "myblog").iterdir()) == [
+        "threadleaf.db",
+        SETTINGS,
+    ]
+    assert "is made: set title, author and site_url in it." in said
+    assert f"The database {(tmp_path / 'myblog/threadleaf.db').as_posix()} is made." in said
+
+
+def test_a_second_init_keeps_everything(blog: Path) -> None:
+    (blog / SETTINGS).write_text('title = "Kept"\n', encoding="utf-8")
+    before = rows(blog / "threadleaf.db", "SELECT * FROM site")
+
+    said = done(blog, "init")
+    assert "is there already, and stays as it is." in said
+    assert "is up to date." in said
+    assert (blog / SETTINGS).read_text(encoding="utf-8") == 'title = "Kept"\n'
+    assert rows(blog / "threadleaf.db", "SELECT * FROM site") == before
+
+
+def test_upgrade_makes_a_database_that_is_missing(blog: Path) -> None:
+    (blog / "threadleaf.db").unlink()
+
+    assert done(blog, "upgrade").endswith("is made.\n")
+    assert done(blog, "upgrade").endswith("is up to date.\n")
+
+
+def test_upgrade_takes_the_seeds_database(tmp_path: Path) -> None:
+    make_seed(tmp_path / "seed.db")
+
+    said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
+    assert said.endswith(f"seed.db is upgraded from schema 0001 to {HEAD}.\n")
+
+
+def test_the_settings_file_is_named_on_the_command_line_or_in_the_environment(
+    blog: Path, tmp_path: Path
+) -> None:
+    settings = blog / SETTINGS
+
+    assert done(tmp_path, "--config", settings, "upgrade").endswith("is up to date.\n")
+    assert done(tmp_path, "upgrade", THREADLEAF_CONFIG=settings).endswith("is up to date.\n")
+
+
+# serve and demo
+
+
+def test_serve_makes_the_database_if_there_is_none(blog: Path) -> None:
+    (blog / "threadleaf.db").unlink()
+    (blog / SETTINGS).write_text('title = "Pond life"\n', encoding="utf-8")
+
+    with serving(blog, "serve") as server:
+        made, ready = server.greeting.splitlines()
+        assert made.endswith("threadleaf.db is made.")
+        assert ready == f"Pond life is at {server.url}/blog (Ctrl-C stops it)."
+        assert "Nothing has been published here yet." in server.get("/blog")
+
+
+@pytest.mark.skipif(WINE, reason="wine delivers no console events")
+def test_a_signal_ends_serve(blog: Path) -> None:
+    with serving(blog, "serve") as server:
+        server.get("/blog")
+        server.stop()
+        assert server.ended() == (0, "", "")
+    # What SQLite keeps beside an open database is gone, so the one file is the whole blog.
+    assert [path.name for path in blog.glob("*.db*")] == ["threadleaf.db"]
+
+
+def test_a_title_that_the_output_cannot_show(blog: Path) -> None:
+    # A service on Windows prints to a file, and in the code page of the machine.
+    with serving(blog, "serve", PYTHONIOENCODING="cp1252", THREADLEAF_TITLE="葉") as server:
+        assert server.greeting.startswith("\\u8449 is at http://")
+        assert "<title>葉</title>" in server.get("/blog")
+
+
+def test_demo_has_entries_and_comments(tmp_path: Path) -> None:
+    with serving(tmp_path, "demo") as server:
+        front = server.get("/blog")
+        assert front.count('class="h-entry') >= 10
+        assert "The slow post" in server.get("/blog/tags") + server.get("/blog/2025")
+
+
+@pytest.mark.skipif(WINE, reason="wine delivers no console events")
+def test_nothing_of_the_demo_is_left(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary)
+
+    with serving(tmp_path, "demo", **places) as server:
+        server.get("/blog")
+        assert list(temporary.iterdir()) != []
+        server.stop()
+        assert server.ended()[0] == 0
+    assert list(temporary.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [temporary]
+
+
+# Mistakes
+
+
+def test_a_port_in_use(blog: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        assert refused(blog, "serve", "--port", port).startswith(
+            f"Cannot listen on port {port} of 127.0.0.1: the port is in use."
+        )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("colour = 1", "sets colour, which is no setting. There are: title, tagline, "),
+        ("per_page = 0", "The setting per_page is 0; it takes a whole number from 1 to 100."),
+        ("title = Pond life", "is not TOML in UTF-8: "),
+    ],
+)
+def test_a_wrong_setting_in_the_file(blog: Path, line: str, said: str) -> None:
+    (blog / SETTINGS).write_text(line + "\n", encoding="utf-8")
+
+    assert said in refused(blog, "serve")
+
+
+def test_a_wrong_setting_in_the_environment_or_on_the_command_line(blog: Path) -> None:
+    assert refused(blog, "upgrade", THREADLEAF_COLOUR="red").startswith(
+        "The environment (THREADLEAF_COLOUR) sets colour, which is no setting."
+    )
+    assert refused(blog, "serve", "--port", 65536).startswith("The setting port is 65536; ")
+
+
+def test_a_settings_file_that_is_missing(tmp_path: Path) -> None:
+    said = refused(tmp_path, "serve", THREADLEAF_CONFIG="none.toml")
+    assert said == "The settings file none.toml cannot be read: No such file or directory."
+
+    result = run(tmp_path, "--config", "none.toml", "serve")
+    assert result.returncode == 2
+    assert result.stderr.endswith("File 'none.toml' does not exist.\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "upgrade"])
+def test_a_file_that_is_no_database(tmp_path: Path, command: str) -> None:
+    (tmp_path / "notes.txt").write_text("These are notes. " * 100)
+
+    assert "notes.txt cannot be used (file is not a database): set `database` to " in refused(
+        tmp_path, command, THREADLEAF_DATABASE="notes.txt"
+    )
+
+
+@pytest.mark.parametrize("command", ["serve", "upgrade"])
+def test_a_folder_that_is_missing(tmp_path: Path, command: str) -> None:
+    said = refused(tmp_path, command, THREADLEAF_DATABASE="none/blog.db")
+
+    assert said.endswith("check that its folder exists and that this user may write to it.")
+
+
+def test_serve_does_not_upgrade_by_itself(tmp_path: Path) -> None:
+    make_seed(tmp_path / "seed.db")
+
+    said = refused(tmp_path, "serve", THREADLEAF_DATABASE="seed.db")
+    assert said.endswith(f"this Threadleaf needs {HEAD}: run `threadleaf upgrade`.")
+
+
+@contextmanager
+def held(database: Path) -> Iterator[sqlite3.Connection]:
+    """Somebody else writes, and does not come to an end."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def test_a_database_that_somebody_else_writes_to(tmp_path: Path) -> None:
+    make_seed(tmp_path / "seed.db")
+
+    with held(tmp_path / "seed.db"):
+        said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
+    assert said.endswith(
+        "cannot be used (database is locked): end the other program that is writing to it, "
+        "then try again."
+    )
+    assert rows(tmp_path / "seed.db", "PRAGMA journal_mode") == [("delete",)]
+
+
+def test_a_running_blogs_writer_is_waited_for(blog: Path) -> None:
+    with (
+        held(blog / "threadleaf.db") as other,
+        start([*THREADLEAF, "upgrade"], blog) as process,
+    ):
+        time.sleep(2.5)
+        assert process.poll() is None
+        other.execute("COMMIT")
+        said, complained = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, complained) == (0, "")
+    assert said.endswith("is up to date.\n")

