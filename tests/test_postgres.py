@@ -1,8 +1,31 @@
 """The blog on PostgreSQL: its own schema and triggers, and every test of the pages once more."""
 
-from tests.test_comments import *  # noqa: F403 - the tests are run here with other fixtures
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text
+from sqlalchemy.orm import Session
+
+from blog import schema
+from blog.application import Blog, create_app
+from blog.config import Config
+from blog.database import connect, session_factory
+from blog.models import Base, Site
+from tests.apache import open_directory
+from tests.conftest import SITE_URL, BlogClient, MakeEntry
+from tests.test_comments import *  # noqa: F403 - here they run with the fixtures below
 from tests.test_feeds import *  # noqa: F403
 from tests.test_reader import *  # noqa: F403
+from tests.test_schema import SeedBase, SeedComment, SeedEntry
+
+# These hold SQLite's file in their hands; at the end are their likes.
+del test_a_locked_database_costs_the_visitor_nothing  # noqa: F821
+del test_a_read_only_database_still_serves_readers  # noqa: F821
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
@@ -113,6 +136,13 @@ def test_the_site_was_changed_just_now(engine: Engine, make_entry: MakeEntry) ->
 # A server that fails
 
 
+@pytest.fixture
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def test_a_server_out_of_reach(app: Blog, unused_port: int) -> None:
     url = f"postgresql+psycopg://postgres@127.0.0.1:{unused_port}/blog"
     with pytest.raises(schema.DatabaseUnusableError, match="check that it is there"):
@@ -137,7 +167,8 @@ def test_a_server_that_ended_our_connections(
     with admin.connect() as connection:
         ended = connection.scalar(
             text(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = :name"
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = :name"
             ),
             {"name": engine.url.database},
         )
@@ -146,7 +177,7 @@ def test_a_server_that_ended_our_connections(
     assert client.get("/blog").status_code == 200
 
 
-def test_a_locked_database_costs_the_visitor_nothing(
+def test_a_locked_server_costs_the_visitor_nothing(
     client: BlogClient, db: Session, engine: Engine, make_entry: MakeEntry, server: URL
 ) -> None:
     make_entry()
@@ -164,7 +195,7 @@ def test_a_locked_database_costs_the_visitor_nothing(
     assert client.send_comment("a-title", text="Long thought about").status_code == 303
 
 
-def test_a_read_only_database_still_serves_readers(
+def test_a_read_only_server_still_serves_readers(
     client: BlogClient, engine: Engine, make_entry: MakeEntry
 ) -> None:
     make_entry()
