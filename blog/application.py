@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, ServiceUnavailable
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 View = Callable[..., Response]
+
+READ_ONLY_TRANSACTION = "25006"
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -161,6 +163,9 @@ class ClosingBody:
 
 def is_outage(error: Exception) -> bool:
     """Tell a database that cannot be used just now from a mistake in the code."""
+    if isinstance(error, InternalError):
+        # PostgreSQL says so on a standby: https://www.postgresql.org/docs/current/hot-standby.html
+        return getattr(error.orig, "sqlstate", None) == READ_ONLY_TRANSACTION
     # SQLite reports a file that is no database as the bare DatabaseError.
     return isinstance(error, (OperationalError, PoolTimeout)) or type(error) is DatabaseError
 

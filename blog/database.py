@@ -29,7 +29,9 @@ def connect(url: str) -> Engine:
     Nothing is opened yet: the first query does that, in the thread that asks.
     """
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, poolclass=ThreadLocalPool)
+        engine = create_engine(url, poolclass=ThreadLocalPool)
+        event.listen(engine, "connect", _on_connect_to_server)
+        return engine
     engine = create_engine(url, poolclass=ThreadLocalPool, connect_args={"timeout": BUSY_TIMEOUT})
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
@@ -41,6 +43,12 @@ def _on_connect(connection: Any, record: object) -> None:  # noqa: ARG001
     connection.execute("PRAGMA foreign_keys = ON")
     # With a write-ahead log, NORMAL can lose the last commits at a power cut, but corrupts nothing.
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _on_connect_to_server(connection: Any, record: object) -> None:  # noqa: ARG001
+    # PostgreSQL would wait for ever, and so would the visitor.
+    connection.execute(f"SET lock_timeout = '{BUSY_TIMEOUT:g}s'")
+    connection.commit()
 
 
 def _on_begin(connection: Connection) -> None:

@@ -142,7 +142,7 @@ def _beginning(text: str) -> str:
         return text
     # Far from the end a space divides no words: Chinese may have one in a paragraph.
     end = text.rfind(" ", _EXCERPT - _LONGEST_WORD, _EXCERPT + 1)
-    return f"{text[: end if end > 0 else _EXCERPT]}…"
+    return f"{text[: end if end > 0 else _EXCERPT].rstrip('.,;:!?…–— ')}…"
 
 
 def _minutes(text: str) -> int:

@@ -8,10 +8,12 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     Index,
+    Integer,
     Select,
     Text,
     UniqueConstraint,
     and_,
+    cast,
     extract,
     func,
     select,
@@ -142,7 +144,9 @@ class Entry(Base):
     @classmethod
     def months(cls, now: datetime) -> "Select[int, int, int]":
         """Year, month and number of entries, for each month that has some, newest first."""
-        year, month = extract("year", cls.timestamp), extract("month", cls.timestamp)
+        # PostgreSQL extracts numerics.
+        year = cast(extract("year", cls.timestamp), Integer)
+        month = cast(extract("month", cls.timestamp), Integer)
         return (
             select(year, month, func.count())
             .where(cls.kind == "entry", cls.is_visible(now))
