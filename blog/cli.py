@@ -155,9 +155,7 @@ def tell(summary: Summary) -> None:
 
 def run(config: Config) -> None:
     """Serve until a signal asks to stop."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # It warns whenever a request waits for a thread, which is what a queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     serve(

@@ -18,6 +18,7 @@ from blog.database import connect, session_factory
 from blog.models import Base, Site
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
+from tests.test_bad_input import *  # noqa: F403
 from tests.test_comments import *  # noqa: F403 - here they run with the fixtures below
 from tests.test_feeds import *  # noqa: F403
 from tests.test_feeds import _blog  # noqa: F401 - a fixture of theirs
@@ -27,6 +28,8 @@ from tests.test_schema import SeedBase, SeedComment, SeedEntry
 # These hold SQLite's file in their hands; at the end are their likes.
 del test_a_locked_database_costs_the_visitor_nothing  # noqa: F821
 del test_a_read_only_database_still_serves_readers  # noqa: F821
+del test_a_database_that_breaks_while_the_blog_runs  # noqa: F821
+del test_a_file_that_is_a_database_no_more  # noqa: F821
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
@@ -51,6 +54,10 @@ def execute(url: URL, statement: str) -> None:
         connection.execute(text(statement))
 
 
+def written(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
 def make_database(server: URL, template: str = "template1") -> URL:
     name = f"blog_{uuid4().hex}"
     execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -61,7 +68,7 @@ def make_database(server: URL, template: str = "template1") -> URL:
 def migrated(server: URL) -> str:
     """An empty blog's database, made once; each test gets a copy."""
     url = make_database(server)
-    engine = connect(url.render_as_string())
+    engine = connect(written(url))
     assert schema.upgrade(engine) == (None, schema.HEAD)
     engine.dispose()
     assert url.database is not None
@@ -71,7 +78,7 @@ def migrated(server: URL) -> str:
 @pytest.fixture
 def config(server: URL, migrated: str) -> Config:
     url = make_database(server, migrated)
-    return Config(title="Test blog", site_url=SITE_URL, database=url.render_as_string())
+    return Config(title="Test blog", site_url=SITE_URL, database=written(url))
 
 
 # The schema
@@ -95,13 +102,14 @@ def test_the_seeds_database_is_upgraded_in_place_and_serves(server: URL) -> None
         db.add(SeedComment(entry_id=1, text="First <b>!", name="Ann"))
         db.commit()
 
-    engine = connect(url.render_as_string())
+    blog = Config(database=written(url))
+    engine = connect(blog.database)
     assert schema.upgrade(engine) == ("0001", schema.HEAD)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         slugs = connection.scalars(text("SELECT slug FROM entry ORDER BY id")).all()
     assert slugs == ["hello-world", "hello-world-2", "日本語"]
-    client = BlogClient(Blog(Config(), session_factory(engine), schema.check(engine).secret))
+    client = BlogClient(Blog(blog, session_factory(engine), schema.check(engine).secret))
     for title in ("Hello, world!", "Hello world", "日本語"):
         assert title in client.get("/blog").text
     assert "First &lt;b&gt;!" in client.get("/blog/hello-world").text

@@ -100,8 +100,11 @@ def test_drafts_and_future_entries_are_seen_nowhere(
         assert response.status_code == 200, path
         assert "veiled" not in response.text.lower(), path
         assert "secret" not in response.text, path
-    for path in (f"/blog/{entry.slug}", f"/{entry.slug}", f"/blog/{entry.slug}/feed.atom"):
-        assert client.get(path).status_code == 404
+    for path in (
+        *(f"/blog/{entry.slug}", f"/{entry.slug}", f"/blog/{entry.slug}/feed.atom"),
+        *("/blog/tag/secret", "/blog/tag/secret/feed.atom"),
+    ):
+        assert client.get(path).status_code == 404, path
 
 
 def test_an_entry_shows_what_it_has(client: BlogClient, make_entry: MakeEntry) -> None:

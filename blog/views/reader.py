@@ -83,6 +83,8 @@ def tag(request: Request, slug: str) -> Response:
     found = find_tag(request, slug)
     entries = Entry.tagged(found, request.now)
     page = paginate(request.db, entries, request.args.get("page"), request.config.per_page)
+    if not page.items:
+        raise no_tag()
     return render(request, "reader/tag.html", tag=found, page=page)
 
 
@@ -104,8 +106,13 @@ def find_tag(request: Request, slug: str) -> Tag:
     """
     found = Tag.by_slug(request.db, slug)
     if found is None:
-        raise NotFound("There is no tag at this address.")
+        raise no_tag()
     return found
+
+
+def no_tag() -> NotFound:
+    """A tag that only drafts carry is no tag yet, and answers with the same words as none."""
+    return NotFound("There is no tag at this address.")
 
 
 def entry_page(request: Request, entry: Entry, form: CommentForm, status: int = 200) -> Response:

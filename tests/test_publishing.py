@@ -1,0 +1,120 @@
+"""What publishing keeps in order: slugs, tags, and the addresses that texts once had."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from blog.models import Entry, Redirect, Tag
+from blog.publishing import free_slug, redirect_from, tag_named
+
+
+def paths(db: Session) -> set[str]:
+    return set(db.scalars(select(Redirect.path)))
+
+
+def test_a_taken_slug_gets_a_number(db: Session, make_entry: Callable[..., Entry]) -> None:
+    first = make_entry(slug="news")
+    make_entry(slug="news-2")
+
+    assert free_slug(db, "entry", "news") == "news-3"
+    assert free_slug(db, "entry", "news", except_id=first.id) == "news"
+    assert free_slug(db, "page", "news") == "news"
+
+
+@pytest.mark.parametrize("slug", ["2026", "archive", "tags"])
+def test_an_entry_never_hides_behind_a_list(db: Session, slug: str) -> None:
+    assert free_slug(db, "entry", slug) == f"{slug}-2"
+    assert free_slug(db, "page", slug) == slug
+
+
+@pytest.mark.parametrize("slug", ["blog", "healthz"])
+def test_a_page_never_hides_behind_the_blog(db: Session, slug: str) -> None:
+    assert free_slug(db, "page", slug) == f"{slug}-2"
+    assert free_slug(db, "entry", slug) == slug
+
+
+def test_what_has_no_slug_is_named_for_its_kind(
+    db: Session, make_entry: Callable[..., Entry]
+) -> None:
+    make_entry(slug="entry")
+
+    assert free_slug(db, "entry", "") == "entry-2"
+    assert free_slug(db, "page", "") == "page"
+
+
+def test_a_tag_is_made_once(db: Session) -> None:
+    tag = tag_named(db, "Site News")
+
+    assert (tag.name, tag.slug) == ("Site News", "site-news")
+    assert tag_named(db, "site-news") is tag
+    assert tag_named(db, " SITE  NEWS") is tag
+    assert len(db.scalars(select(Tag)).all()) == 1
+
+
+def test_tags_that_differ_in_a_sign_are_two(db: Session) -> None:
+    tags = [tag_named(db, name) for name in ("C", "C++", "C#", "C++", "c", "C#", "?", "!", "?")]
+
+    assert [tag.slug for tag in tags] == [
+        "c", "c-2", "c-3", "c-2", "c", "c-3", "tag", "tag-2", "tag",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("/2012/03/bread/", "/2012/03/bread"),
+        ("2012/bread.html", "/2012/bread.html"),
+        ("https://old.example/2012/br%C3%B6t/?utm=1#top", "/2012/bröt"),
+        ("/?p=12", "/?p=12"),
+        ("http://old.example/?page_id=2&preview=true", "/?page_id=2"),
+        ("/a%20b", "/a b"),
+    ],
+)
+def test_an_old_address_leads_to_the_entry(
+    db: Session, make_entry: Callable[..., Entry], address: str, path: str
+) -> None:
+    entry = make_entry()
+
+    assert redirect_from(db, entry, address) is None
+    assert redirect_from(db, entry, address) is None
+    assert paths(db) == {path}
+
+
+def test_the_present_address_needs_no_redirect(
+    db: Session, make_entry: Callable[..., Entry]
+) -> None:
+    assert redirect_from(db, make_entry(slug="here"), "/blog/here/") is None
+    assert redirect_from(db, make_entry(slug="there", kind="page"), "/there") is None
+    assert paths(db) == set()
+
+
+@pytest.mark.parametrize("address", ["/", "https://old.example", "/blog", "/blog/2026/", ""])
+def test_an_address_of_the_blog_itself_stays_its_own(
+    db: Session, make_entry: Callable[..., Entry], address: str
+) -> None:
+    assert redirect_from(db, make_entry(), address) == "the blog itself has a page there"
+    assert paths(db) == set()
+
+
+def test_an_address_stays_with_the_entry_that_has_it(
+    db: Session, make_entry: Callable[..., Entry]
+) -> None:
+    first, second = make_entry(slug="first"), make_entry(slug="second")
+    redirect_from(db, first, "/old")
+
+    assert redirect_from(db, second, "/old/") == "it leads to another entry"
+    assert db.scalars(select(Redirect.entry_id)).all() == [first.id]
+
+
+def test_what_is_no_address_is_refused(db: Session, make_entry: Callable[..., Entry]) -> None:
+    assert redirect_from(db, make_entry(), "http://[x") == "it is no address"
+
+
+@given(name=st.text(min_size=1))
+def test_any_tag_is_found_again(name: str) -> None:
+    """The rule holds without a database, too: a new session's identity is enough."""
+    assert name
