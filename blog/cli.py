@@ -4,6 +4,7 @@ import logging
 import sys
 from dataclasses import replace
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -171,6 +172,10 @@ def run(config: Config) -> None:
 
 def main() -> None:
     """Run the command; a mistake that a person can mend becomes one sentence, and exit code 1."""
+    # Windows has a code page for what is not printed on a screen; titles and file names know none.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         threadleaf()
     except (ConfigError, DatabaseUnusableError, ServerError, SourceError) as error:

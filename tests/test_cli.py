@@ -1,6 +1,8 @@
 """The command line, as a person uses it: each command is a process of its own."""
 
+import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -8,11 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
 
 from blog.schema import HEAD
+from tests.importing import EXPORTS
 from tests.processes import PATIENCE, THREADLEAF, WINE, Server, environment, start
 from tests.test_schema import SeedBase
 
@@ -76,7 +80,7 @@ def make_seed(path: Path) -> None:
     engine.dispose()
 
 
-def rows(database: Path, query: str) -> list[tuple[object, ...]]:
+def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as shell:
         return shell.execute(query).fetchall()
 
@@ -84,7 +88,7 @@ def rows(database: Path, query: str) -> list[tuple[object, ...]]:
 def test_help_names_the_commands(tmp_path: Path) -> None:
     said = done(tmp_path, "--help")
 
-    for command in ("init", "upgrade", "serve", "demo"):
+    for command in ("init", "upgrade", "import", "serve", "demo"):
         assert f"\n  {command} " in said
 
 
@@ -134,6 +138,75 @@ def test_the_settings_file_is_named_on_the_command_line_or_in_the_environment(
 
     assert done(tmp_path, "--config", settings, "upgrade").endswith("is up to date.\n")
     assert done(tmp_path, "upgrade", THREADLEAF_CONFIG=settings).endswith("is up to date.\n")
+
+
+# import
+
+
+def test_an_import_says_what_it_did_and_can_be_repeated(blog: Path) -> None:
+    said = done(blog, "import", EXPORTS / "jekyll")
+    number = int(said.split(" imported, ")[0].split(" ")[-1])
+    assert number > 0
+    assert rows(blog / "threadleaf.db", "SELECT count(*) FROM entry") == [(number,)]
+
+    assert f" 0 imported, 0 changed, {number} unchanged" in done(blog, "import", EXPORTS / "jekyll")
+
+
+def test_a_dry_run_changes_nothing(blog: Path) -> None:
+    said = done(blog, "import", "--dry-run", EXPORTS / "jekyll")
+
+    assert said.endswith("This was a dry run: nothing has been changed.\n")
+    assert rows(blog / "threadleaf.db", "SELECT count(*) FROM entry") == [(0,)]
+
+
+def test_import_makes_the_database_and_upgrades_none(tmp_path: Path) -> None:
+    assert "blog.db is made." in done(
+        tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="blog.db"
+    )
+    make_seed(tmp_path / "seed.db")
+    said = refused(tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="seed.db")
+    assert said.endswith("run `threadleaf upgrade`.")
+
+
+def test_nothing_to_import(blog: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert str(tmp_path / "empty") in refused(blog, "import", tmp_path / "empty")
+
+    result = run(blog, "import", tmp_path / "none")
+    assert result.returncode == 2
+    assert "does not exist." in result.stderr
+
+
+def test_names_that_the_output_cannot_show(blog: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    (folder / "2026-01-02-one.md").write_text("# One\n\nText.\n", encoding="utf-8")
+    (folder / "葉.txt").write_text("Notes.\n", encoding="utf-8")
+
+    said = done(blog, "import", folder, PYTHONIOENCODING="cp1252")
+    assert "\\u8449.txt" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a Ctrl-C would reach pytest as well")
+def test_an_import_that_is_stopped_goes_on_later(blog: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    for number in range(500):
+        text = f"# Post {number}\n\nIts text is {number}.\n"
+        (folder / f"2026-01-02-post-{number}.md").write_text(text, encoding="utf-8")
+
+    with start([*THREADLEAF, "import", folder], blog) as process:
+        while rows(blog / "threadleaf.db", "SELECT count(*) FROM entry") < [(20,)]:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, complained = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, complained) == (130, "")
+    assert said.endswith("Stopped. What is imported stays; the same command goes on from here.\n")
+    ((stored,),) = rows(blog / "threadleaf.db", "SELECT count(*) FROM entry")
+    assert f"{stored} imported" in said
+    assert stored < 500
+    assert f"{500 - stored} imported, 0 changed, {stored} unchanged" in done(blog, "import", folder)
 
 
 # serve and demo

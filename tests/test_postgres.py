@@ -18,7 +18,13 @@ from blog.database import connect, session_factory
 from blog.models import Base, Site
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
-from tests.test_bad_input import *  # noqa: F403
+from tests.test_bad_input import (  # noqa: F401
+    test_a_form_that_is_not_text,
+    test_a_nul_byte_in_the_path,
+    test_a_query_that_is_not_text,
+    test_a_slug_of_five_thousand_characters,
+    test_no_address_is_too_strange,
+)
 from tests.test_comments import *  # noqa: F403 - here they run with the fixtures below
 from tests.test_feeds import *  # noqa: F403
 from tests.test_feeds import _blog  # noqa: F401 - a fixture of theirs
@@ -28,8 +34,6 @@ from tests.test_schema import SeedBase, SeedComment, SeedEntry
 # These hold SQLite's file in their hands; at the end are their likes.
 del test_a_locked_database_costs_the_visitor_nothing  # noqa: F821
 del test_a_read_only_database_still_serves_readers  # noqa: F821
-del test_a_database_that_breaks_while_the_blog_runs  # noqa: F821
-del test_a_file_that_is_a_database_no_more  # noqa: F821
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -112,9 +110,3 @@ def test_an_address_stays_with_the_entry_that_has_it(
 
 def test_what_is_no_address_is_refused(db: Session, make_entry: Callable[..., Entry]) -> None:
     assert redirect_from(db, make_entry(), "http://[x") == "it is no address"
-
-
-@given(name=st.text(min_size=1))
-def test_any_tag_is_found_again(name: str) -> None:
-    """The rule holds without a database, too: a new session's identity is enough."""
-    assert name

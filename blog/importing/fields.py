@@ -18,11 +18,12 @@ _DATES = ("date", "pubdate", "publishdate", "published_at", "created", "created_
 _CHANGES = ("updated", "lastmod", "modified", "last_modified_at", "updated_at")
 #: The plural fields come first: only their text is a list of words.
 _TAGS = ("tags", "categories", "tag", "category")
+_SUMMARIES = ("excerpt", "summary", "description")
 _OLD_ADDRESSES = ("aliases", "alias", "redirect_from", "tumblr_url")
 _KNOWN = {
-    *_DATES, *_CHANGES, *_TAGS, *_OLD_ADDRESSES,
-    "author", "authors", "comments", "description", "draft", "excerpt", "featured", "guid", "id",
-    "layout", "permalink", "slug", "status", "summary", "taxonomies", "title", "type", "uid", "url",
+    *_DATES, *_CHANGES, *_TAGS, *_SUMMARIES, *_OLD_ADDRESSES,
+    "author", "authors", "comments", "draft", "featured", "guid", "id", "layout", "permalink",
+    "slug", "status", "taxonomies", "title", "type", "uid", "url",
 }  # fmt: skip
 
 #: Jekyll's names for ways to build an address, and what other patterns have in them.
@@ -71,7 +72,7 @@ class Fields:
 
     @property
     def summary(self) -> str | None:
-        return self._text("excerpt", "summary", "description") or None
+        return self._text(*_SUMMARIES) or None
 
     @property
     def author(self) -> str | None:
@@ -108,7 +109,8 @@ class Fields:
         wrong = [
             f"The date in “{name}” is not understood." for name in dates if not self._moment(name)
         ]
-        other = (name for name, value in self._front.items() if value and name not in _KNOWN)
+        other = [name for name, value in self._front.items() if value and name not in _KNOWN]
+        other += [name for name in _SUMMARIES if self._text(name) not in {"", self.summary}]
         return wrong + [f"The field “{one_line(name)[:40]}” has no place here." for name in other]
 
     @property

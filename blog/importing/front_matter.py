@@ -133,6 +133,6 @@ def leaves(value: Value) -> Iterator[str]:
         if isinstance(inner, str):
             yield inner
         elif id(inner) not in seen:
-            # YAML can name a list within itself, or a thousand times.
+            # A few lines of YAML can hold one list a million times.
             seen.add(id(inner))
             waiting += [inner.get("name", "")] if isinstance(inner, dict) else reversed(inner)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from blog.importing.dates import moment
 from blog.importing.fields import Fields
@@ -156,5 +157,11 @@ def first_heading(body: str) -> str:
     for token in tokens:
         if token.type == "heading_open":
             parts = next(tokens).children or []
-            return one_line(" ".join(part.content for part in parts if part.type != "html_inline"))
+            return one_line("".join(map(_shown, parts)))
     return ""
+
+
+def _shown(part: Token) -> str:
+    if part.type.endswith("break"):
+        return "\n"
+    return part.content if part.type in {"text", "code_inline"} else ""

@@ -115,16 +115,17 @@ class _Blog:
     def _entry(self, part: Part, name: str, title: str) -> ForeignEntry:
         content, guid = part.text("content:encoded"), part.text("guid")
         kind = _KINDS[part.text("wp:post_type")]
-        key = one_line(f"{part.text('wp:post_id')} {guid or part.text('link')}") or title
+        link = _local(_split(part.text("link")))
+        key = one_line(f"{part.text('wp:post_id')} {guid or link}") or title
         tags = sorted((c.attribute("domain"), text_of(c.value)) for c in part.all("category"))
-        addresses = tuple(dict.fromkeys(self._addresses_of(part, kind)))
+        addresses = dict.fromkeys(filter(None, self._addresses_of(part, kind)))
         state, notes = _state(part)
         timestamp = _published(part)
         return ForeignEntry(
             # One and the same before and after a move to HTTPS.
             source=f"wordpress:{self._host}{self._path}",
             key=key,
-            digest=digest("wordpress", key, tags, addresses, state, [part.text(n) for n in _SAID]),
+            digest=digest("wordpress", key, link, tags, state, [part.text(n) for n in _SAID]),
             name=name,
             title=title or _beginning(content),
             # Blocks bring their own paragraphs.
@@ -141,7 +142,7 @@ class _Blog:
             featured=part.text("wp:is_sticky") == "1",
             comments_open=part.text("wp:comment_status") != "closed",
             tags=tuple(dict.fromkeys(name for domain, name in tags if _is_tag(domain, name))),
-            addresses=addresses,
+            addresses=tuple(addresses),
             comments=tuple(comments(part, key)),
             notes=(*notes, *_losses(part, content), *losses_of_comments(part)),
         )

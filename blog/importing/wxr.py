@@ -46,6 +46,7 @@ _PREFIX = re.compile(r"[<\s/]([A-Za-z_][\w.-]{0,40}):[A-Za-z_]", re.ASCII)
 _STRAY = re.compile(
     r"&(?:#\d{1,9};|#x[0-9a-f]{1,9};|[a-z][a-z0-9]{1,40};)?|<(?![a-z/!?])", re.IGNORECASE
 )
+_RESERVED = {"xml", "xmlns"}
 _XML_KNOWS = {"&amp;", "&lt;", "&gt;", "&quot;", "&apos;"}
 
 
@@ -63,12 +64,17 @@ class Part:
 
     def __init__(self, element: Element, *, depth: int = 2, mended: bool = False) -> None:
         self.name = _known(element.tag)
-        self.value = readable(element.text or "")
         self.mended = mended
-        self._attributes = element.attrib
+        self._element = element
         self._parts: defaultdict[str, list[Part]] = defaultdict(list)
         for child in element if depth else ():
             self._parts[_known(child.tag)].append(Part(child, depth=depth - 1))
+
+    @property
+    def value(self) -> str:
+        """The text, and that of elements within it, which an exporter forgot to escape."""
+        inner = ((child.text or "") + (child.tail or "") for child in self._element)
+        return readable((self._element.text or "") + "".join(inner))
 
     def text(self, name: str) -> str:
         """Return the text of the first part called `name`, without outer space, or ``""``."""
@@ -79,7 +85,7 @@ class Part:
         return self._parts.get(name, [])
 
     def attribute(self, name: str) -> str:
-        return self._attributes.get(name, "")
+        return self._element.get(name, "")
 
 
 @lru_cache(maxsize=256)
@@ -165,11 +171,9 @@ def _mended_part(text: str) -> Part | str:
     mended = [
         piece if number % 2 else _STRAY.sub(_xml, piece) for number, piece in enumerate(written)
     ]
-    prefixes = {prefix for piece in mended[::2] for prefix in _PREFIX.findall(piece)} - {
-        "xml",
-        "xmlns",
-    }
-    declared = " ".join(f'xmlns:{p}="{_ASSUMED.get(p, "urn:" + p)}"' for p in prefixes)
+    used = {prefix for piece in mended[::2] for prefix in _PREFIX.findall(piece)}
+    names = ((prefix, _ASSUMED.get(prefix, f"urn:{prefix}")) for prefix in used - _RESERVED)
+    declared = " ".join(f'xmlns:{prefix}="{name}"' for prefix, name in names)
     try:
         (element,) = fromstring(f"<channel {declared}>{''.join(mended)}</channel>")
     except ParseError as error:

@@ -1,0 +1,370 @@
+"""Folders of Markdown files: what is read, what is guessed, and what is said about it."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from blog.importing.items import ForeignEntry, Skipped
+from blog.importing.markdown import read_file
+from blog.models import Entry, Tag
+from tests.importing import EXPORTS, entry, import_all, redirects
+
+
+def written(folder: Path, text: str | bytes, name: str = "2020-01-02-a-file.md") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def read(folder: Path, text: str | bytes, name: str = "2020-01-02-a-file.md") -> ForeignEntry:
+    item = read_file(written(folder, text, name), name)
+    assert isinstance(item, ForeignEntry), item
+    return item
+
+
+def front(folder: Path, yaml: str) -> ForeignEntry:
+    return read(folder, f"---\n{yaml}\n---\nText.\n")
+
+
+def test_a_jekyll_site_is_imported(engine: Engine, db: Session) -> None:
+    summary = import_all(EXPORTS / "jekyll", engine)
+
+    assert summary.imported == 5
+    assert summary.skipped == {
+        "it is empty": ["_posts/2015-06-04-empty.md"],
+        "its front matter cannot be read (line 4: found unexpected end of stream)": [
+            "_posts/2015-05-03-broken.md"
+        ],
+        "it is neither Markdown nor a WordPress export": ["images/hello.png"],
+    }
+    assert db.scalars(select(Entry.title).order_by(Entry.title)).all() == [
+        "About",
+        "An idea",
+        "Colons: how they break YAML",
+        "Hello, World: a beginning",
+        "How to build this site",
+    ]
+
+
+def test_a_post_keeps_all_it_had(engine: Engine, db: Session) -> None:
+    import_all(EXPORTS / "jekyll", engine)
+
+    post = entry(db, "Hello, World: a beginning")
+    assert post.slug == "hello-world"
+    assert post.body == "    code at the very beginning\n\nIt began **here**."
+    assert (post.format, post.kind, post.state) == ("markdown", "entry", "published")
+    assert post.timestamp == post.updated == datetime(2015, 3, 1, tzinfo=UTC)
+    assert post.author == "Ada"
+    assert post.summary == "How it *began*."
+    assert [tag.name for tag in post.tags] == ["first", "Meta", "Site News", "words"]
+    assert redirects(db, post) == {"/old/hello.html", "/2015/03/hello world"}
+
+
+def test_what_authors_mean_by_broken_yaml_is_read(engine: Engine, db: Session) -> None:
+    summary = import_all(EXPORTS / "jekyll", engine)
+
+    post = entry(db, "Colons: how they break YAML")
+    assert post.timestamp == datetime(2015, 4, 3, 1, 30, tzinfo=UTC)
+    assert [tag.name for tag in post.tags] == ["@work", "yaml"]
+    assert post.slug == "colons"
+    assert post.featured
+    for line in (2, 5):
+        note = f"Line {line} is not YAML, and was read as plain text."
+        assert summary.notes[note] == ["_posts/2015-04-02-colon.markdown"]
+
+
+def test_drafts_stay_drafts_and_pages_pages(engine: Engine, db: Session) -> None:
+    summary = import_all(EXPORTS / "jekyll", engine)
+
+    assert entry(db, "An idea").state == "draft"
+    assert (entry(db, "About").kind, entry(db, "About").state) == ("page", "published")
+    assert redirects(db, entry(db, "About")) == set()
+    assert entry(db, "How to build this site").state == "draft"
+    undated = "It has no date that can be read: it is a draft, dated as its file is."
+    assert summary.notes[undated] == ["README.md"]
+
+
+def test_what_has_no_place_here_is_said(engine: Engine) -> None:
+    summary = import_all(EXPORTS / "jekyll", engine)
+
+    assert summary.notes["The field “image” has no place here."] == [
+        "_posts/2015-03-01-hello-world.md"
+    ]
+
+
+def test_a_hugo_site_is_imported(engine: Engine, db: Session) -> None:
+    summary = import_all(EXPORTS / "hugo", engine)
+
+    assert summary.imported == 2
+    bundle = entry(db, "A bundle")
+    assert bundle.slug == "a-bundle"
+    assert bundle.timestamp == datetime(2019, 5, 6, 5, 8, 9, tzinfo=UTC)
+    assert bundle.updated == datetime(2020, 1, 1, tzinfo=UTC)
+    assert bundle.author == "Grace"
+    assert [tag.name for tag in bundle.tags] == ["one", "Three", "two"]
+    assert redirects(db, bundle) == {"/older", "/oldest"}
+    assert entry(db, "In JSON").state == "draft"
+    assert set(summary.notes) == {"The field “version” has no place here."}
+
+
+def test_a_single_file_is_imported(engine: Engine, db: Session) -> None:
+    summary = import_all(EXPORTS / "jekyll" / "about.md", engine)
+
+    assert summary.imported == 1
+    assert entry(db, "About").slug == "about"
+
+
+@pytest.mark.parametrize(
+    ("name", "slug", "title"),
+    [
+        ("2020-01-02-hello-there.md", "hello-there", "Hello there"),
+        ("2020-1-2-x_y.md", "x_y", "X y"),
+        ("2020-01-02.md", "", "2020 01 02"),
+        ("2020-01-02-bundle/index.md", "bundle", "Bundle"),
+    ],
+)
+def test_a_name_says_what_the_file_does_not(
+    tmp_path: Path, name: str, slug: str, title: str
+) -> None:
+    item = read(tmp_path, "Text.", name)
+
+    assert (item.slug, item.title) == (slug, title)
+    assert item.timestamp == datetime(2020, 1, 2, tzinfo=UTC)
+    assert item.state == "published"
+
+
+@pytest.mark.parametrize(
+    ("body", "title"),
+    [
+        ("Text.\n\n## Two *words*, `here`\n", "Two words, here"),
+        ("Two\nlines <b>bold</b>\n====\n", "Two lines bold"),
+        ("A title\n=======\n\nText.", "A title"),
+        ("```\n# no title\n```\n", "A file"),
+    ],
+)
+def test_the_first_heading_is_the_title(tmp_path: Path, body: str, title: str) -> None:
+    item = read(tmp_path, body)
+
+    assert item.title == title
+    assert item.body == body.strip("\n")
+
+
+def test_an_undated_file_is_a_draft_dated_as_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path, "Text.", "a-file.md")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+
+    item = read_file(path, path.name)
+
+    assert isinstance(item, ForeignEntry)
+    assert (item.state, item.timestamp) == ("draft", datetime.fromtimestamp(1_000_000_000, UTC))
+
+
+@pytest.mark.parametrize(
+    ("yaml", "state"),
+    [
+        ("draft: true", "draft"),
+        ("draft: 'False'", "published"),
+        ("published: no", "draft"),
+        ("status: Draft", "draft"),
+        ("status: published", "published"),
+    ],
+)
+def test_a_draft_says_so_in_many_ways(tmp_path: Path, yaml: str, state: str) -> None:
+    assert front(tmp_path, yaml).state == state
+
+
+@pytest.mark.parametrize(
+    ("yaml", "tags"),
+    [
+        ("tags: one two", ["one", "two"]),
+        ("tags: one thing, two", ["one thing", "two"]),
+        ("category: one thing", ["one thing"]),
+        ("tags:\n- 3.10\n- no\n- '#hash'\n- [x, [y]]", ["3.10", "no", "hash", "x", "y"]),
+        ("tags: [a, A, a]", ["a", "A"]),
+        ("tags:", []),
+    ],
+)  # fmt: skip
+def test_tags_are_lists_or_words(tmp_path: Path, yaml: str, tags: list[str]) -> None:
+    assert list(front(tmp_path, yaml).tags) == tags
+
+
+def test_a_list_of_lists_of_lists_takes_no_longer(tmp_path: Path) -> None:
+    doubled = "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))
+
+    assert front(tmp_path, f"a0: &a0 [x, y]\n{doubled}\ntags: *a59").tags == ("x", "y")
+
+
+def test_tags_that_mean_the_same_are_one(engine: Engine, db: Session, tmp_path: Path) -> None:
+    written(tmp_path, "---\ntags: [How we work, how-we-work]\n---\nText.")
+    import_all(tmp_path, engine)
+
+    assert db.scalars(select(Tag.name)).all() == ["How we work"]
+
+
+@pytest.mark.parametrize(
+    ("yaml", "slug", "addresses"),
+    [
+        ("slug: Wanted", "Wanted", []),
+        ("permalink: /2015/wanted/", "wanted", ["/2015/wanted/"]),
+        ("permalink: /wanted/index.html", "wanted", ["/wanted/index.html"]),
+        ("permalink: https://old.example/wanted.html", "wanted", ["https://old.example/wanted.html"]),
+        ("permalink: pretty", "a-file", []),
+        ("permalink: /:year/:title/", "a-file", []),
+        ("permalink: '/{{ page.title }}/'", "a-file", []),
+        ("permalink: http://[x/y", "a-file", ["http://[x/y"]),
+        ("url: /wanted/", "wanted", ["/wanted/"]),
+        ("url: https://elsewhere.example/a/page", "a-file", []),
+        ("aliases: [/one, /two]", "a-file", ["/one", "/two"]),
+        ("tumblr_url: http://t.example/post/1/x", "a-file", ["http://t.example/post/1/x"]),
+    ],
+)  # fmt: skip
+def test_old_addresses_are_kept(tmp_path: Path, yaml: str, slug: str, addresses: list[str]) -> None:
+    item = front(tmp_path, yaml)
+
+    assert (item.slug, list(item.addresses)) == (slug, addresses)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "uid"),
+    [
+        ("guid: 'tag:old.example,2015:1'", "tag:old.example,2015:1"),
+        ("id: 12\nuid: urn:x:1", "urn:x:1"),
+        ("id: /2015/x", None),
+    ],
+)
+def test_a_feeds_id_is_kept(tmp_path: Path, yaml: str, uid: str | None) -> None:
+    assert front(tmp_path, yaml).uid == uid
+
+
+@pytest.mark.parametrize(
+    ("yaml", "author"),
+    [
+        ("author: Ada", "Ada"),
+        ("authors: [Ada, Grace]", "Ada, Grace"),
+        ("author: {name: Ada, email: ada@example.org}", "Ada"),
+        ("title: x", None),
+    ],
+)
+def test_authors_are_named(tmp_path: Path, yaml: str, author: str | None) -> None:
+    assert front(tmp_path, yaml).author == author
+
+
+@pytest.mark.parametrize(
+    ("yaml", "title"),
+    [
+        ("title: a: b", "a: b"),
+        ("title: @foo", "@foo"),
+        ('title: "Foo" is bar', '"Foo" is bar'),
+        ("title: 'It's'", "It's"),
+        ("title: [Draft] foo", "[Draft] foo"),
+        ("title: *x y", "*x y"),
+        ("title: 100%", "100%"),
+        ("title: %x", "%x"),
+        ("\ttitle: tabs", "tabs"),
+        ("title: 2015", "2015"),
+        ("Title: Case", "Case"),
+        ("title:\n  nested: x", "A file"),
+    ],
+)
+def test_a_title_is_what_its_author_meant(tmp_path: Path, yaml: str, title: str) -> None:
+    item = front(tmp_path, yaml)
+
+    assert (item.title, item.body) == (title, "Text.")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("---\ntitle: x\n- y\n---\n", "(line 3: did not find expected key)"),
+        ("\n---\na: 1\n? [x\n---\n", "(line 5: did not find expected ',' or ']')"),
+        ("+++\ntitle = \n+++\n", "(Invalid value (at line 2, column 9))"),
+        ("---\n" + "- " * 5_000 + "\n---\n", "(line 1: it is nested too deep)"),
+        ("---\n" + "[" * 100_000 + "\n---\n", "(line 1: it is nested too deep)"),
+        (b"", "it is empty"),
+        (b"\xef\xbb\xbf\r\n\t\n", "it is empty"),
+    ],
+)
+def test_what_cannot_be_read_is_skipped_with_a_reason(
+    tmp_path: Path, text: str | bytes, reason: str
+) -> None:
+    item = read_file(written(tmp_path, text), "a name")
+
+    assert isinstance(item, Skipped)
+    assert item.name == "a name"
+    assert item.reason.endswith(reason), item.reason
+
+
+@pytest.mark.parametrize("text", ["---\nOnly a rule\n", "---\n\nBetween rules\n\n---\n\nAfter\n"])
+def test_a_rule_is_no_front_matter(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text).body == text.strip("\n")
+
+
+def test_a_longer_rule_within_a_field_ends_nothing(tmp_path: Path) -> None:
+    item = read(tmp_path, "---\nexcerpt: |\n  a\n  ----\n  b\ntitle: x\n---\nText.")
+
+    assert (item.title, item.summary, item.body) == ("x", "a\n----\nb", "Text.")
+
+
+def test_bytes_that_are_not_utf8_come_from_windows(tmp_path: Path) -> None:
+    item = read(tmp_path, "Smörgås – ".encode("cp1252") + "日本".encode())
+
+    assert item.body == "Smörgås – 日本"
+    assert item.notes == ("It is not all UTF-8: the rest was read as Windows-1252.",)
+
+
+def test_line_ends_and_marks_of_other_systems_are_made_plain(tmp_path: Path) -> None:
+    item = read(tmp_path, b"\xef\xbb\xbf---\r\ntitle: x\r\n---\r\na\r\nb\rc\0\x0b\r\n")
+
+    assert (item.title, item.body) == ("x", "a\nb\nc")
+
+
+def test_a_second_summary_is_told_of(tmp_path: Path) -> None:
+    item = front(tmp_path, "description: One.\nsummary: Two.\nexcerpt: One.")
+
+    assert item.summary == "One."
+    assert item.notes == ("The field “summary” has no place here.",)
+
+
+def test_template_code_is_told_of(tmp_path: Path) -> None:
+    item = read(tmp_path, "{% include x %}")
+
+    assert item.notes == ("It has template code ({{ … }} or {% … %}), which stays as text.",)
+
+
+def test_a_date_that_nobody_understands_is_told_of(tmp_path: Path) -> None:
+    item = front(tmp_path, "date: 3/4/2014")
+
+    assert item.timestamp == datetime(2020, 1, 2, tzinfo=UTC)
+    assert item.notes == ("The date in “date” is not understood.",)
+
+
+def test_a_name_that_is_no_unicode_is_stored(engine: Engine, tmp_path: Path) -> None:
+    name = os.fsdecode(b"2020-01-02-\xff.md")
+    try:
+        written(tmp_path / "posts", "Text.", name)
+    except OSError:
+        pytest.skip("this file system has only names that are Unicode")
+
+    assert import_all(tmp_path / "posts", engine).imported == 1
+    assert import_all(tmp_path / "posts", engine).unchanged == 1
+
+
+FENCES = st.sampled_from([b"---\n", b"+++\n", b"{\n", b"}\n", b"title: ", b"tags: ", b"&a [*a]"])
+
+
+@given(st.lists(FENCES | st.binary(max_size=20), max_size=8).map(b"".join))
+def test_no_bytes_end_a_run(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "2020-01-02-any.md"
+    path.write_bytes(content)
+
+    item = read_file(path, path.name)
+
+    assert isinstance(item, (ForeignEntry, Skipped))
+    repr(item).encode()

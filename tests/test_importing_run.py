@@ -1,0 +1,323 @@
+"""An import as a whole: done once, done again, stopped, rehearsed."""
+
+import shutil
+from collections import deque
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event, func, select
+from sqlalchemy.orm import Session
+
+from blog.database import session_factory
+from blog.importing.run import import_path
+from blog.importing.sources import SourceError
+from blog.models import Comment, Entry, Imported, Redirect, Tag
+from tests.importing import EXPORTS, entry, import_all, redirects, site_version
+
+WORDPRESS = EXPORTS / "wordpress.xml"
+
+
+@pytest.fixture
+def posts(tmp_path: Path) -> Path:
+    """A folder with three posts."""
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    for name in ("one", "two", "three"):
+        write(folder, name, f"The text of {name}.")
+    return folder
+
+
+def write(folder: Path, name: str, text: str, fields: str = "") -> None:
+    path = folder / f"2020-01-02-{name}.md"
+    path.write_text(f"---\ntitle: {name}\n{fields}---\n{text}\n", encoding="utf-8")
+
+
+def rows(db: Session) -> list[int]:
+    tables = (Entry, Comment, Tag, Redirect, Imported)
+    counted = [db.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
+    db.rollback()
+    return counted
+
+
+@pytest.mark.parametrize("name", ["jekyll", "hugo", "wordpress.xml"])
+def test_a_second_run_changes_nothing(engine: Engine, db: Session, name: str) -> None:
+    first = import_all(EXPORTS / name, engine)
+    version, before = site_version(db), rows(db)
+
+    second = import_all(EXPORTS / name, engine)
+
+    assert first.imported > 0
+    assert (second.imported, second.updated, second.comments) == (0, 0, 0)
+    assert second.unchanged == first.imported
+    assert second.skipped == first.skipped
+    assert second.notes == {}
+    assert site_version(db) == version
+    assert rows(db) == before
+
+
+@pytest.mark.parametrize("name", ["jekyll", "hugo", "wordpress.xml"])
+def test_a_dry_run_writes_nothing_and_says_the_same(engine: Engine, db: Session, name: str) -> None:
+    version, before = site_version(db), rows(db)
+
+    rehearsed = import_all(EXPORTS / name, engine, dry_run=True)
+
+    assert site_version(db) == version
+    assert rows(db) == before
+    assert rehearsed == import_all(EXPORTS / name, engine)
+
+
+def test_a_changed_source_changes_the_entry(engine: Engine, db: Session, posts: Path) -> None:
+    import_all(posts, engine)
+    before = entry(db, "one")
+    slug, uid, updated = before.slug, before.uid, before.updated
+    db.rollback()
+    write(posts, "one", "Another text.", "tags: [new]\naliases: [/older]\nslug: other\n")
+
+    summary = import_all(posts, engine)
+
+    assert (summary.imported, summary.updated, summary.unchanged) == (0, 1, 2)
+    after = entry(db, "one")
+    assert after.body == "Another text."
+    assert [tag.name for tag in after.tags] == ["new"]
+    assert redirects(db, after) == {"/older"}
+    assert (after.slug, after.uid) == (slug, uid)
+    assert after.updated > updated
+    db.rollback()
+    assert import_all(posts, engine).unchanged == 3
+
+
+def test_what_was_edited_here_is_never_written_over(
+    engine: Engine, db: Session, posts: Path
+) -> None:
+    import_all(posts, engine)
+    edited = entry(db, "one")
+    edited.body, edited.updated = "Edited here.", func.now()
+    db.commit()
+    assert import_all(posts, engine).unchanged == 3
+    write(posts, "one", "Edited there.")
+    version = site_version(db)
+
+    summary = import_all(posts, engine)
+
+    assert summary.unchanged == 2
+    assert summary.skipped == {
+        "its source has changed, but it was edited here after its import": ["2020-01-02-one.md"]
+    }
+    assert entry(db, "one").body == "Edited here."
+    db.rollback()
+    assert site_version(db) == version
+
+
+def test_what_was_deleted_here_stays_deleted(engine: Engine, db: Session, posts: Path) -> None:
+    import_all(posts, engine)
+    db.delete(entry(db, "one"))
+    db.commit()
+
+    for _ in range(2):
+        summary = import_all(posts, engine)
+        assert summary.skipped == {"it was deleted here after its import": ["2020-01-02-one.md"]}
+    assert rows(db)[0] == 2
+
+
+def test_a_moved_folder_and_a_renamed_file_are_the_same(
+    engine: Engine, db: Session, posts: Path
+) -> None:
+    import_all(posts, engine)
+    version = site_version(db)
+    moved = posts.rename(posts.with_name("moved"))
+    (moved / "2020-01-02-one.md").rename(moved / "2020-01-02-renamed.md")
+
+    assert import_all(moved, engine).unchanged == 3
+    assert site_version(db) == version
+
+    write(moved, "renamed", "Changed after the move.")
+    assert import_all(moved, engine).updated == 1
+    assert rows(db)[0] == 3
+
+
+def test_a_file_is_the_same_alone_and_with_the_folder_above(engine: Engine, posts: Path) -> None:
+    assert import_all(posts / "2020-01-02-one.md", engine).imported == 1
+
+    summary = import_all(posts.parent, engine)
+
+    assert (summary.imported, summary.unchanged) == (2, 1)
+
+
+def test_a_copy_of_the_folder_is_the_same(engine: Engine, db: Session, posts: Path) -> None:
+    import_all(posts, engine)
+    shutil.copytree(posts, posts.with_name("copy"))
+
+    assert import_all(posts.with_name("copy"), engine).unchanged == 3
+    assert rows(db)[0] == 3
+
+
+def test_two_equal_files_are_two_entries(engine: Engine, db: Session, posts: Path) -> None:
+    shutil.copy(posts / "2020-01-02-one.md", posts / "2020-01-02-a-copy.md")
+
+    assert import_all(posts, engine).imported == 4
+    assert import_all(posts, engine).unchanged == 4
+    assert db.scalars(select(Entry.slug).where(Entry.title == "one")).all() == ["a-copy", "one"]
+
+
+def test_a_copy_that_comes_first_is_another_entry(engine: Engine, posts: Path) -> None:
+    import_all(posts, engine)
+    shutil.copy(posts / "2020-01-02-one.md", posts / "2020-01-02-a-copy.md")
+
+    summary = import_all(posts, engine)
+
+    assert (summary.imported, summary.unchanged) == (1, 3)
+
+
+def test_two_posts_of_one_name_get_two_addresses(engine: Engine, db: Session, posts: Path) -> None:
+    (posts / "2021-03-04-one.md").write_text("---\ntitle: uno\n---\n", encoding="utf-8")
+
+    summary = import_all(posts, engine)
+
+    assert entry(db, "uno").slug == "one-2"
+    assert summary.notes == {"It stands at “one-2”, because “one” is taken.": ["2021-03-04-one.md"]}
+
+
+def test_an_address_that_another_entry_has_is_told_of(
+    engine: Engine, db: Session, posts: Path
+) -> None:
+    write(posts, "one", "Text.", "redirect_from: /old/\n")
+    write(posts, "two", "Text.", "redirect_from: [/old/, /blog/]\n")
+
+    summary = import_all(posts, engine)
+
+    assert redirects(db, entry(db, "one")) == {"/old"}
+    assert summary.notes == {
+        "No redirect from /old/: it leads to another entry.": ["2020-01-02-two.md"],
+        "No redirect from /blog/: the blog itself has a page there.": ["2020-01-02-two.md"],
+    }
+
+
+def test_ctrl_c_leaves_whole_items_and_the_next_run_goes_on(
+    engine: Engine, db: Session, posts: Path
+) -> None:
+    stopped = import_path(posts, session_factory(engine))
+    assert len(stopped) == 3
+
+    def show(number: int) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deque(map(show, (number for number, _ in enumerate(stopped, 1))))
+
+    assert stopped.summary.imported == 2
+    assert rows(db) == [2, 0, 0, 0, 2]
+    summary = import_all(posts, engine)
+    assert (summary.imported, summary.unchanged) == (1, 2)
+
+
+def test_ctrl_c_within_an_item_leaves_nothing_of_it(engine: Engine, db: Session) -> None:
+    before = rows(db)
+    sessions = session_factory(engine)
+
+    def interrupt(session: Session) -> None:
+        session.flush()
+        raise KeyboardInterrupt
+
+    event.listen(sessions, "before_commit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(import_path(WORDPRESS, sessions)))
+
+    assert rows(db) == before
+    assert import_all(WORDPRESS, engine).imported == 7
+
+
+def test_new_comments_come_with_a_later_export(engine: Engine, db: Session, tmp_path: Path) -> None:
+    text = WORDPRESS.read_text(encoding="utf-8")
+    late = """<wp:comment><wp:comment_id>20</wp:comment_id><wp:comment_approved>1
+        </wp:comment_approved><wp:comment_content>Late</wp:comment_content>
+        <wp:comment_parent>4</wp:comment_parent></wp:comment></item>"""
+    import_all(WORDPRESS, engine)
+    edited = entry(db, "Bread & butter")
+    edited.updated = func.now()
+    first = db.scalars(select(Comment.id).where(Comment.name == "First")).one()
+    db.commit()
+    path = tmp_path / "later.xml"
+    path.write_text(text.replace("</item>", late, 1), encoding="utf-8")
+
+    summary = import_all(path, engine)
+
+    assert (summary.updated, summary.unchanged, summary.comments) == (1, 6, 1)
+    comment = db.scalars(select(Comment).where(Comment.text == "<p>Late</p>")).one()
+    assert comment.parent_id == first
+    db.rollback()
+    assert import_all(path, engine).unchanged == 7
+
+
+def test_a_comment_that_was_deleted_here_stays_deleted(engine: Engine, db: Session) -> None:
+    import_all(WORDPRESS, engine)
+    db.delete(db.scalars(select(Comment).where(Comment.state == "spam")).one())
+    db.commit()
+
+    assert import_all(WORDPRESS, engine).comments == 0
+    assert rows(db)[1] == 4
+
+
+def test_comments_that_answer_each_other_in_a_circle_all_appear(
+    engine: Engine, db: Session, tmp_path: Path
+) -> None:
+    text = WORDPRESS.read_text(encoding="utf-8")
+    path = tmp_path / "circle.xml"
+    path.write_text(
+        text.replace("<wp:comment_parent>0<", "<wp:comment_parent>3<", 1), encoding="utf-8"
+    )
+
+    import_all(path, engine)
+
+    first, answer = db.scalars(select(Comment).where(Comment.name.in_(["First", "Reply «er»"])))
+    assert {first.parent_id, answer.parent_id} in ({None, first.id}, {None, answer.id})
+
+
+def test_an_item_that_comes_twice_is_taken_once(
+    engine: Engine, db: Session, tmp_path: Path
+) -> None:
+    for name in ("a.xml", "b.xml"):
+        shutil.copy(WORDPRESS, tmp_path / name)
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    for name in ("a.xml", "b.xml"):
+        (tmp_path / name).rename(folder / name)
+
+    summary = import_all(folder, engine)
+
+    assert summary.imported == 7
+    assert len(summary.skipped["it has come up before in this import"]) == 7
+    assert rows(db)[0] == 7
+
+
+def test_a_folder_may_hold_both_kinds(engine: Engine) -> None:
+    summary = import_all(EXPORTS, engine)
+
+    assert summary.imported == 5 + 2 + 7
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing", None, "There is no file or folder"),
+        ("a.txt", b"text", r"a\.txt: it is neither Markdown nor a WordPress export$"),
+        ("a.xml", b"<feed/>", r"a\.xml: it is neither Markdown nor a WordPress export$"),
+    ],
+)
+def test_what_cannot_be_imported_is_said(
+    engine: Engine, tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(SourceError, match=message):
+        import_all(tmp_path / name, engine)
+
+
+def test_an_empty_folder_is_said_to_be(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / ".hidden.md").write_text("x", encoding="utf-8")
+
+    with pytest.raises(SourceError, match=r"can be imported\.$"):
+        import_all(folder, engine)

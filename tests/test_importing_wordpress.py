@@ -1,0 +1,230 @@
+"""WordPress exports: what becomes of posts, pages, comments, and of what is neither."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from blog.importing.items import ForeignEntry, Item
+from blog.importing.wordpress import WordPressExport
+from blog.models import Comment, Entry
+from tests.conftest import BlogClient
+from tests.importing import EXPORTS, entry, import_all, redirects
+
+EXPORT = EXPORTS / "wordpress.xml"
+
+
+@pytest.fixture
+def imported(engine: Engine, db: Session) -> Session:
+    import_all(EXPORT, engine)
+    return db
+
+
+def item(folder: Path, fields: str) -> Item:
+    """Return what is read from an export whose one item has these fields."""
+    path = folder / "one.xml"
+    path.write_text(
+        '<rss xmlns:wp="https://wordpress.org/export/1.0/" '
+        'xmlns:content="http://purl.org/rss/1.0/modules/content/">'
+        f"<channel><link>https://www.old.example</link><item>{fields}</item></channel></rss>",
+        encoding="utf-8",
+    )
+    (found,) = WordPressExport(path, path.name)
+    return found
+
+
+def test_every_item_is_accounted_for(engine: Engine) -> None:
+    summary = import_all(EXPORT, engine)
+
+    assert (summary.imported, summary.comments) == (7, 5)
+    assert summary.skipped == {
+        "it was in the trash": ["Thrown away"],
+        "media files are not imported yet": ["photo.jpg"],
+    }
+    assert summary.notes == {
+        "Comments of type “order_note” are not imported.": ["Bread & butter"],
+        "Its featured image is not imported.": ["Bread & butter"],
+        "The taxonomy “series” has no place here.": ["Bread & butter"],
+        "The e-mail and IP addresses of those who commented are not stored.": ["Bread & butter"],
+        "The shortcode [gallery] stays as text.": ["Blocks"],
+        "It was protected with a password: it is a draft here.": ["Secret"],
+        "It was private: it is a draft here.": ["Private"],
+        "It has no date that can be read: it is a draft, dated as its file is.": ["post 16"],
+    }
+
+
+def test_a_post_keeps_all_it_had(imported: Session) -> None:
+    post = entry(imported, "Bread & butter")
+
+    assert post.body == (
+        "<p>One line<br>\nand another.</p>\n"
+        "<blockquote>\n<p>Said.</p>\n</blockquote>\n<!--more-->\n<p>The rest.</p>"
+    )
+    assert (post.format, post.kind, post.state, post.slug) == (
+        "html",
+        "entry",
+        "published",
+        "bread",
+    )
+    assert post.timestamp == datetime(2012, 3, 4, 5, 6, 7, tzinfo=UTC)
+    assert post.updated == datetime(2012, 4, 5, tzinfo=UTC)
+    assert post.author == "Ada & Co."
+    assert post.summary == "About <b>bread</b>."
+    assert post.featured
+    assert not post.comments_open
+    assert post.uid == "http://old.example/journal/?p=11"
+    assert [tag.name for tag in post.tags] == ["bread", "Food & Drink"]
+
+
+def test_every_old_address_leads_to_the_post(imported: Session) -> None:
+    assert redirects(imported, entry(imported, "Bread & butter")) == {
+        "/journal/2012/03/bread",
+        "/journal/2012/03/brot",
+        "/journal?p=11",
+    }
+    assert redirects(imported, entry(imported, "About")) == {
+        "/journal/about",
+        "/journal?page_id=2",
+    }
+
+
+def test_old_addresses_are_answered(imported: Session, client: BlogClient) -> None:
+    for address in ("/journal/2012/03/bread/", "/journal/2012/03/brot/", "/journal/?p=11"):
+        answer = client.get(address)
+        assert (answer.status_code, answer.location) == (301, "/blog/bread")
+
+
+def test_comments_keep_thread_state_and_date(imported: Session) -> None:
+    first, answer, waiting, ping, spam = imported.scalars(
+        select(Comment).order_by(Comment.created.nulls_last())
+    )
+
+    assert (first.name, first.website) == ("First", "https://first.example/")
+    assert first.created == datetime(2012, 3, 5, tzinfo=UTC)
+    assert (answer.name, answer.website) == ("Reply «er»", None)
+    assert answer.text == "<p>An answer<br>\nto <em>one</em>.</p>"
+    assert answer.format == "html"
+    assert answer.parent_id == first.id
+    assert (waiting.author, waiting.state, waiting.parent_id) == ("Anonymous", "held", None)
+    assert (ping.state, ping.website) == ("published", "http://other.example/post")
+    assert (spam.state, spam.created) == ("spam", None)
+    assert first.id < answer.id < waiting.id < ping.id
+
+
+def test_nothing_personal_is_stored(imported: Session, tmp_path: Path) -> None:
+    imported.rollback()
+    stored = (tmp_path / "blog.db").read_bytes() + (tmp_path / "blog.db-wal").read_bytes()
+
+    assert b"The rest." in stored
+    for secret in (b"reader@example.org", b"192.0.2.7", b"ada@old.example", b"open sesame"):
+        assert secret not in stored
+
+
+def test_blocks_stay_as_they_are(imported: Session) -> None:
+    post = entry(imported, "Blocks")
+
+    assert post.body.startswith("<!-- wp:paragraph -->\n<p>As it\nstands.")
+    assert post.slug == "日本"
+    assert post.timestamp == datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_states_are_kept_as_far_as_there_are_some(imported: Session) -> None:
+    states = {e.title: e.state for e in imported.scalars(select(Entry))}
+
+    assert states == {
+        "Bread & butter": "published",
+        "Blocks": "published",
+        "About": "published",
+        "Secret": "draft",
+        "Private": "draft",
+        "A thought without a title that is longer than sixty…": "draft",
+        "Tomorrow": "published",
+    }
+    assert entry(imported, "About").kind == "page"
+    assert entry(imported, "Tomorrow").timestamp == datetime(2990, 1, 1, tzinfo=UTC)
+
+
+def test_readers_see_what_was_public(imported: Session, client: BlogClient) -> None:
+    page = client.get("/blog").text
+
+    assert "Blocks" in page
+    assert "Secret" not in page
+    assert "Tomorrow" not in page
+    assert client.get("/about").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "scheme"), [("1.0", "http"), ("1.1", "https"), ("1.2", "https")]
+)
+def test_every_version_and_scheme_is_known(
+    engine: Engine, tmp_path: Path, version: str, scheme: str
+) -> None:
+    text = EXPORT.read_text(encoding="utf-8")
+    text = text.replace(
+        "http://wordpress.org/export/1.2", f"{scheme}://wordpress.org/export/{version}"
+    )
+    (tmp_path / "export.xml").write_text(text, encoding="utf-8")
+
+    assert import_all(tmp_path / "export.xml", engine).imported == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ("<wp:post_type>nav_menu_item</wp:post_type>", "menus are not imported"),
+        ("<wp:post_type>recipe</wp:post_type>", "items of type “recipe” have no place here"),
+        ("<wp:status>auto-draft</wp:status>", "WordPress began it, and nobody wrote it"),
+    ],
+)
+def test_what_is_no_text_is_skipped(tmp_path: Path, fields: str, reason: str) -> None:
+    assert getattr(item(tmp_path, fields), "reason", None) == reason
+
+
+def test_a_state_that_nobody_knows_is_a_draft(tmp_path: Path) -> None:
+    found = item(tmp_path, "<wp:status>odd</wp:status><wp:post_date>2020-01-01</wp:post_date>")
+
+    assert isinstance(found, ForeignEntry)
+    assert found.state == "draft"
+    assert found.notes == ("Its state was “odd”: it is a draft here.",)
+
+
+def test_a_guid_of_another_blog_is_no_address(tmp_path: Path) -> None:
+    found = item(
+        tmp_path, "<link>http://old.example/a/</link><guid>http://else.example/?p=3</guid>"
+    )
+
+    assert isinstance(found, ForeignEntry)
+    assert found.addresses == ("/a/",)
+    assert found.source == "wordpress:old.example"
+
+
+def test_the_blog_is_the_same_after_its_move_to_https(engine: Engine, tmp_path: Path) -> None:
+    import_all(EXPORT, engine)
+    text = EXPORT.read_text(encoding="utf-8")
+    text = text.replace("<link>http://old", "<link>https://www.old")
+    text = text.replace("_url>http://old", "_url>https://www.old")
+    (tmp_path / "export.xml").write_text(text, encoding="utf-8")
+
+    summary = import_all(tmp_path / "export.xml", engine)
+
+    assert (summary.imported, summary.updated, summary.unchanged) == (0, 0, 7)
+    assert summary.comments == 0
+
+
+def test_the_blog_is_the_same_at_another_address(
+    engine: Engine, db: Session, tmp_path: Path
+) -> None:
+    import_all(EXPORT, engine)
+    text = EXPORT.read_text(encoding="utf-8")
+    text = text.replace("<link>http://old.example/", "<link>https://new.example/")
+    text = text.replace("_url>http://old.example/", "_url>https://new.example/")
+    (tmp_path / "export.xml").write_text(text, encoding="utf-8")
+
+    for _ in range(2):
+        summary = import_all(tmp_path / "export.xml", engine)
+        assert summary.imported == summary.comments == 0
+
+    assert summary.unchanged == 7
+    assert len(db.scalars(select(Comment)).all()) == 5
