@@ -12,10 +12,11 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from werkzeug.test import Client, TestResponse
 
-from blog import schema
+from blog import demo, schema
 from blog.application import Blog
 from blog.config import Config
 from blog.database import connect, session_factory
+from blog.importing.run import import_path
 from blog.models import Comment, Entry, Tag
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
@@ -118,6 +119,22 @@ def make_comment(db: Session) -> Callable[..., Comment]:
         return comment
 
     return make
+
+
+@pytest.fixture(scope="session")
+def demo_blog(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Blog]:
+    """The blog of `threadleaf demo`."""
+    path = tmp_path_factory.mktemp("demo") / "demo.db"
+    shutil.copy(migrated, path)
+    config = Config(title="Demo", site_url=SITE_URL, database=f"sqlite:///{path.as_posix()}")
+    engine = connect(config.database)
+    sessions = session_factory(engine)
+    for _ in import_path(demo.HERE, sessions):
+        pass
+    with sessions() as db:
+        demo.add_comments(db)
+    yield Blog(config, sessions, schema.check(engine).secret)
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

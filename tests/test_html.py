@@ -1,0 +1,42 @@
+"""The Nu HTML checker, https://validator.github.io/validator/, finds nothing wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from blog.application import Blog
+from tests.conftest import BlogClient
+
+JAR = os.environ.get("NU_JAR", "")
+JAVA = shutil.which("java")
+
+pytestmark = [
+    pytest.mark.nu,
+    pytest.mark.skipif(JAVA is None, reason="there is no Java"),
+    pytest.mark.skipif(not JAR, reason="NU_JAR does not name the file vnu.jar"),
+]
+
+PAGES = [
+    *("/blog", "/blog?page=2", "/blog/archive", "/blog/2026", "/blog/2025/03", "/blog/tags"),
+    *("/blog/tag/garden", "/about", "/blog/two-visitors-and-one-key", "/blog/counting-words"),
+    *("/blog/a-list-for-january", "/blog/questions-for-a-garden-diary", "/nowhere"),
+]
+
+
+def test_every_kind_of_page_is_valid(demo_blog: Blog, tmp_path: Path) -> None:
+    client = BlogClient(demo_blog)
+    answers = [client.get(path) for path in PAGES]
+    answers.append(client.send_comment("counting-words", text="", name="x" * 100))
+    answers.append(client.post("/blog/counting-words/comments", data={"text": "Kept"}))
+    for number, answer in enumerate(answers):
+        (tmp_path / f"{number}.html").write_bytes(answer.data)
+
+    files = sorted(map(str, tmp_path.iterdir()))
+    command = [str(JAVA), "-jar", JAR, "--format", "json", "--exit-zero-always", *files]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [a.status_code for a in answers[-3:]] == [404, 422, 403]
+    assert json.loads(result.stderr)["messages"] == []

@@ -1,0 +1,187 @@
+"""The pages in a real browser: for every reader, on every screen, with a keyboard, in the dark."""
+
+import gzip
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from lxml import html
+
+from blog.application import Blog
+from tests.conftest import BlogClient
+from tests.serving import serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+]
+
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+ENTRY = "/blog/two-visitors-and-one-key"
+PAGES = [
+    *("/blog", ENTRY, "/blog/archive", "/blog/2026", "/blog/tags", "/blog/tag/garden", "/about"),
+    *("/blog/a-list-for-january", "/blog/questions-for-a-garden-diary", "/nowhere"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(demo_blog: Blog) -> Iterator[str]:
+    with serving(demo_blog) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: "Browser", site: str) -> Iterator[Any]:
+    """Return what opens a page of the blog as a visitor with a certain screen sees it."""
+    contexts = []
+
+    def open_page(path: str, width: int = 1280, **options: Any) -> "Page":
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(site + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing(visit: Any, path: str, width: int, scheme: str) -> None:
+    page = visit(path, width, color_scheme=scheme, bypass_csp=True)
+
+    assert axe.Axe().run(page).response["violations"] == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_is_wider_than_the_screen(visit: Any, path: str, width: int) -> None:
+    assert visit(path, width).evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_lines_are_of_a_length_that_reads_well(visit: Any) -> None:
+    measure = """
+        [...document.querySelectorAll('.e-content > p')].flatMap(p => {
+            const range = document.createRange(), lines = {}
+            for (const node of p.childNodes) if (node.nodeType == 3)
+                for (let i = 0; i < node.length; i++) {
+                    range.setStart(node, i); range.setEnd(node, i + 1)
+                    const top = Math.round(range.getBoundingClientRect().top)
+                    lines[top] = (lines[top] || 0) + 1
+                }
+            return Object.values(lines).slice(0, -1)
+        }).sort((a, b) => a - b)"""
+    lengths = visit("/blog/the-slow-post").evaluate(measure)
+
+    assert lengths
+    assert 55 <= lengths[len(lengths) // 2] <= 75
+
+
+def test_the_skip_link_is_the_first_stop_and_leads_to_the_text(visit: Any) -> None:
+    page = visit("/blog")
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+
+    assert focused.get_attribute("id") == "skip"
+    assert focused.bounding_box()["x"] >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_every_stop_of_the_keyboard_can_be_seen(visit: Any) -> None:
+    page = visit(ENTRY)
+    outlines = []
+    page.keyboard.press("Tab")
+    while page.evaluate("document.activeElement != document.body"):
+        outlines.append(page.evaluate("getComputedStyle(document.activeElement).outlineStyle"))
+        page.keyboard.press("Tab")
+
+    assert len(outlines) > 20
+    assert "none" not in outlines
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_request_leaves_the_site_and_nothing_is_refused(
+    visit: Any, site: str, path: str
+) -> None:
+    page = visit("/robots.txt")
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(site + path)
+
+    assert {urlsplit(url).netloc for url in asked} == {urlsplit(site).netloc}
+    assert len(asked) <= 3, "a page, its stylesheet, its icon"
+    assert [text for text in said if "404" not in text] == []
+
+
+def test_a_comment_needs_no_script(visit: Any) -> None:
+    page = visit("/blog/a-pencil-and-a-knife", java_script_enabled=False)
+    page.fill("#comment-text", "A fine point.")
+    page.fill("#comment-name", "Nib")
+    page.click("#comment-form button")
+
+    assert page.locator("[role=status]").inner_text() == "Thank you. Your comment is published."
+    comment = page.locator(".comment:target")
+    assert "A fine point." in comment.inner_text()
+    assert "Nib" in comment.inner_text()
+
+
+def test_a_mistake_in_a_comment_is_said_where_it_is(visit: Any) -> None:
+    page = visit("/blog/before-the-frost", java_script_enabled=False, bypass_csp=True)
+    # A browser that knows `maxlength` and `required` would not send it.
+    page.locator("#comment-form").evaluate("form => form.noValidate = true")
+    page.fill("#comment-name", "Kept")
+    page.click("#comment-form button")
+
+    field = page.locator("#comment-text")
+    assert field.get_attribute("aria-invalid") == "true"
+    described = field.get_attribute("aria-describedby").split()[0]
+    assert "write a comment" in page.locator(f"#{described}").inner_text()
+    assert page.input_value("#comment-name") == "Kept"
+    assert "Not sent yet" in page.title()
+
+
+def test_an_old_page_stays_readable_on_paper(visit: Any) -> None:
+    page = visit(ENTRY)
+    page.emulate_media(media="print")
+
+    assert not page.locator("nav").first.is_visible()
+    assert not page.locator("#comment-form").is_visible()
+    assert page.locator("h1").is_visible()
+
+
+@pytest.mark.parametrize("path", ["/blog", "/blog?page=2"])
+def test_a_first_visit_fits_into_fourteen_kilobytes(demo_blog: Blog, path: str) -> None:
+    client = BlogClient(demo_blog)
+    page = client.get(path)
+    (stylesheet,) = html.document_fromstring(page.text).xpath("//link[@rel='stylesheet']/@href")
+    sent = gzip.compress(page.data, 9) + gzip.compress(client.get(stylesheet).data, 9)
+
+    assert len(sent) < 14_000
