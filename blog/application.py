@@ -182,7 +182,9 @@ def create_app(config: Config) -> Blog:
     :raises schema.DatabaseUnusableError: the database is missing, or its schema is not the code's.
     """
     engine = connect(config.database)
-    site = schema.check(engine)
-    # The thread that starts a server seldom serves, and would keep this connection open.
-    engine.dispose()
+    try:
+        site = schema.check(engine)
+    finally:
+        # The thread that starts a server seldom serves, and would keep this connection open.
+        engine.dispose()
     return Blog(config, session_factory(engine), site.secret)
