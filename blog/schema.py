@@ -4,6 +4,7 @@ Migrations are numbered, ``0001`` is the schema of the seed. They run from the c
 because several server processes must not race to migrate.
 """
 
+import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, select, text
@@ -49,7 +50,7 @@ def check(engine: Engine) -> Site:
             if found == HEAD:
                 return Site(**connection.execute(select(Site.__table__)).one()._mapping)
     except DBAPIError as error:
-        raise unusable(engine, error) from error
+        raise unusable(engine, error.orig) from error
     if found is None:
         raise DatabaseUnusableError(
             f"The database {_name(engine)} is empty: run `threadleaf upgrade`."
@@ -97,13 +98,15 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
                 command.upgrade(config, "head")
             connection.invalidate()
     except DBAPIError as error:
+        raise unusable(engine, error.orig) from error
+    except sqlite3.Error as error:  # of the pragmas, which go past SQLAlchemy
         raise unusable(engine, error) from error
     return before, HEAD
 
 
-def unusable(engine: Engine, error: DBAPIError) -> DatabaseUnusableError:
+def unusable(engine: Engine, error: BaseException | None) -> DatabaseUnusableError:
     """Put what the driver says of a database into a sentence with a remedy."""
-    reason = str(error.orig).strip()
+    reason = str(error).strip()
     remedies = {
         "file is not a database": "set `database` to another file, or move this one away",
         "malformed": "restore it from a backup",

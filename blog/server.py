@@ -249,7 +249,14 @@ def _close(server: Any, sockets: dict[int, Any]) -> None:
     for channel in list(server.active_channels.values()):
         channel.handle_close()
     dispatcher = server.task_dispatcher
+    # From here on, not even threading.enumerate() knows those that are just ending.
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("waitress-")]
+    deadline = time.monotonic() + _LAST_WORDS
     dispatcher.shutdown(timeout=_LAST_WORDS)
+    # A thread's last act is to close its connection to the database. Where the process ends before
+    # that is done, SQLite's log stays beside the database.
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
     # A worker that still runs will pull the trigger, whose descriptor could by then belong to
     # another file; so it is left open. Workers are daemon threads and end with the process.
     if not dispatcher.threads:

@@ -40,7 +40,7 @@ def environment(**values: object) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("THREADLEAF_")}
     # Windows knows its variables in capitals only.
     given = {name: str(value) for name, value in values.items()}
-    return {**ours, "PYTHONPATH": str(ROOT), **given}
+    return {**ours, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **given}
 
 
 def start(
@@ -52,7 +52,8 @@ def start(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         creationflags=FLAGS,
         cwd=folder,
         env=environ or environment(),

@@ -33,7 +33,8 @@ def run(
         env=environment(**variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
         timeout=PATIENCE,
     )

@@ -346,10 +346,9 @@ def test_a_date_that_nobody_understands_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_unicode_is_stored(engine: Engine, tmp_path: Path) -> None:
-    name = os.fsdecode(b"2020-01-02-\xff.md")
     try:
-        written(tmp_path / "posts", "Text.", name)
-    except OSError:
+        written(tmp_path / "posts", "Text.", os.fsdecode(b"2020-01-02-\xff.md"))
+    except (OSError, UnicodeError):
         pytest.skip("this file system has only names that are Unicode")
 
     assert import_all(tmp_path / "posts", engine).imported == 1

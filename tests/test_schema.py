@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from blog import schema
-from blog.application import create_app
+from blog.application import Blog, create_app
 from blog.config import Config
 from blog.database import connect, session_factory
 from blog.models import Base, Entry
@@ -110,7 +110,8 @@ def test_the_seeds_rows_are_kept_and_its_entries_get_slugs(seed: Engine) -> None
 
 def test_the_seeds_rows_are_all_on_their_pages(seed: Engine) -> None:
     schema.upgrade(seed)
-    client = BlogClient(create_app(Config(database=str(seed.url))))
+    config = Config(database=str(seed.url))
+    client = BlogClient(Blog(config, session_factory(seed), schema.check(seed).secret))
 
     front = client.get("/blog.html").text
     page = client.get("/blog/hello-world").text
