@@ -72,36 +72,45 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     :return: the version before and the version after.
     :raises DatabaseUnusableError: it is newer than the code, or cannot be written to.
     """
+    try:
+        with engine.connect().execution_options(**WRITING) as connection:
+            try:
+                return _migrate(connection), HEAD
+            finally:
+                # It goes without foreign keys, which whoever came next would miss.
+                connection.invalidate()
+    except DBAPIError as error:
+        raise unusable(engine, error.orig) from error
+    except sqlite3.Error as error:  # of the pragmas, which go past SQLAlchemy
+        raise unusable(engine, error) from error
+
+
+def _migrate(connection: Connection) -> str | None:
+    """Bring the schema to :data:`HEAD`, and return the version that it had before."""
     # Only this function needs Alembic, and a server process should not pay for its import.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    try:
-        with engine.connect().execution_options(**WRITING) as connection:
-            if engine.dialect.name == "sqlite":
-                # Neither pragma works inside a transaction. A migration that rebuilds a table
-                # drops the old one, which foreign keys would forbid.
-                connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
-                connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
-            with connection.begin():
-                before = version(connection)
-                if before is not None and before > HEAD:
-                    raise DatabaseUnusableError(
-                        f"The database {_name(engine)} has schema {before}, newer than {HEAD}, "
-                        "which is the newest that this Threadleaf knows: nothing was changed."
-                    )
-                config.attributes["connection"] = connection
-                if before == SEED:
-                    command.stamp(config, SEED)
-                command.upgrade(config, "head")
-            connection.invalidate()
-    except DBAPIError as error:
-        raise unusable(engine, error.orig) from error
-    except sqlite3.Error as error:  # of the pragmas, which go past SQLAlchemy
-        raise unusable(engine, error) from error
-    return before, HEAD
+    config.attributes["connection"] = connection
+    if connection.dialect.name == "sqlite":
+        # Neither pragma works inside a transaction. A migration that rebuilds a table drops the
+        # old one, which foreign keys would forbid.
+        cursor = connection.connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA foreign_keys = OFF")
+    with connection.begin():
+        before = version(connection)
+        if before is not None and before > HEAD:
+            raise DatabaseUnusableError(
+                f"The database {_name(connection.engine)} has schema {before}, newer than {HEAD}, "
+                "which is the newest that this Threadleaf knows: nothing was changed."
+            )
+        if before == SEED:
+            command.stamp(config, SEED)
+        command.upgrade(config, "head")
+    return before
 
 
 def unusable(engine: Engine, error: BaseException | None) -> DatabaseUnusableError:
