@@ -1,0 +1,79 @@
+"""What a visitor and the log are told when something goes wrong on our side."""
+
+import logging
+
+import pytest
+from jinja2 import TemplateError
+from werkzeug import Response
+from werkzeug.exceptions import HTTPException, RequestTimeout
+
+from blog.application import Blog
+from blog.request import Request
+from tests.conftest import BlogClient
+
+
+def failing(app: Blog, error: Exception) -> BlogClient:
+    """Return a visitor of an application whose views all raise `error`."""
+
+    class Failing(Blog):
+        def dispatch(self, request: Request) -> Response:
+            raise error
+
+    return BlogClient(Failing(app.config, app.sessions, app.secret))
+
+
+def test_a_mistake_of_ours_is_a_page_and_is_logged_once(
+    app: Blog, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = failing(app, ZeroDivisionError("a secret")).get("/blog?x=1")
+
+    assert response.status_code == 500
+    assert "it was not your doing" in response.text
+    assert "a secret" not in response.text
+    (record,) = caplog.records
+    assert record.getMessage() == "GET /blog failed"
+    assert record.exc_info
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+
+
+def test_what_was_typed_is_on_the_page_of_a_mistake(app: Blog) -> None:
+    response = failing(app, ZeroDivisionError()).post(
+        "/blog/a-title/comments", data={"text": "Long thought <about>", "csrf_token": "x"}
+    )
+
+    assert response.status_code == 500
+    assert "Long thought &lt;about&gt;" in response.text
+
+
+def test_an_error_of_the_visitor_is_not_logged(app: Blog, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "blog")
+
+    assert failing(app, RequestTimeout()).get("/blog").status_code == 408
+    assert caplog.records == []
+
+
+def test_a_page_of_an_error_that_fails_itself_is_a_line_of_text(
+    app: Blog, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unspeakable(HTTPException):
+        code = 418
+        name = "Teapot"
+
+        def get_headers(self, *_: object) -> list[tuple[str, str]]:
+            raise TemplateError
+
+    response = failing(app, Unspeakable()).get("/blog")
+
+    assert (response.status_code, response.text) == (418, "418 Teapot")
+    assert [record.getMessage() for record in caplog.records] == [
+        "The error page for GET /blog failed"
+    ]
+
+
+@pytest.mark.parametrize("path", ["/blog", "/nowhere", "/blog/none"])
+def test_every_answer_says_what_a_browser_may_do_with_it(client: BlogClient, path: str) -> None:
+    headers = client.get(path).headers
+
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
