@@ -1,12 +1,15 @@
 """The command ``threadleaf``."""
 
 import logging
+import signal
 import sys
 from dataclasses import replace
 from importlib.metadata import version
 from io import TextIOWrapper
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from urllib.parse import urlsplit
 
 import click
@@ -90,20 +93,24 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
         bring_up_to_date(config)
     schema.check(engine)
     importing = import_path(path, session_factory(engine), dry_run=dry_run)
+    # Between two items it can stop without a miscount; a KeyboardInterrupt would come anywhere.
+    interrupted = Event()
+    previous = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
         with click.progressbar(importing, length=len(importing), label="Importing") as outcomes:
-            for _ in outcomes:
+            for _ in takewhile(lambda _: not interrupted.is_set(), outcomes):
                 pass
     except DBAPIError as error:
         tell(importing.summary)
         raise schema.unusable(engine, error.orig) from error
-    except KeyboardInterrupt:
-        tell(importing.summary)
-        click.echo("Stopped. What is imported stays; the same command goes on from here.")
-        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, previous)
     tell(importing.summary)
     if dry_run:
         click.echo("This was a dry run: nothing has been changed.")
+    if interrupted.is_set():
+        click.echo("Stopped. What is imported stays; the same command goes on from here.")
+        sys.exit(130)
 
 
 @threadleaf.command("demo")
