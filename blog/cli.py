@@ -4,7 +4,6 @@ import logging
 import signal
 import sys
 from dataclasses import replace
-from importlib.metadata import version
 from io import TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
@@ -38,7 +37,7 @@ NAMES_SHOWN = 10
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The settings file (else the one that THREADLEAF_CONFIG names, else ./threadleaf.toml).",
 )
-@click.version_option(version("threadleaf"), prog_name="threadleaf")
+@click.version_option(package_name="threadleaf", prog_name="threadleaf")
 @click.pass_context
 def threadleaf(context: click.Context, settings: Path | None) -> None:
     """A small self-hosted blog."""
