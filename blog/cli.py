@@ -191,3 +191,9 @@ def main() -> None:
     except (ConfigError, DatabaseUnusableError, ServerError, SourceError) as error:
         click.echo(f"threadleaf: {error}", err=True)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        remedy = "pip install 'threadleaf[postgres]'"
+        click.echo(f"threadleaf: PostgreSQL needs psycopg: run `{remedy}`.", err=True)
+        sys.exit(1)

@@ -58,7 +58,8 @@ def _is_database(value: str) -> bool:
         return False
     if url.get_backend_name() == "sqlite":
         return url.database not in {None, "", ":memory:"}
-    return url.get_backend_name() == "postgresql"
+    # Without its driver's name, SQLAlchemy 2.0 would look for one that is not installed.
+    return url.drivername == "postgresql+psycopg"
 
 
 TEXT = Rule("a text", lambda value: True)  # noqa: ARG005

@@ -81,6 +81,7 @@ def test_settings_do_not_change() -> None:
         ("site_url", "https://example.org/?a=b", "https://example.org"),
         ("site_url", "https://[", "https://example.org"),
         ("database", "mysql://localhost/x", "postgresql"),
+        ("database", "postgresql://localhost/x", "postgresql+psycopg"),
         ("database", "sqlite://", "a file name"),
         ("database", "nonsense://", "a file name"),
     ],
