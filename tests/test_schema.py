@@ -29,6 +29,18 @@ from blog.database import connect, session_factory
 from blog.models import Base, Entry
 from tests.conftest import BlogClient, MakeEntry
 
+#: Each is a change that readers could see, made in somebody's SQL shell.
+CHANGES = [
+    "UPDATE entry SET title = 'Other'",
+    "INSERT INTO comment (entry_id, text, state, format, uid) "
+    "SELECT id, 'x', 'published', 'text', 'u' FROM entry",
+    "UPDATE comment SET state = 'spam'",
+    "DELETE FROM comment",
+    "UPDATE tag SET name = 'Two'",
+    "DELETE FROM entry_tag",
+    "INSERT INTO redirect (path, entry_id) SELECT '/old', id FROM entry",
+]
+
 
 class SeedBase(DeclarativeBase):
     """The seed's models.py, but for the way in which a base is made today."""
@@ -174,16 +186,7 @@ def test_every_change_that_readers_could_see_raises_the_version(
         with engine.connect() as connection:
             return int(connection.scalar(text("SELECT version FROM site")))
 
-    for statement in (
-        "UPDATE entry SET title = 'Other'",
-        "INSERT INTO comment (entry_id, text, state, format, uid) "
-        "SELECT id, 'x', 'published', 'text', 'u' FROM entry",
-        "UPDATE comment SET state = 'spam'",
-        "DELETE FROM comment",
-        "UPDATE tag SET name = 'Two'",
-        "DELETE FROM entry_tag",
-        "INSERT INTO redirect (path, entry_id) SELECT '/old', id FROM entry",
-    ):
+    for statement in CHANGES:
         before = version()
         with sqlite3.connect(str(engine.url.database)) as shell:
             shell.execute(statement)

@@ -1,14 +1,9 @@
 """Addresses that an entry once had, here or in the blog it was imported from."""
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import ForeignKey, Text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
 from blog.models.base import Base
-
-if TYPE_CHECKING:
-    from blog.models.entry import Entry
 
 
 class Redirect(Base):
@@ -23,8 +18,6 @@ class Redirect(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     path: Mapped[str] = mapped_column(Text, unique=True)
     entry_id: Mapped[int] = mapped_column(ForeignKey("entry.id", ondelete="CASCADE"), index=True)
-
-    entry: Mapped["Entry"] = relationship()
 
     @staticmethod
     def normal(path: str, query: str = "") -> str:

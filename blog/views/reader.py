@@ -134,13 +134,13 @@ def period(request: Request, template: str, start: datetime, end: datetime) -> R
     entries = Entry.between(start, end, request.now)
     page = paginate(request.db, entries, request.args.get("page"), TITLES)
     if not page.items:
-        raise NotFound(f"There are no entries from {start:%Y}.")
+        raise NotFound(f"There are no entries from {start.year}.")
     return render(request, template, start=start, page=page)
 
 
 def moved(request: Request) -> Response | None:
     """Lead from an old address to the entry or page that once had it; None where nothing did."""
-    query = request.query_string.decode("latin-1")
+    query = request.query_string.decode()
     found = request.db.execute(Entry.formerly_at(request.path, query, request.now)).first()
     if found is None:
         return without_final_slash(request)
@@ -157,4 +157,6 @@ def without_final_slash(request: Request) -> Response | None:
         endpoint, values = request.urls.match(path)
     except (NotFound, MethodNotAllowed):
         return None
-    return redirect(request.url_for(endpoint, **values, **request.args), 308)
+    query = request.query_string.decode()
+    address = request.url_for(endpoint, **values)
+    return redirect(f"{address}?{query}" if query else address, 308)
