@@ -9,6 +9,8 @@
 What it promises is written at :class:`ThreadLocalPool`.
 """
 
+from pool.errors import ForkedInUseError
 from pool.pool import ThreadLocalPool
+from pool.stats import PoolStats, ThreadUse
 
-__all__ = ["ThreadLocalPool"]
+__all__ = ["ForkedInUseError", "PoolStats", "ThreadLocalPool", "ThreadUse"]

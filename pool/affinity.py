@@ -16,7 +16,7 @@ from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import _ConnDialect
 
 
-def _refused(error: Exception) -> bool:
+def is_refusal(error: Exception) -> bool:
     """Whether a driver raised `error` only because this is not the connection's own thread.
 
     The sentence is all there is to go by: the class, ProgrammingError, has many other causes.
@@ -37,7 +37,7 @@ def _drop(connection: DBAPIConnection) -> None:
         sqlite3.Connection.close(connection)
 
 
-def _drop_unreset(connection: PoolProxiedConnection, error: Exception) -> None:
+def drop_unreset(connection: PoolProxiedConnection, error: Exception) -> None:
     """Let go of a checked-out connection that cannot be reset here, and say so once."""
     # At the end of the interpreter everything is returned by its main thread.
     if not sys.is_finalizing():
@@ -47,26 +47,6 @@ def _drop_unreset(connection: PoolProxiedConnection, error: Exception) -> None:
             connection.dbapi_connection,
         )
     connection.invalidate(error)
-
-
-class AffineFairy(_ConnectionFairy):
-    """A checked-out connection that any thread can roll back.
-
-    `Connection.close()` rolls back through the engine's dialect before the pool hears of the
-    return. Without this it would raise the driver's refusal, and SQLAlchemy 2.0 would then not
-    return the connection at all.
-    """
-
-    __slots__ = ()
-
-    def rollback(self) -> None:
-        """Roll back, or drop the connection where its driver refuses to."""
-        try:
-            self.dbapi_connection.rollback()
-        except Exception as error:
-            if not _refused(error):
-                raise
-            _drop_unreset(self, error)
 
 
 class AffineDialect(_ConnDialect):
@@ -83,23 +63,23 @@ class AffineDialect(_ConnDialect):
         try:
             self._dialect.do_rollback(dbapi_connection)
         except Exception as error:
-            if not _refused(error):
+            if not is_refusal(error):
                 raise
-            _drop_unreset(dbapi_connection, error)
+            drop_unreset(dbapi_connection, error)
 
     def do_commit(self, dbapi_connection: PoolProxiedConnection) -> None:
         try:
             self._dialect.do_commit(dbapi_connection)
         except Exception as error:
-            if not _refused(error):
+            if not is_refusal(error):
                 raise
-            _drop_unreset(dbapi_connection, error)
+            drop_unreset(dbapi_connection, error)
 
     def do_close(self, dbapi_connection: DBAPIConnection) -> None:
         try:
             self._dialect.do_close(dbapi_connection)
         except Exception as error:
-            if not _refused(error):
+            if not is_refusal(error):
                 raise
             _drop(dbapi_connection)
 
@@ -107,7 +87,7 @@ class AffineDialect(_ConnDialect):
         try:
             self._dialect.do_terminate(dbapi_connection)
         except Exception as error:
-            if not _refused(error):
+            if not is_refusal(error):
                 raise
             _drop(dbapi_connection)
 

@@ -3,8 +3,10 @@
 import ctypes
 import sys
 import threading
+from math import inf
 
-from sqlalchemy.pool import ConnectionPoolEntry
+from pool.records import Record
+from pool.slots import Cause
 
 
 class Home:
@@ -14,38 +16,55 @@ class Home:
     appends one gives it up, and both are a single step, so nobody needs a lock.
     """
 
-    __slots__ = ("alive", "idle")
+    __slots__ = ("abandoned", "ident", "idle", "native_id")
 
     def __init__(self) -> None:
-        self.alive = True
-        self.idle: list[ConnectionPoolEntry] = []
+        self.idle: list[Record] = []
+        self.abandoned: Cause | None = None
+        self.ident = threading.get_ident()
+        self.native_id = threading.get_native_id()
 
-    def take(self) -> ConnectionPoolEntry | None:
+    def take(self) -> Record | None:
         """The idle connection that was used last, or None."""
         try:
             return self.idle.pop()
         except IndexError:
             return None
 
-    def give(self, entry: ConnectionPoolEntry) -> None:
-        """Keep `entry` for the thread that lives here, or close it if nobody does.
+    def take_oldest(self) -> Record | None:
+        """The connection that has been idle longest, or None."""
+        try:
+            return self.idle.pop(0)
+        except IndexError:
+            return None
+
+    def oldest(self) -> float:
+        """When the connection that has been idle longest was returned; never is infinite."""
+        try:
+            return self.idle[0].slot.since
+        except IndexError:
+            return inf
+
+    def give(self, record: Record) -> None:
+        """Keep `record` for the thread that lives here, or close it if nobody does.
 
         May be called by any thread, also out of the garbage collector.
         """
-        self.idle.append(entry)
+        self.idle.append(record)
         # Asked only now: a home that is abandoned before the append is seen here, and one that is
         # abandoned after it finds the connection in its list.
-        if not self.alive:
-            self._clear()
+        if self.abandoned is not None:
+            self.clear(self.abandoned)
 
-    def abandon(self) -> None:
+    def abandon(self, cause: Cause) -> None:
         """Close what is idle now, and whatever is given back later."""
-        self.alive = False
-        self._clear()
+        self.abandoned = cause
+        self.clear(cause)
 
-    def _clear(self) -> None:
-        while (entry := self.take()) is not None:
-            entry.close()
+    def clear(self, cause: Cause) -> None:
+        """Close what is idle now."""
+        while (record := self.take()) is not None:
+            record.end(cause)
 
 
 if sys.implementation.name == "cpython" and sys.version_info < (3, 12, 4):
@@ -92,7 +111,7 @@ class _Tenant:
         self._homes.discard(self._home)
         if self._home.idle:
             _pin_thread_state()
-        self._home.abandon()
+        self._home.abandon("thread end")
 
 
 class Homes:
@@ -118,11 +137,19 @@ class Homes:
             self._local.home = home
         return home
 
-    def idle(self) -> int:
-        """How many connections wait in all homes together."""
-        return sum(len(home.idle) for home in list(self._all))
+    def all(self) -> list[Home]:
+        """The homes at this moment."""
+        return list(self._all)
 
-    def abandon(self) -> None:
+    def take_oldest(self) -> Record | None:
+        """The connection of any thread that has been idle longest, or None."""
+        while (home := min(self.all(), key=Home.oldest, default=None)) and home.idle:
+            # Its own thread may have been faster.
+            if (record := home.take_oldest()) is not None:
+                return record
+        return None
+
+    def abandon(self, cause: Cause) -> None:
         """Abandon every home, for good: whoever comes later must be shown to other homes."""
-        for home in list(self._all):
-            home.abandon()
+        for home in self.all():
+            home.abandon(cause)

@@ -1,89 +1,197 @@
 """ThreadLocalPool: connections stay with the thread that opened them."""
 
-import atexit
-import os
-import weakref
+import threading
+import time
+from collections import Counter
+from types import MappingProxyType
 from typing import Any, Self
 
+from sqlalchemy import exc
 from sqlalchemy.pool import (
-    ConnectionPoolEntry,
     Pool,
     PoolProxiedConnection,
     _CreatorFnType,
     _CreatorWRecFnType,
 )
 
-from pool.affinity import AffineDialect, AffineFairy
+from pool import forking, holders
+from pool.affinity import AffineDialect
+from pool.errors import ForkedInUseError
+from pool.fairies import checkout
 from pool.homes import Home, Homes
+from pool.records import Record, counting
+from pool.slots import Slot, Slots
+from pool.stats import PoolStats, ThreadUse
 
 
 class ThreadLocalPool(Pool):
     """A connection pool with a stack of idle connections for each thread.
 
     A thread takes its own connection that it used last, or opens one. Two checkouts never share a
-    connection, not even nested ones of one thread. There is no limit and no waiting: a thread has
-    as many connections as it ever held at once.
+    connection, not even nested ones of one thread. A thread's idle connections are closed as it
+    ends, in that thread; one that is still checked out then is closed when it is returned or
+    collected.
 
-    A thread's idle connections are closed as it ends, in that thread. One that is still checked
-    out then is closed when it is returned or collected.
+    Where `pool_size` connections are open, a checkout closes the one of another thread that has
+    been idle longest, and opens its own. With none idle it waits its turn: first come, first
+    served.
 
     A connection may be returned by another thread, or by the garbage collector running there. It
     is reset there and goes back to its owner. Where the driver refuses that (`sqlite3` with
     `check_same_thread=True`) it is dropped instead, with one warning in the log.
 
-    Idle connections are closed before `os.fork()`, as SQLite demands, and the child opens its own.
-    One that is checked out at the fork must not be used by the child; nothing checks that yet.
-    https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
+    Idle connections are closed before :func:`os.fork`. Those in use at a fork stay the parent's:
+    the child neither uses nor closes them. It opens its own, except with SQLite.
 
-    The parameters are those of :class:`sqlalchemy.pool.Pool`. Greenlets of one thread share its
-    stack; asyncio engines are refused.
+    Greenlets of one thread share its stack; asyncio engines are refused. ``docs/pool.md`` tells
+    what is promised, and which test holds it.
+
+    :param creator: opens a connection; :func:`sqlalchemy.create_engine` gives it.
+    :param pool_size: the most connections open at once, in all threads together; 0 for any
+        number. A size below the number of threads that use the pool at a time costs them
+        reopened connections.
+    :param timeout: how long a checkout waits at `pool_size`, in seconds; `pool_timeout` in
+        :func:`sqlalchemy.create_engine`.
+    :param max_idle: close connections that were idle for this many seconds, of whatever thread,
+        when some thread takes or returns one; -1 keeps them.
+    :param options: those of :class:`sqlalchemy.pool.Pool`: `recycle`, `pre_ping`, `echo`,
+        `reset_on_return`, `logging_name`, `events`, `dialect`.
     """
 
     # create_engine() refuses an asyncio dialect by this; the base class would follow the dialect.
     _is_asyncio = False
 
-    def __init__(self, creator: _CreatorFnType | _CreatorWRecFnType, **options: Any) -> None:
+    def __init__(
+        self,
+        creator: _CreatorFnType | _CreatorWRecFnType,
+        pool_size: int = 0,
+        timeout: float = 30.0,
+        max_idle: float = -1,
+        **options: Any,
+    ) -> None:
+        if pool_size < 0:
+            raise ValueError(f"pool_size is {pool_size}; 0 is any number, else 1 or more")
+        self._size = pool_size
+        self._timeout = timeout
+        self._max_idle = max_idle
+        self._sweep_at = time.monotonic() + max_idle
+        # How many SQLite connections of the parent were in use when this process was forked.
+        self._forked_in_use = 0
+        self._begin()
         super().__init__(creator, **options)
+        forking.watch(self)
+
+    def _begin(self) -> None:
+        """Have no connections and know no threads: at first, and in the child of a fork."""
         self._homes = Homes()
-        # Whose connection each one in flight is. Adding and popping are single steps, so the
-        # number is exact and nobody needs a lock.
-        self._in_flight: dict[ConnectionPoolEntry, Home] = {}
-        _pools.add(self)
+        self._slots = Slots(self._size)
 
     def connect(self) -> PoolProxiedConnection:
         """Check out a connection; its `close()` returns it.
 
-        Raises what the creator raises, and what the listeners raise.
+        :raises sqlalchemy.exc.TimeoutError: `pool_size` connections are in use, and none came
+            back in time.
+        :raises ForkedInUseError: this is a forked process, and the parent was using SQLite.
+        :raises Exception: what the creator or a listener raises.
         """
-        connection = super().connect()
-        connection.__class__ = AffineFairy
-        return connection
+        return checkout(self)
 
-    def _do_get(self) -> ConnectionPoolEntry:
+    def _do_get(self) -> Record:
         home = self._homes.mine()
-        entry = home.take()
-        if entry is None:
-            entry = self._create_connection()
-        self._in_flight[entry] = home
-        return entry
+        record = home.take()
+        if self._max_idle >= 0:
+            record = self._unless_stale(record)
+        if record is None:
+            record = self._open(home)
+        slot = record.slot
+        slot.state = "in use"
+        slot.since = time.monotonic()
+        slot.counts.checkouts += 1
+        return record
 
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        home = self._in_flight.pop(record, None)
-        # Invalidated or detached entries are empty; a new one costs less than a stack of those.
-        if home is not None and record.dbapi_connection is not None:
-            home.give(record)
+    def _do_return_conn(self, record: Record) -> None:  # type: ignore[override]
+        slot = record.slot
+        now = time.monotonic()
+        slot.counts.use_seconds += now - slot.since
+        if threading.get_ident() != slot.home.ident:
+            slot.counts.returned_abroad += 1
+        if record.dbapi_connection is None:
+            # Invalidated or detached. A new record costs less than a stack of empty ones.
+            self._slots.leave(slot, "invalid")
+        elif self._slots.crowded():
+            record.end("limit")
+        else:
+            slot.since = now
+            slot.state = "idle"
+            slot.home.give(record)
+            # Asked again, now that it can be found: somebody may have looked before, in vain.
+            if self._slots.crowded():
+                self._make_room()
 
-    def _create_connection(self) -> ConnectionPoolEntry:
-        # create_engine(pool=...) assigns its own dialect to a pool that is already made.
-        if not isinstance(self._dialect, AffineDialect):
-            self._dialect = AffineDialect(self._dialect)
-        return super()._create_connection()
+    def _open(self, home: Home) -> Record:
+        """Open a connection, when the limit allows it."""
+        if self._forked_in_use:
+            raise ForkedInUseError(
+                f"This process was forked while {self._forked_in_use} SQLite connection(s) of "
+                "this pool were in use, and would read and write without locks. Return them "
+                "before the fork, or start the process in another way: the `spawn` method of "
+                "multiprocessing, or subprocess."
+            )
+        slots = self._slots
+        slot = slots.enter(home)
+        try:
+            if not slots.may_use(slot):
+                self._await_turn(slot)
+            slot.state = "in use"
+            # create_engine(pool=...) assigns its own dialect to a pool that is already made.
+            if not isinstance(self._dialect, AffineDialect):
+                self._dialect = AffineDialect(self._dialect)
+            return Record(self, slots, slot)
+        except BaseException:
+            # Not left to the end of the slot: the exception's traceback may keep it.
+            slots.leave(slot, "error")
+            raise
+
+    def _await_turn(self, slot: Slot) -> None:
+        self._make_room()
+        if not self._slots.wait(slot, self._timeout):
+            self._slots.leave(slot, "timeout")
+            who = ", ".join(holders.describe(self._slots.now()))
+            raise exc.TimeoutError(
+                f"All connections are in use (pool_size is {self._size}), and none came back "
+                f"within {self._timeout:g} s. They are held by "
+                f"{who or 'threads that let go just now'}. "
+                "Return them sooner, or allow more with pool_size.",
+                code="3o7r",
+            )
+
+    def _make_room(self) -> None:
+        """Close the connection that has been idle longest, for whoever is first in line."""
+        if (record := self._homes.take_oldest()) is not None:
+            record.end("limit")
+
+    def _unless_stale(self, record: Record | None) -> Record | None:
+        """Close what has been idle for too long, in all threads from time to time."""
+        now = time.monotonic()
+        if now >= self._sweep_at:
+            self._sweep_at = now + self._max_idle / 2
+            self.evict_idle(self._max_idle)
+        if record is not None and now - record.slot.since >= self._max_idle:
+            record.end("idle")
+            return None
+        return record
+
+    def _should_wrap_creator(self, creator: Any) -> Any:
+        return counting(super()._should_wrap_creator(creator))
 
     def recreate(self) -> Self:
         """A new, empty pool with the same parameters and listeners."""
         self.logger.info("Pool recreating")
         return self.__class__(
             self._creator,
+            pool_size=self._size,
+            timeout=self._timeout,
+            max_idle=self._max_idle,
             recycle=self._recycle,
             echo=self.echo,
             logging_name=self._orig_logging_name,
@@ -101,37 +209,87 @@ class ThreadLocalPool(Pool):
         """
         # First the new homes, so that nobody moves into one that is not abandoned.
         homes, self._homes = self._homes, Homes()
-        homes.abandon()
+        homes.abandon("dispose")
         self.logger.info("Pool disposed. %s", self.status())
 
+    def release_thread(self) -> None:
+        """Close the idle connections of the calling thread, as its end would do."""
+        self._homes.mine().clear("idle")
+
+    def evict_idle(self, older_than: float = 0.0) -> int:
+        """Close the connections that have been idle for at least `older_than` seconds.
+
+        Of all threads; return how many that were. Each thread keeps its place and opens another
+        connection when it needs one.
+        """
+        latest = time.monotonic() - older_than
+        evicted = 0
+        for home in self._homes.all():
+            while home.oldest() <= latest and (record := home.take_oldest()) is not None:
+                record.end("idle")
+                evicted += 1
+        return evicted
+
     def status(self) -> str:
-        """One line for people: threads with a place here, idle connections, checked-out ones."""
+        """One line for people."""
+        stats = self.stats()
         return (
-            f"Threads: {len(self._homes)}  Connections in pool: {self.checkedin()}  "
-            f"Checked out connections: {self.checkedout()}"
+            f"Threads: {stats.threads}  Connections in pool: {stats.idle}  "
+            f"Checked out connections: {stats.in_use}"
         )
+
+    def stats(self) -> PoolStats:
+        """What is now, and what has happened. Any thread may ask at any time."""
+        states = Counter(slot.state for slot in self._slots.now())
+        counts = self._slots.counts()
+        left: Counter[str] = Counter()
+        for count in counts:
+            left.update(count.left)
+        timeouts = left.pop("timeout", 0)
+
+        def total(name: str) -> Any:
+            return sum(getattr(count, name) for count in counts)
+
+        return PoolStats(
+            size=self._size,
+            open=states["idle"] + states["in use"],
+            idle=states["idle"],
+            in_use=states["in use"],
+            waiting=states["waiting"],
+            threads=len(self._homes),
+            checkouts=total("checkouts"),
+            use_seconds=total("use_seconds"),
+            connects=total("connects"),
+            connect_seconds=total("connect_seconds"),
+            connect_errors=total("connect_errors"),
+            waits=total("waits"),
+            wait_seconds=total("wait_seconds"),
+            timeouts=timeouts,
+            returned_abroad=total("returned_abroad"),
+            collected=total("collected"),
+            closed=MappingProxyType(dict(left)),
+        )
+
+    def threads(self) -> tuple[ThreadUse, ...]:
+        """What each thread has, the gone included whose connections are still in use."""
+        return holders.uses(self._homes.all(), self._slots.now())
+
+    def size(self) -> int:
+        """The most connections that may be open at once; 0 for any number."""
+        return self._size
 
     def checkedin(self) -> int:
         """How many connections are idle, in all threads together."""
-        return self._homes.idle()
+        return sum(slot.state == "idle" for slot in self._slots.now())
 
     def checkedout(self) -> int:
         """How many connections are in use, whoever uses them and whether or not it still runs."""
-        return len(self._in_flight)
+        return sum(slot.state == "in use" for slot in self._slots.now())
 
+    def overflow(self) -> int:
+        """How many connections are open beyond `pool_size`: negative while more may be opened."""
+        return self.checkedin() + self.checkedout() - self._size if self._size else 0
 
-_pools: weakref.WeakSet[ThreadLocalPool] = weakref.WeakSet()
-
-
-def _dispose_all() -> None:
-    for pool in list(_pools):
-        pool.dispose()
-
-
-# An open SQLite connection must not cross a fork: the child would inherit the file and lose the
-# locks, those of its own new connections included. Windows cannot fork.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_dispose_all)
-
-# Python 3.13 in developer mode reports each SQLite connection that outlives this moment.
-atexit.register(_dispose_all)
+    def timeout(self) -> float:
+        """How long a checkout waits at `pool_size`, in seconds."""
+        return self._timeout

@@ -1,0 +1,157 @@
+"""What a checkout returns: a proxy of the connection that knows the way back.
+
+SQLAlchemy's own, `_ConnectionFairy`, costs more than the rest of a checkout. `Fairy` does the same
+with less: it is returned by its own destructor rather than by a `weakref.finalize`, and where no
+listener is to be told and no transaction is open, its return is nothing but the return. It uses
+what SQLAlchemy does not promise to keep, so it is for the versions it was tested with; with any
+other the pool uses `PlainFairy`, which needs no more than the name.
+"""
+
+import sqlite3
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
+from sqlalchemy.pool.base import reset_rollback
+
+from pool.affinity import drop_unreset, is_refusal
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+
+    from pool.pool import ThreadLocalPool
+    from pool.records import Record
+
+#: Whether this is a SQLAlchemy that `Fairy` was tested with.
+SQLALCHEMY_IS_KNOWN = sqlalchemy.__version__.startswith(("2.0.", "2.1."))
+
+# What is checked out. It keeps a connection and its pool from being collected together with the
+# proxy, whose destructor has to find them whole; SQLAlchemy has a global registry for the same.
+_checked_out: "dict[weakref.ref[Fairy], Record]" = {}
+
+_sqlite_rollback: Any = sqlite3.Connection.rollback
+
+
+class PlainFairy(_ConnectionFairy):
+    """A checked-out connection that any thread can roll back.
+
+    `Connection.close()` rolls back through the engine's dialect before the pool hears of the
+    return. Without this it would raise the driver's refusal, and SQLAlchemy 2.0 would then not
+    return the connection at all.
+    """
+
+    __slots__ = ()
+
+    def cursor(self, *args: Any, **kwargs: Any) -> "DBAPICursor":
+        """A cursor of the driver.
+
+        :raises sqlalchemy.exc.InvalidRequestError: there is no connection any more.
+        """
+        connection = self.dbapi_connection
+        if connection is None:
+            raise InvalidRequestError(
+                "This connection has been returned or invalidated, or it was in use when this "
+                "process was forked and belongs to the parent. Check out another one."
+            )
+        return connection.cursor(*args, **kwargs)
+
+    def rollback(self) -> None:
+        """Roll back, or drop the connection where its driver refuses to."""
+        try:
+            self.dbapi_connection.rollback()
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            drop_unreset(self, error)
+
+
+class _NoFinalizer:
+    """In the place of the `weakref.finalize` that `Fairy` does without."""
+
+    def detach(self) -> None:
+        pass
+
+
+class Fairy(PlainFairy):
+    """A checked-out connection, made and returned by the shortest way."""
+
+    __slots__ = ()
+
+    _finalizer: Any = _NoFinalizer()
+
+    def __init__(
+        self,
+        pool: "ThreadLocalPool",
+        dbapi_connection: "DBAPIConnection",
+        connection_record: "Record",
+        echo: Any,
+    ) -> None:
+        self._pool = pool
+        self._counter = 0
+        self.dbapi_connection = dbapi_connection
+        self._connection_record = connection_record
+        self._echo = echo
+        connection_record.fairy_ref = weakref.ref(self)
+        _checked_out[weakref.ref(self, _checked_out.pop)] = connection_record
+
+    def __del__(self) -> None:
+        record = getattr(self, "_connection_record", None)
+        # At the end of the interpreter the driver ends what was in use.
+        if record is not None and not sys.is_finalizing():
+            record.slot.counts.collected += 1
+            super()._checkin()
+
+    def _checkin(self, transaction_was_reset: bool = False) -> None:
+        record = self._connection_record
+        pool = self._pool
+        connection: Any = self.dbapi_connection
+        if (
+            connection is None
+            or record is None
+            or self._echo
+            or record.finalize_callback
+            or pool.dispatch.reset
+            or pool.dispatch.checkin
+            or not (
+                transaction_was_reset
+                # What rollback() looks at, before it does nothing.
+                or (type(connection).rollback is _sqlite_rollback and not connection.in_transaction)
+            )
+            or pool._reset_on_return is not reset_rollback
+        ):
+            super()._checkin(transaction_was_reset)
+            return
+        record.fairy_ref = None
+        self.dbapi_connection = None  # type: ignore[assignment]
+        self._connection_record = None
+        pool._do_return_conn(record)
+
+
+def _checkout_plain(pool: "ThreadLocalPool") -> PoolProxiedConnection:
+    fairy = _ConnectionFairy._checkout(pool)
+    fairy.__class__ = PlainFairy
+    return fairy
+
+
+def _checkout(pool: "ThreadLocalPool") -> PoolProxiedConnection:
+    record = pool._do_get()
+    try:
+        connection = record.get_connection()
+    except BaseException as error:
+        record._checkin_failed(error, _fairy_was_created=False)
+        raise
+    echo = pool._should_log_debug()
+    fairy = Fairy(pool, connection, record, echo)
+    if echo:
+        pool.logger.debug("Connection %r checked out from pool", connection)
+    if pool._pre_ping or pool.dispatch.checkout:
+        # They may refuse the connection, and have it replaced.
+        return fairy._checkout_existing()
+    fairy._counter = 1
+    return fairy
+
+
+checkout = _checkout if SQLALCHEMY_IS_KNOWN else _checkout_plain

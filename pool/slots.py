@@ -1,0 +1,143 @@
+"""Slots: who may have a connection open, who waits for that, and what has been counted."""
+
+import queue
+import threading
+import time
+import weakref
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pool.homes import Home
+    from pool.records import Record
+
+State = Literal["waiting", "in use", "idle"]
+
+#: Why a connection was closed, or a slot left without one.
+Cause = Literal["dispose", "error", "idle", "invalid", "limit", "lost", "thread end", "timeout"]
+
+
+class Counts:
+    """What happened in the slots that used this object, one after another.
+
+    Only who holds a slot adds to its counts, and a slot has one holder at a time, so that nothing
+    is lost although nobody takes a lock.
+    """
+
+    __slots__ = (
+        "checkouts",
+        "collected",
+        "connect_errors",
+        "connect_seconds",
+        "connects",
+        "left",
+        "returned_abroad",
+        "use_seconds",
+        "wait_seconds",
+        "waits",
+    )
+
+    def __init__(self) -> None:
+        self.checkouts = self.connects = self.connect_errors = self.waits = 0
+        self.returned_abroad = self.collected = 0
+        self.connect_seconds = self.wait_seconds = self.use_seconds = 0.0
+        self.left: dict[Cause, int] = {}
+
+
+class Slot:
+    """A place in line for one connection, and what is known of that connection.
+
+    Whoever drops the last reference leaves the line, so that no exception can lose a place.
+    """
+
+    __slots__ = ("__weakref__", "counts", "home", "record", "since", "state", "turn")
+
+    def __init__(self, home: "Home", counts: Counts) -> None:
+        self.home = home
+        self.counts = counts
+        self.state: State = "waiting"
+        self.since = time.monotonic()
+        self.turn: queue.SimpleQueue[None] | None = None
+        self.record: weakref.ref[Record] | None = None
+
+
+class Slots:
+    """All slots in the order in which they were asked for: the first `size` of them may be used.
+
+    :param size: how many connections may be open at once; 0 for any number.
+    """
+
+    __slots__ = ("_counts", "_line", "_spare", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        # Every step on these is a single one of the interpreter's: threads, finalizers and
+        # exceptions find them whole without a lock, and a finalizer must not wait for one.
+        self._line: dict[weakref.ref[Slot], None] = {}
+        self._counts: list[Counts] = []
+        self._spare: list[Counts] = []
+
+    def enter(self, home: "Home") -> Slot:
+        """Stand in line for a connection of `home`."""
+        try:
+            counts = self._spare.pop()
+        except IndexError:
+            counts = Counts()
+            self._counts.append(counts)
+        slot = Slot(home, counts)
+        # The end of the slot takes it out of line without running a line of Python.
+        self._line[weakref.ref(slot, self._line.pop)] = None
+        return slot
+
+    def leave(self, slot: Slot, cause: Cause) -> None:
+        """Leave the line, and call those whose turn has come. Leaving again does nothing."""
+        try:
+            del self._line[weakref.ref(slot)]
+        except KeyError:
+            return
+        slot.counts.left[cause] = slot.counts.left.get(cause, 0) + 1
+        self._spare.append(slot.counts)
+        if self.size:
+            self._call()
+
+    def wait(self, slot: Slot, timeout: float) -> bool:
+        """Wait until `slot` may be used, at most `timeout` seconds; return whether it may."""
+        slot.turn = queue.SimpleQueue()
+        slot.counts.waits += 1
+        deadline = slot.since + timeout
+        # Asked after `turn` is there: who calls from now on is heard.
+        while not (its_turn := self.may_use(slot)):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
+            with suppress(queue.Empty):
+                slot.turn.get(timeout=min(remaining, threading.TIMEOUT_MAX))
+        slot.turn = None
+        slot.counts.wait_seconds += time.monotonic() - slot.since
+        return its_turn
+
+    def may_use(self, slot: Slot) -> bool:
+        """Whether it is the turn of `slot`."""
+        if not self.size or len(self._line) <= self.size:
+            return True
+        return any(ref() is slot for ref in islice(list(self._line), self.size))
+
+    def crowded(self) -> bool:
+        """Whether somebody waits."""
+        return 0 < self.size < len(self._line)
+
+    def _call(self) -> None:
+        for ref in islice(list(self._line), self.size):
+            slot = ref()
+            if slot is not None and slot.turn is not None:
+                # May be called amid another put() or get(), as a finalizer would.
+                slot.turn.put(None)
+
+    def now(self) -> list[Slot]:
+        """All slots at this moment."""
+        return [slot for ref in list(self._line) if (slot := ref()) is not None]
+
+    def counts(self) -> list[Counts]:
+        """What has been counted; the sum over all of them is what happened."""
+        return list(self._counts)
