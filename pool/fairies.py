@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
-from sqlalchemy.pool.base import reset_rollback
+from sqlalchemy.pool.base import _ConnectionRecord, reset_rollback
 
 from pool.affinity import drop_unreset, is_refusal
 
@@ -30,7 +30,7 @@ SQLALCHEMY_IS_KNOWN = sqlalchemy.__version__.startswith(("2.0.", "2.1."))
 
 # What is checked out. It keeps a connection and its pool from being collected together with the
 # proxy, whose destructor has to find them whole; SQLAlchemy has a global registry for the same.
-_checked_out: "dict[weakref.ref[Fairy], Record]" = {}
+_checked_out: "dict[weakref.ref[_ConnectionFairy], Record]" = {}
 
 _sqlite_rollback: Any = sqlite3.Connection.rollback
 
@@ -94,11 +94,15 @@ class Fairy(PlainFairy):
         self.dbapi_connection = dbapi_connection
         self._connection_record = connection_record
         self._echo = echo
-        connection_record.fairy_ref = weakref.ref(self)
-        _checked_out[weakref.ref(self, _checked_out.pop)] = connection_record
+        ref: weakref.ref[_ConnectionFairy]
+        _checked_out[ref := weakref.ref(self, _checked_out.pop)] = connection_record
+        connection_record.fairy_ref = ref
 
     def __del__(self) -> None:
-        record = getattr(self, "_connection_record", None)
+        try:
+            record = object.__getattribute__(self, "_connection_record")
+        except AttributeError:  # which self.__getattr__() would look for on the connection
+            return
         # At the end of the interpreter the driver ends what was in use.
         if record is not None and not sys.is_finalizing():
             record.slot.counts.collected += 1
@@ -106,28 +110,27 @@ class Fairy(PlainFairy):
 
     def _checkin(self, transaction_was_reset: bool = False) -> None:
         record = self._connection_record
-        pool = self._pool
-        connection: Any = self.dbapi_connection
-        if (
-            connection is None
-            or record is None
-            or self._echo
-            or record.finalize_callback
-            or pool.dispatch.reset
-            or pool.dispatch.checkin
-            or not (
-                transaction_was_reset
-                # What rollback() looks at, before it does nothing.
-                or (type(connection).rollback is _sqlite_rollback and not connection.in_transaction)
-            )
-            or pool._reset_on_return is not reset_rollback
-        ):
+        if record is None or not self._is_clean(record, transaction_was_reset):
             super()._checkin(transaction_was_reset)
             return
         record.fairy_ref = None
         self.dbapi_connection = None  # type: ignore[assignment]
         self._connection_record = None
-        pool._do_return_conn(record)
+        self._pool._do_return_conn(record)
+
+    def _is_clean(self, record: _ConnectionRecord, transaction_was_reset: bool) -> bool:
+        """Whether there is nothing to do before the return, and nobody to tell."""
+        connection: Any = self.dbapi_connection
+        if connection is None or self._echo or record.finalize_callback:
+            return False
+        pool = self._pool
+        dispatch = pool.dispatch
+        if dispatch.reset or dispatch.checkin or pool._reset_on_return is not reset_rollback:
+            return False
+        # Without a transaction rollback() would do nothing; it looks at the same flag.
+        return transaction_was_reset or (
+            type(connection).rollback is _sqlite_rollback and not connection.in_transaction
+        )
 
 
 def _checkout_plain(pool: "ThreadLocalPool") -> PoolProxiedConnection:

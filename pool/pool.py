@@ -118,14 +118,14 @@ class ThreadLocalPool(Pool):
         if record.dbapi_connection is None:
             # Invalidated or detached. A new record costs less than a stack of empty ones.
             self._slots.leave(slot, "invalid")
-        elif self._slots.crowded():
+        elif self._size and self._slots.crowded():
             record.end("limit")
         else:
             slot.since = now
             slot.state = "idle"
             slot.home.give(record)
             # Asked again, now that it can be found: somebody may have looked before, in vain.
-            if self._slots.crowded():
+            if self._size and self._slots.crowded():
                 self._make_room()
 
     def _open(self, home: Home) -> Record:
