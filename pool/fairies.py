@@ -30,7 +30,7 @@ SQLALCHEMY_IS_KNOWN = sqlalchemy.__version__.startswith(("2.0.", "2.1."))
 
 # What is checked out. It keeps a connection and its pool from being collected together with the
 # proxy, whose destructor has to find them whole; SQLAlchemy has a global registry for the same.
-_checked_out: "dict[weakref.ref[_ConnectionFairy], Record]" = {}
+_checked_out: "dict[weakref.ref[Any], Record]" = {}
 
 _sqlite_rollback: Any = sqlite3.Connection.rollback
 
@@ -94,7 +94,7 @@ class Fairy(PlainFairy):
         self.dbapi_connection = dbapi_connection
         self._connection_record = connection_record
         self._echo = echo
-        ref: weakref.ref[_ConnectionFairy]
+        ref: weakref.ref[Any]
         _checked_out[ref := weakref.ref(self, _checked_out.pop)] = connection_record
         connection_record.fairy_ref = ref
 
@@ -127,10 +127,13 @@ class Fairy(PlainFairy):
         dispatch = pool.dispatch
         if dispatch.reset or dispatch.checkin or pool._reset_on_return is not reset_rollback:
             return False
-        # Without a transaction rollback() would do nothing; it looks at the same flag.
-        return transaction_was_reset or (
-            type(connection).rollback is _sqlite_rollback and not connection.in_transaction
-        )
+        if transaction_was_reset:
+            return True
+        try:
+            # rollback() looks at the same flag, and does nothing where it is off.
+            return type(connection).rollback is _sqlite_rollback and not connection.in_transaction
+        except sqlite3.ProgrammingError:  # closed by its user
+            return False
 
 
 def _checkout_plain(pool: "ThreadLocalPool") -> PoolProxiedConnection:
