@@ -64,6 +64,7 @@ class ThreadLocalPool(Pool):
     def __init__(
         self,
         creator: _CreatorFnType | _CreatorWRecFnType,
+        *,
         pool_size: int = 0,
         timeout: float = 30.0,
         max_idle: float = -1,
