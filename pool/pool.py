@@ -147,7 +147,10 @@ class ThreadLocalPool(Pool):
             # create_engine(pool=...) assigns its own dialect to a pool that is already made.
             if not isinstance(self._dialect, AffineDialect):
                 self._dialect = AffineDialect(self._dialect)
-            return Record(self, slots, slot)
+            started = time.monotonic()
+            record = Record(self, slots, slot)
+            slot.counts.connect_seconds += time.monotonic() - started
+            return record
         except BaseException:
             # Not left to the end of the slot: the exception's traceback may keep it.
             slots.leave(slot, "error")

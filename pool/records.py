@@ -1,10 +1,9 @@
 """What the pool keeps of a connection, whoever uses it."""
 
 import sys
-import time
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy.pool.base import _ConnectionRecord
 
@@ -43,18 +42,17 @@ class Record(_ConnectionRecord):
 def counting(
     creator: "Callable[[Record], DBAPIConnection]",
 ) -> "Callable[[Record], DBAPIConnection]":
-    """Count and time what `creator` opens, with the slot of the record that asks."""
+    """Count what `creator` opens, with the slot of the record that asks."""
 
-    def connect(record: Record) -> Any:
+    def connect(record: Record) -> "DBAPIConnection":
         counts = record.slot.counts
-        started = time.monotonic()
+        counts.connects += 1
         try:
-            connection = creator(record)
+            # Nothing follows: until the record has the connection, an exception would lose it.
+            return creator(record)
         except BaseException:
+            counts.connects -= 1
             counts.connect_errors += 1
             raise
-        counts.connects += 1
-        counts.connect_seconds += time.monotonic() - started
-        return connection
 
     return connect

@@ -28,8 +28,9 @@ class PoolStats:
     checkouts: int
     #: Seconds from checkout to return, all together; without those still in use.
     use_seconds: float
-    #: Connections that were opened, and the seconds that took all together.
+    #: Connections that were opened, in the place of recycled ones too.
     connects: int
+    #: Seconds that checkouts spent opening connections, listeners included.
     connect_seconds: float
     #: Connections that could not be opened.
     connect_errors: int
