@@ -150,11 +150,11 @@ class ThreadLocalPool(Pool):
             started = time.monotonic()
             record = Record(self, slots, slot)
             slot.counts.connect_seconds += time.monotonic() - started
-            return record
         except BaseException:
             # Not left to the end of the slot: the exception's traceback may keep it.
             slots.leave(slot, "error")
             raise
+        return record
 
     def _await_turn(self, slot: Slot) -> None:
         self._make_room()
