@@ -191,7 +191,7 @@ class ThreadLocalPool(Pool):
     def recreate(self) -> Self:
         """A new, empty pool with the same parameters and listeners."""
         self.logger.info("Pool recreating")
-        return self.__class__(
+        pool = self.__class__(
             self._creator,
             pool_size=self._size,
             timeout=self._timeout,
@@ -204,6 +204,9 @@ class ThreadLocalPool(Pool):
             _dispatch=self.dispatch,
             dialect=self._dialect,
         )
+        # Engine.dispose() in the child of a fork gives it no locks.
+        pool._forked_in_use = self._forked_in_use
+        return pool
 
     def dispose(self) -> None:
         """Close the idle connections of all threads.
