@@ -104,7 +104,12 @@ class Fairy(PlainFairy):
         except AttributeError:  # which self.__getattr__() would look for on the connection
             return
         # At the end of the interpreter the driver ends what was in use.
-        if record is not None and not sys.is_finalizing():
+        if record is None or sys.is_finalizing():
+            return
+        # A checkout that failed has returned the record, and others may have taken it. The
+        # garbage collector has cleared the reference to what it collects.
+        ref = record.fairy_ref
+        if ref is not None and ref() in (self, None):
             record.slot.counts.collected += 1
             super()._checkin()
 

@@ -30,6 +30,14 @@ _in_use: "list[tuple[ThreadLocalPool, Record, Any]]" = []
 _inherited: list[Any] = []
 
 
+class Inheritance:
+    """What a pool, and all that were recreated from it, have of the parent process."""
+
+    def __init__(self) -> None:
+        #: SQLite connections that were in use at the fork.
+        self.sqlite_in_use = 0
+
+
 def watch(pool: "ThreadLocalPool") -> None:
     """Look after `pool` at forks, and at the end of the interpreter."""
     _pools.add(pool)
@@ -63,7 +71,7 @@ def _after_in_child() -> None:
         if holder is not None:
             holder.dbapi_connection = None
         if isinstance(connection, sqlite3.Connection):
-            pool._forked_in_use += 1
+            pool._inheritance.sqlite_in_use += 1
     _in_use.clear()
     for pool in list(_pools):
         pool._begin()

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
@@ -10,25 +11,32 @@ from pool.homes import Home
 from pool.slots import Slot
 from pool.stats import ThreadUse
 
+# Ident and native id: an ident by itself is given to the next thread at once.
+_Thread = tuple[int, int]
+
 
 def uses(homes: Iterable[Home], slots: Iterable[Slot]) -> tuple[ThreadUse, ...]:
     """What each thread has of a pool with these homes and slots."""
     now = time.monotonic()
     names = _names()
-    used: dict[Home, list[float]] = {home: [] for home in homes}
+    used: dict[_Thread, list[float]] = {}
+    idle: Counter[_Thread] = Counter()
+    for home in homes:
+        used.setdefault(_thread(home), [])
+        idle[_thread(home)] += len(home.idle)
     for slot in slots:
         if slot.state == "in use":
-            used.setdefault(slot.home, []).append(now - slot.since)
+            used.setdefault(_thread(slot.home), []).append(now - slot.since)
     return tuple(
         ThreadUse(
-            name=names.get(home.ident, ""),
-            ident=home.ident,
-            native_id=home.native_id,
-            idle=len(home.idle),
+            name=names.get(thread, ""),
+            ident=thread[0],
+            native_id=thread[1],
+            idle=idle[thread],
             in_use=len(ages),
             oldest=max(ages, default=None),
         )
-        for home, ages in used.items()
+        for thread, ages in used.items()
     )
 
 
@@ -40,12 +48,20 @@ def describe(slots: Iterable[Slot]) -> Iterator[str]:
     frames = sys._current_frames() if hasattr(sys, "_current_frames") else {}
     for slot in slots:
         if slot.state == "in use":
-            name = names.get(slot.home.ident) or f"thread {slot.home.ident}"
-            yield f"{name} for {now - slot.since:.1f} s{_place(frames.get(slot.home.ident))}"
+            thread = _thread(slot.home)
+            name = names.get(thread)
+            where = _place(frames.get(thread[0])) if name else ""
+            yield f"{name or f'thread {thread[1]}'} for {now - slot.since:.1f} s{where}"
 
 
-def _names() -> dict[int | None, str]:
-    return {thread.ident: thread.name for thread in threading.enumerate()}
+def _thread(home: Home) -> _Thread:
+    return home.ident, home.native_id
+
+
+def _names() -> dict[_Thread, str]:
+    return {
+        (thread.ident or 0, thread.native_id or 0): thread.name for thread in threading.enumerate()
+    }
 
 
 def _place(frame: FrameType | None) -> str:

@@ -57,9 +57,9 @@ class Home:
             self.clear(self.abandoned)
 
     def abandon(self, cause: Cause) -> None:
-        """Close what is idle now, and whatever is given back later."""
-        self.abandoned = cause
-        self.clear(cause)
+        """Close what is idle now, and whatever is given back later. The first cause counts."""
+        self.abandoned = self.abandoned or cause
+        self.clear(self.abandoned)
 
     def clear(self, cause: Cause) -> None:
         """Close what is idle now."""
@@ -143,7 +143,7 @@ class Homes:
 
     def take_oldest(self) -> Record | None:
         """The connection of any thread that has been idle longest, or None."""
-        while (home := min(self.all(), key=Home.oldest, default=None)) and home.idle:
+        for home in sorted(self.all(), key=Home.oldest):
             # Its own thread may have been faster.
             if (record := home.take_oldest()) is not None:
                 return record

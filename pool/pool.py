@@ -20,7 +20,7 @@ from pool.errors import ForkedInUseError
 from pool.fairies import checkout
 from pool.homes import Home, Homes
 from pool.records import Record, counting
-from pool.slots import Slot, Slots
+from pool.slots import Cause, Slot, Slots
 from pool.stats import PoolStats, ThreadUse
 
 
@@ -53,7 +53,7 @@ class ThreadLocalPool(Pool):
     :param timeout: how long a checkout waits at `pool_size`, in seconds; `pool_timeout` in
         :func:`sqlalchemy.create_engine`.
     :param max_idle: close connections that were idle for this many seconds, of whatever thread,
-        when some thread takes or returns one; -1 keeps them.
+        when some thread checks one out; -1 keeps them.
     :param options: those of :class:`sqlalchemy.pool.Pool`: `recycle`, `pre_ping`, `echo`,
         `reset_on_return`, `logging_name`, `events`, `dialect`.
     """
@@ -64,7 +64,7 @@ class ThreadLocalPool(Pool):
     def __init__(
         self,
         creator: _CreatorFnType | _CreatorWRecFnType,
-        *,
+        # By position too, because create_engine() does not see those that are by name only.
         pool_size: int = 0,
         timeout: float = 30.0,
         max_idle: float = -1,
@@ -76,8 +76,7 @@ class ThreadLocalPool(Pool):
         self._timeout = timeout
         self._max_idle = max_idle
         self._sweep_at = time.monotonic() + max_idle
-        # How many SQLite connections of the parent were in use when this process was forked.
-        self._forked_in_use = 0
+        self._inheritance = forking.Inheritance()
         self._begin()
         super().__init__(creator, **options)
         forking.watch(self)
@@ -131,9 +130,9 @@ class ThreadLocalPool(Pool):
 
     def _open(self, home: Home) -> Record:
         """Open a connection, when the limit allows it."""
-        if self._forked_in_use:
+        if forked_in_use := self._inheritance.sqlite_in_use:
             raise ForkedInUseError(
-                f"This process was forked while {self._forked_in_use} SQLite connection(s) of "
+                f"This process was forked while {forked_in_use} SQLite connection(s) of "
                 "this pool were in use, and would read and write without locks. Return them "
                 "before the fork, or start the process in another way: the `spawn` method of "
                 "multiprocessing, or subprocess."
@@ -159,7 +158,6 @@ class ThreadLocalPool(Pool):
     def _await_turn(self, slot: Slot) -> None:
         self._make_room()
         if not self._slots.wait(slot, self._timeout):
-            self._slots.leave(slot, "timeout")
             who = ", ".join(holders.describe(self._slots.now()))
             raise exc.TimeoutError(
                 f"All connections are in use (pool_size is {self._size}), and none came back "
@@ -204,8 +202,8 @@ class ThreadLocalPool(Pool):
             _dispatch=self.dispatch,
             dialect=self._dialect,
         )
-        # Engine.dispose() in the child of a fork gives it no locks.
-        pool._forked_in_use = self._forked_in_use
+        # Engine.dispose() does not give a forked child its locks.
+        pool._inheritance = self._inheritance
         return pool
 
     def dispose(self) -> None:
@@ -249,10 +247,10 @@ class ThreadLocalPool(Pool):
         """What is now, and what has happened. Any thread may ask at any time."""
         states = Counter(slot.state for slot in self._slots.now())
         counts = self._slots.counts()
-        left: Counter[str] = Counter()
+        closed: Counter[Cause] = Counter()
         for count in counts:
-            left.update(count.left)
-        timeouts = left.pop("timeout", 0)
+            # A copy, which is one step: others go on counting.
+            closed.update(dict(count.closed))
 
         def total(name: str) -> Any:
             return sum(getattr(count, name) for count in counts)
@@ -271,10 +269,10 @@ class ThreadLocalPool(Pool):
             connect_errors=total("connect_errors"),
             waits=total("waits"),
             wait_seconds=total("wait_seconds"),
-            timeouts=timeouts,
+            timeouts=total("timeouts"),
             returned_abroad=total("returned_abroad"),
             collected=total("collected"),
-            closed=MappingProxyType(dict(left)),
+            closed=MappingProxyType({**closed}),
         )
 
     def threads(self) -> tuple[ThreadUse, ...]:

@@ -45,14 +45,18 @@ def counting(
     """Count what `creator` opens, with the slot of the record that asks."""
 
     def connect(record: Record) -> "DBAPIConnection":
-        counts = record.slot.counts
-        counts.connects += 1
+        slot = record.slot
+        if slot.connected:
+            slot.counts.close("recycle")
+        slot.connected = True
+        slot.counts.connects += 1
         try:
             # Nothing follows: until the record has the connection, an exception would lose it.
             return creator(record)
         except BaseException:
-            counts.connects -= 1
-            counts.connect_errors += 1
+            slot.connected = False
+            slot.counts.connects -= 1
+            slot.counts.connect_errors += 1
             raise
 
     return connect

@@ -43,9 +43,11 @@ class PoolStats:
     returned_abroad: int
     #: Connections that nobody returned, so that the garbage collector had to.
     collected: int
-    #: Connections that the pool has closed or let go, by cause: `thread end`; `limit`, to make
-    #: room at `size`; `idle`, for too long or by request; `dispose`, at a fork too; `invalid`, or
-    #: detached; `error`, while connecting; `lost`, for which a bug or an interrupt is to blame.
+    #: Connections that were closed or let go, by cause; with those that are open they are all that
+    #: were ever opened. `thread end`; `limit`, to make room at `size`; `idle`, for too long or by
+    #: request; `dispose`, at a fork too; `recycle`, replaced because of age or a failed ping;
+    #: `invalid`, or detached; `error`, in a listener while connecting; `lost`, for which an
+    #: exception amid the pool's own steps is to blame.
     closed: Mapping[str, int]
 
 
