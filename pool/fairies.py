@@ -10,6 +10,7 @@ other the pool uses `PlainFairy`, which needs no more than the name.
 import sqlite3
 import sys
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
@@ -17,6 +18,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import _ConnectionRecord, reset_rollback
 
+from pool import forking
 from pool.affinity import drop_unreset, is_refusal
 
 if TYPE_CHECKING:
@@ -98,18 +100,22 @@ class Fairy(PlainFairy):
         _checked_out[ref := weakref.ref(self, _checked_out.pop)] = connection_record
         connection_record.fairy_ref = ref
 
-    def __del__(self) -> None:
+    def __del__(self, _is_finalizing: "Callable[[], bool]" = sys.is_finalizing) -> None:
         try:
             record = object.__getattribute__(self, "_connection_record")
         except AttributeError:  # which self.__getattr__() would look for on the connection
             return
         # At the end of the interpreter the driver ends what was in use.
-        if record is None or sys.is_finalizing():
+        if record is None or _is_finalizing():
             return
         # A checkout that failed has returned the record, and others may have taken it. The
         # garbage collector has cleared the reference to what it collects.
         ref = record.fairy_ref
-        if ref is not None and ref() in (self, None):
+        if ref is None or ref() not in (self, None):
+            return
+        if forking.is_unprepared_child():
+            record.inherit()
+        else:
             record.slot.counts.collected += 1
             super()._checkin()
 

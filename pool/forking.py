@@ -16,6 +16,8 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pool import threadstate
+
 if TYPE_CHECKING:
     from pool.pool import ThreadLocalPool
     from pool.records import Record
@@ -24,10 +26,12 @@ _pools: "weakref.WeakSet[ThreadLocalPool]" = weakref.WeakSet()
 
 # What is in use at a fork, held from just before it, so that nothing is returned in the child only
 # because the threads of the parent are gone there.
-_in_use: "list[tuple[ThreadLocalPool, Record, Any]]" = []
+_in_use: "list[tuple[Record, Any]]" = []
 
-# The parent's connections, in the child.
+# The connections of parents.
 _inherited: list[Any] = []
+
+_process = os.getpid()
 
 
 class Inheritance:
@@ -35,12 +39,29 @@ class Inheritance:
 
     def __init__(self) -> None:
         #: SQLite connections that were in use at the fork.
-        self.sqlite_in_use = 0
+        self.sqlite = 0
+
+    def add(self, connection: Any) -> None:
+        """Keep a connection of the parent for ever, unused and not closed."""
+        _inherited.append(connection)
+        if sys.implementation.name == "cpython":
+            # The end of the interpreter empties every list, and closes what was in it.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        self.sqlite += isinstance(connection, sqlite3.Connection)
 
 
 def watch(pool: "ThreadLocalPool") -> None:
     """Look after `pool` at forks, and at the end of the interpreter."""
     _pools.add(pool)
+
+
+def is_unprepared_child() -> bool:
+    """Whether this process was forked, and what is below has not happened in it.
+
+    The interpreter empties the thread-local storage of the threads that are gone before it calls
+    anybody, and with it go connections that these threads took after our last look.
+    """
+    return os.getpid() != _process
 
 
 def _dispose_all() -> None:
@@ -50,8 +71,7 @@ def _dispose_all() -> None:
 
 def _before() -> None:
     _dispose_all()
-    for pool in list(_pools):
-        _in_use.extend(_used(pool))
+    _in_use.extend(_records())
 
 
 def _after_in_parent() -> None:
@@ -59,36 +79,24 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
+    global _process
     # Other threads went on until the fork itself.
-    late = [used for pool in list(_pools) for used in _used(pool)]
-    for pool, record, holder in [*_in_use, *late]:
-        connection = record.dbapi_connection
-        if connection is None:
-            continue
-        _keep(connection)
-        # The words of SQLAlchemy for a connection that was invalidated.
-        record.dbapi_connection = None
-        if holder is not None:
-            holder.dbapi_connection = None
-        if isinstance(connection, sqlite3.Connection):
-            pool._inheritance.sqlite_in_use += 1
+    for record, _ in [*_in_use, *_records()]:
+        record.inherit()
     _in_use.clear()
     for pool in list(_pools):
         pool._begin()
+    threadstate.forget_other_threads()
+    _process = os.getpid()
 
 
-def _used(pool: "ThreadLocalPool") -> "Iterator[tuple[ThreadLocalPool, Record, Any]]":
-    for slot in pool._slots.now():
-        record = slot.record() if slot.record is not None else None
-        if record is not None:
-            yield pool, record, record.fairy_ref() if record.fairy_ref is not None else None
-
-
-def _keep(connection: Any) -> None:
-    _inherited.append(connection)
-    if sys.implementation.name == "cpython":
-        # The end of the interpreter empties every list, and closes what was in it.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+def _records() -> "Iterator[tuple[Record, Any]]":
+    """What has a connection or is about to, and the proxy of it that somebody holds."""
+    for pool in list(_pools):
+        for slot in pool._slots.now():
+            record = slot.record() if slot.record is not None else None
+            if record is not None:
+                yield record, record.fairy_ref() if record.fairy_ref is not None else None
 
 
 # Windows cannot fork.

@@ -1,10 +1,9 @@
 """Where idle connections wait: a home for each thread, which ends with its thread."""
 
-import ctypes
-import sys
 import threading
 from math import inf
 
+from pool import threadstate
 from pool.records import Record
 from pool.slots import Cause
 
@@ -67,31 +66,6 @@ class Home:
             record.end(cause)
 
 
-if sys.implementation.name == "cpython" and sys.version_info < (3, 12, 4):
-    _current_state = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
-    _state_of_thread = ctypes.PYFUNCTYPE(ctypes.c_void_p)(
-        ("PyGILState_GetThisThreadState", ctypes.pythonapi)
-    )
-
-    def _pin_thread_state() -> None:
-        """Prevent a crash when the last thing that a C thread does in Python is to close SQLite.
-
-        Such a thread has a state only between PyGILState_Ensure() and PyGILState_Release(), and
-        thread-local storage is emptied by the latter. SQLite's close() calls the pair once more
-        for each function registered on the connection, and so frees the state under the feet of
-        the outer call. One Ensure() too many prevents that, as it does in newer interpreters.
-        https://github.com/python/cpython/issues/119585
-        """
-        # Ensure() would wait for ever in a subinterpreter, whose states it does not know.
-        if _current_state() == _state_of_thread():
-            ctypes.pythonapi.PyGILState_Ensure()
-
-else:
-
-    def _pin_thread_state() -> None:
-        """Nothing to prevent here."""
-
-
 class _Tenant:
     """Abandons the home of a thread when that thread ends.
 
@@ -109,8 +83,6 @@ class _Tenant:
 
     def __del__(self) -> None:
         self._homes.discard(self._home)
-        if self._home.idle:
-            _pin_thread_state()
         self._home.abandon("thread end")
 
 
@@ -131,9 +103,10 @@ class Homes:
         try:
             home: Home = self._local.home
         except AttributeError:
+            threadstate.mark_thread()
             home = Home()
-            self._all.add(home)
             self._local.tenant = _Tenant(home, self._all)
+            self._all.add(home)
             self._local.home = home
         return home
 

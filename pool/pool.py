@@ -130,7 +130,7 @@ class ThreadLocalPool(Pool):
 
     def _open(self, home: Home) -> Record:
         """Open a connection, when the limit allows it."""
-        if forked_in_use := self._inheritance.sqlite_in_use:
+        if forked_in_use := self._inheritance.sqlite:
             raise ForkedInUseError(
                 f"This process was forked while {forked_in_use} SQLite connection(s) of "
                 "this pool were in use, and would read and write without locks. Return them "
@@ -147,7 +147,7 @@ class ThreadLocalPool(Pool):
             if not isinstance(self._dialect, AffineDialect):
                 self._dialect = AffineDialect(self._dialect)
             started = time.monotonic()
-            record = Record(self, slots, slot)
+            record = Record(self, slots, slot, self._inheritance)
             slot.counts.connect_seconds += time.monotonic() - started
         except BaseException:
             # Not left to the end of the slot: the exception's traceback may keep it.
@@ -272,7 +272,7 @@ class ThreadLocalPool(Pool):
             timeouts=total("timeouts"),
             returned_abroad=total("returned_abroad"),
             collected=total("collected"),
-            closed=MappingProxyType({**closed}),
+            closed=MappingProxyType({str(cause): number for cause, number in closed.items()}),
         )
 
     def threads(self) -> tuple[ThreadUse, ...]:

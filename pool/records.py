@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.pool.base import _ConnectionRecord
 
+from pool import forking, threadstate
+from pool.forking import Inheritance
 from pool.slots import Cause, Slot, Slots
 
 if TYPE_CHECKING:
@@ -20,22 +22,38 @@ class Record(_ConnectionRecord):
     :raises Exception: what the creator and the listeners raise.
     """
 
-    def __init__(self, pool: "Pool", slots: Slots, slot: Slot) -> None:
+    def __init__(self, pool: "Pool", slots: Slots, slot: Slot, inheritance: Inheritance) -> None:
         self.slot = slot
+        self.inheritance = inheritance
         self._slots = slots
         slot.record = weakref.ref(self)
         super().__init__(pool)
 
     def end(self, cause: Cause) -> None:
         """Close the connection and leave the slot."""
+        if forking.is_unprepared_child():
+            self.inherit()
+            return
+        threadstate.before_close()
         try:
             self.close()
         finally:
             self._slots.leave(self.slot, cause)
 
-    def __del__(self) -> None:
+    def inherit(self) -> None:
+        """Let go of the connection without closing it: it is the parent process's."""
+        connection = self.dbapi_connection
+        if connection is not None:
+            self.inheritance.add(connection)
+            # The words of SQLAlchemy for a connection that was invalidated.
+            self.dbapi_connection = None
+            holder = self.fairy_ref() if self.fairy_ref is not None else None
+            if holder is not None:
+                holder.dbapi_connection = None  # type: ignore[assignment]
+
+    def __del__(self, _is_finalizing: "Callable[[], bool]" = sys.is_finalizing) -> None:
         # Nobody has it any more: an exception came between two steps, or the pool is collected.
-        if getattr(self, "dbapi_connection", None) is not None and not sys.is_finalizing():
+        if getattr(self, "dbapi_connection", None) is not None and not _is_finalizing():
             self.end("lost")
 
 

@@ -1,7 +1,6 @@
 """Slots: who may have a connection open, who waits for that, and what has been counted."""
 
 import queue
-import threading
 import time
 import weakref
 from contextlib import suppress
@@ -121,7 +120,8 @@ class Slots:
                 break
             waited = 1
             with suppress(queue.Empty):
-                slot.turn.get(timeout=min(remaining, threading.TIMEOUT_MAX))
+                # Not longer, because a slot that an exception has ended calls nobody.
+                slot.turn.get(timeout=min(remaining, 1.0))
         slot.turn = None
         slot.counts.waits += waited
         slot.counts.timeouts += not its_turn
