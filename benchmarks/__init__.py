@@ -1,0 +1,1 @@
+"""Programs that measure. Each is run by its path: `python benchmarks/pool.py`."""

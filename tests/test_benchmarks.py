@@ -1,0 +1,110 @@
+"""The benchmark of the pools: that it runs, and what it writes. Never how fast anything is."""
+
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OPERATIONS = [
+    "Checkout and checkin",
+    "Core `select 1`",
+    "Session `select 1`",
+    "One-row commit",
+]
+POOLS = [
+    "`ThreadLocalPool`",
+    "`ThreadLocalPool(pool_size=3)`",
+    "`QueuePool`",
+    "`SingletonThreadPool`",
+    "`StaticPool`",
+    "`NullPool`",
+    "raw sqlite3",
+]
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the benchmark needs, whose docs it may write to."""
+    for part in ("benchmarks", "pool"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    (tmp_path / "docs").mkdir()
+    return tmp_path
+
+
+def run(checkout: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(checkout / "benchmarks" / "pool.py")]
+    return subprocess.run(
+        [*command, "--quick", "--rounds", "2", "--threads", "3", *options],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        check=False,
+    )
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all tables, line by line, without the lines that only align."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and "---" not in line]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_tables_have_a_row_for_each_operation_and_pool(checkout: Path) -> None:
+    done = run(checkout)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    table = rows(done.stdout)
+    assert [row[0] for row in table] == [
+        name for operation in OPERATIONS for name in [operation, *POOLS]
+    ]
+    # There is no such thing as a checkout of the bare driver, and a StaticPool is for one thread.
+    unmeasured = [(number, row[0]) for number, row in enumerate(table) if "-" in row]
+    assert unmeasured == [
+        (5, "`StaticPool`"),
+        (7, "raw sqlite3"),
+        (13, "`StaticPool`"),
+        (21, "`StaticPool`"),
+        (29, "`StaticPool`"),
+    ]
+
+
+def test_write_replaces_what_is_between_the_markers_and_draws_the_picture(checkout: Path) -> None:
+    page = checkout / "docs" / "pool.md"
+    page.write_text(
+        "# Speed – überall\n\n<!-- benchmark -->\nold\n<!-- /benchmark -->\n\nThe end.\n",
+        encoding="utf-8",
+    )
+
+    done = run(checkout, "--write")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Speed – überall\n\n<!-- benchmark -->\n")
+    assert text.endswith("\n<!-- /benchmark -->\n\nThe end.\n")
+    assert "old" not in text
+    assert len(rows(text)) == len(OPERATIONS) * (1 + len(POOLS))
+    assert "`python benchmarks/pool.py --quick --rounds 2 --threads 3 --write`" in text
+    assert "](images/pool.svg)" in text
+    drawing = ElementTree.parse(checkout / "docs" / "images" / "pool.svg")
+    words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    for name in (*OPERATIONS, *POOLS):
+        assert name.replace("`", "") in words
+
+
+@pytest.mark.parametrize("page", [None, "# No markers\n"])
+def test_write_says_at_once_that_the_page_has_no_markers(checkout: Path, page: str | None) -> None:
+    file = checkout / "docs" / "pool.md"
+    if page is not None:
+        file.write_text(page, encoding="utf-8")
+
+    done = run(checkout, "--write")
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "pool.md needs a line <!-- benchmark -->" in done.stderr
+    assert (file.read_text(encoding="utf-8") if page else None) == page
