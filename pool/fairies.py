@@ -117,6 +117,8 @@ class Fairy(PlainFairy):
             record.inherit()
         else:
             record.slot.counts.collected += 1
+            # It may have been invalidated meanwhile.
+            self.dbapi_connection = record.dbapi_connection
             super()._checkin()
 
     def _checkin(self, transaction_was_reset: bool = False) -> None:
@@ -142,7 +144,10 @@ class Fairy(PlainFairy):
             return True
         try:
             # rollback() looks at the same flag, and does nothing where it is off.
-            return type(connection).rollback is _sqlite_rollback and not connection.in_transaction
+            return (
+                getattr(type(connection), "rollback", None) is _sqlite_rollback
+                and not connection.in_transaction
+            )
         except sqlite3.ProgrammingError:  # closed by its user
             return False
 

@@ -58,6 +58,9 @@ class ThreadLocalPool(Pool):
         `reset_on_return`, `logging_name`, `events`, `dialect`.
     """
 
+    # Beside the other pools, so that logging.getLogger("sqlalchemy.pool") speaks for it, too.
+    _sqla_logger_namespace = "sqlalchemy.pool.ThreadLocalPool"
+
     # create_engine() refuses an asyncio dialect by this; the base class would follow the dialect.
     _is_asyncio = False
 
