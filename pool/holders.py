@@ -66,7 +66,8 @@ def _names() -> dict[_Thread, str]:
 
 def _place(frame: FrameType | None) -> str:
     """Where a thread is, in the code of the one who uses SQLAlchemy."""
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("sqlalchemy."):
+    ours = ("sqlalchemy.", "pool.")
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(ours):
         frame = frame.f_back
     if frame is None:
         return ""

@@ -75,15 +75,15 @@ class _Tenant:
     to Python 3.12 the interpreter keeps their Thread objects for ever.
     """
 
-    __slots__ = ("_home", "_homes")
+    __slots__ = ("_place",)
 
     def __init__(self, home: Home, homes: set[Home]) -> None:
-        self._home = home
-        self._homes = homes
+        self._place = home, homes
 
     def __del__(self) -> None:
-        self._homes.discard(self._home)
-        self._home.abandon("thread end")
+        home, homes = self._place
+        homes.discard(home)
+        home.abandon("thread end")
 
 
 class Homes:

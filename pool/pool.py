@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import Counter
-from types import MappingProxyType
 from typing import Any, Self
 
 from sqlalchemy import exc
@@ -248,7 +247,7 @@ class ThreadLocalPool(Pool):
 
     def stats(self) -> PoolStats:
         """What is now, and what has happened. Any thread may ask at any time."""
-        states = Counter(slot.state for slot in self._slots.now())
+        states = Counter(self._slots.states())
         counts = self._slots.counts()
         closed: Counter[Cause] = Counter()
         for count in counts:
@@ -275,7 +274,7 @@ class ThreadLocalPool(Pool):
             timeouts=total("timeouts"),
             returned_abroad=total("returned_abroad"),
             collected=total("collected"),
-            closed=MappingProxyType({str(cause): number for cause, number in closed.items()}),
+            closed={str(cause): number for cause, number in closed.items()},
         )
 
     def threads(self) -> tuple[ThreadUse, ...]:
@@ -288,15 +287,15 @@ class ThreadLocalPool(Pool):
 
     def checkedin(self) -> int:
         """How many connections are idle, in all threads together."""
-        return sum(slot.state == "idle" for slot in self._slots.now())
+        return self._slots.states().count("idle")
 
     def checkedout(self) -> int:
         """How many connections are in use, whoever uses them and whether or not it still runs."""
-        return sum(slot.state == "in use" for slot in self._slots.now())
+        return self._slots.states().count("in use")
 
     def overflow(self) -> int:
         """How many connections are open beyond `pool_size`: negative while more may be opened."""
-        return self.checkedin() + self.checkedout() - self._size if self._size else 0
+        return self.stats().open - self._size if self._size else 0
 
     def timeout(self) -> float:
         """How long a checkout waits at `pool_size`, in seconds."""

@@ -140,6 +140,13 @@ class Slots:
         """All slots at this moment."""
         return [slot for ref in self._refs() if (slot := ref()) is not None]
 
+    def states(self) -> list[State]:
+        """The state of each slot at this moment."""
+        slots = self.now()
+        # One that was behind the limit when we looked may have got its turn since.
+        usable = self.size or len(slots)
+        return [slot.state if place < usable else "waiting" for place, slot in enumerate(slots)]
+
     def counts(self) -> list[Counts]:
         """What has been counted; the sum over all of them is what happened."""
         return list(self._counts)
