@@ -4,7 +4,7 @@ The life of a request is told in ``docs/architecture.md``.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from blog.database import SessionFactory, connect, session_factory
 from blog.request import Request
 from blog.urls import url_map
 from blog.views import errors, reader
+from pool.sessions import ClosingBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -132,33 +133,6 @@ class Blog:
         except Exception:
             log.exception("The error page for %s %s failed", request.method, request.path)
             return Response(f"{error.code} {error.name}", error.code, mimetype="text/plain")
-
-
-class ClosingBody:
-    """The response-closing hook: a body whose ``close()`` closes the request, whatever else fails.
-
-    Werkzeug's own ways are not enough: ``Response.call_on_close`` never runs for a file that is
-    passed through, and ``ClosingIterator`` skips the callbacks after one that raises.
-
-    :param body: what the response gave to the server.
-    :param close: what runs last; it can be called again and never raises.
-    """
-
-    def __init__(self, body: Iterable[bytes], close: Callable[[], None]) -> None:
-        self._body = body
-        self._close = close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
-
-    def close(self) -> None:
-        try:
-            # PEP 3333: an iterable may have close(), and if it has, it must be called.
-            close_body: Callable[[], None] | None = getattr(self._body, "close", None)
-            if close_body is not None:
-                close_body()
-        finally:
-            self._close()
 
 
 def is_outage(error: Exception) -> bool:

@@ -1,24 +1,20 @@
 """Engine and sessions. The only module that knows which pool the blog uses.
 
-SQLite follows https://sqlite.org/lang_transaction.html: a transaction that reads and then writes
-fails at once when somebody else wrote in between, whatever the timeout, and the driver's own
-transaction mode loses updates in silence. So the driver begins nothing by itself: reading begins
-with BEGIN, and writing with BEGIN IMMEDIATE, which waits its turn.
+On SQLite, `pool.sqlite` has the settings and the transactions: reading begins with BEGIN, and
+writing with BEGIN IMMEDIATE, which waits its turn.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
 from pool import ThreadLocalPool
+from pool.sqlite import WRITING, configure
 
 #: How long a transaction waits for another one that writes, in seconds.
 BUSY_TIMEOUT = 15.0
-
-#: For an SQLite connection, before its transaction begins.
-WRITING = {"sqlite_begin": "BEGIN IMMEDIATE"}
 
 SessionFactory = Callable[[], Session]
 
@@ -28,31 +24,18 @@ def connect(url: str) -> Engine:
 
     Nothing is opened yet: the first query does that, in the thread that asks.
     """
-    if make_url(url).get_backend_name() != "sqlite":
-        engine = create_engine(url, poolclass=ThreadLocalPool)
+    engine = create_engine(url, poolclass=ThreadLocalPool)
+    if engine.dialect.name == "sqlite":
+        configure(engine, busy_timeout=BUSY_TIMEOUT)
+    else:
         event.listen(engine, "connect", _on_connect_to_server)
-        return engine
-    engine = create_engine(url, poolclass=ThreadLocalPool, connect_args={"timeout": BUSY_TIMEOUT})
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
     return engine
-
-
-def _on_connect(connection: Any, record: object) -> None:  # noqa: ARG001
-    connection.isolation_level = None
-    connection.execute("PRAGMA foreign_keys = ON")
-    # With a write-ahead log, NORMAL can lose the last commits at a power cut, but corrupts nothing.
-    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _on_connect_to_server(connection: Any, record: object) -> None:  # noqa: ARG001
     # PostgreSQL would wait for ever, and so would the visitor.
     connection.execute(f"SET lock_timeout = '{BUSY_TIMEOUT:g}s'")
     connection.commit()
-
-
-def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

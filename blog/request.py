@@ -21,6 +21,7 @@ from blog.config import Config
 from blog.database import SessionFactory
 from blog.models import Entry
 from blog.urls import url_map
+from pool.sessions import UnitOfWork
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Request(WerkzeugRequest):
         self.now = datetime.now(UTC)
         self.secret = secret
         self.messages_to_flash: list[str] = []
-        self._sessions = sessions
+        self._work = UnitOfWork(sessions)
         self.urls = url_map.bind(
             "localhost",
             # Without it: a blog mounted at /journal was asked for just that.
@@ -57,10 +58,10 @@ class Request(WerkzeugRequest):
             query_args=self.query_string.decode("latin-1"),
         )
 
-    @cached_property
+    @property
     def db(self) -> Session:
         """The session of this request. It takes a connection at its first query."""
-        return self._sessions()
+        return self._work.session
 
     def close(self) -> None:
         """Give the connection back and roll back what was not committed. Safe to call again.
@@ -68,10 +69,8 @@ class Request(WerkzeugRequest):
         This is the end of the response-closing hook, and runs where nobody can act on an error
         any more, so it raises none.
         """
-        session: Session | None = self.__dict__.pop("db", None)
+        self._work.close()
         try:
-            if session is not None:
-                session.close()
             super().close()
         except Exception:  # the server would answer 500 in place of a good 304
             log.exception("Closing %s %s failed", self.method, self.path)

@@ -4,14 +4,13 @@ Migrations are numbered, ``0001`` is the schema of the seed. They run from the c
 because several server processes must not race to migrate.
 """
 
-import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
-from blog.database import WRITING
 from blog.models import Site
+from pool.sqlite import WRITING, use_wal
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -73,6 +72,8 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     :raises DatabaseUnusableError: it is newer than the code, or cannot be written to.
     """
     try:
+        if engine.dialect.name == "sqlite":
+            use_wal(engine)
         with engine.connect().execution_options(**WRITING) as connection:
             try:
                 return _migrate(connection), HEAD
@@ -81,8 +82,6 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
                 connection.invalidate()
     except DBAPIError as error:
         raise unusable(engine, error.orig) from error
-    except sqlite3.Error as error:  # of the pragmas, which go past SQLAlchemy
-        raise unusable(engine, error) from error
 
 
 def _migrate(connection: Connection) -> str | None:
@@ -95,11 +94,9 @@ def _migrate(connection: Connection) -> str | None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     if connection.dialect.name == "sqlite":
-        # Neither pragma works inside a transaction. A migration that rebuilds a table drops the
-        # old one, which foreign keys would forbid.
-        cursor = connection.connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA foreign_keys = OFF")
+        # A migration that rebuilds a table drops the old one, which foreign keys would forbid. The
+        # pragma does not work inside a transaction.
+        connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
     with connection.begin():
         before = version(connection)
         if before is not None and before > HEAD:

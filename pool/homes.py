@@ -75,15 +75,17 @@ class _Tenant:
     to Python 3.12 the interpreter keeps their Thread objects for ever.
     """
 
-    __slots__ = ("_place",)
+    # An exception may come before there is one.
+    _home: Home | None = None
 
     def __init__(self, home: Home, homes: set[Home]) -> None:
-        self._place = home, homes
+        self._homes = homes
+        self._home = home
 
     def __del__(self) -> None:
-        home, homes = self._place
-        homes.discard(home)
-        home.abandon("thread end")
+        if self._home is not None:
+            self._homes.discard(self._home)
+            self._home.abandon("thread end")
 
 
 class Homes:

@@ -74,12 +74,18 @@ def test_blog_itself_imports_nothing() -> None:
     assert list(imports(ROOT / "blog" / "__init__.py")) == []
 
 
-def test_only_database_knows_the_pool() -> None:
-    users = {
-        name for name, path in MODULES.items() for imported in imports(path) if imported == "pool"
-    }
+def test_only_database_knows_which_pool_it_is() -> None:
+    users: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        for imported in imports(path):
+            if part(imported) == "pool" != part(name):
+                users.setdefault(imported, set()).add(name)
 
-    assert {name for name in users if not name.startswith("pool")} == {"blog.database"}
+    assert users == {
+        "pool": {"blog.database"},
+        "pool.sqlite": {"blog.database", "blog.schema"},
+        "pool.sessions": {"blog.application", "blog.request"},
+    }
 
 
 def test_the_pool_stands_alone() -> None:

@@ -3,11 +3,10 @@
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, event, text
-from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from pool import ThreadLocalPool
 from tests.pool.watched import Watch, creator, in_thread, make_engine, notes, opened, pool_of, write
@@ -31,18 +30,6 @@ def test_another_thread_gets_another_connection(tmp_path: Path, watch: Watch) ->
 
     assert in_thread(lambda: opened(engine)) is not ours
     assert opened(engine) is ours
-
-
-def test_nested_checkouts_have_separate_connections(tmp_path: Path) -> None:
-    engine = make_engine(tmp_path)
-
-    with engine.begin() as outer:
-        outer.execute(text("INSERT INTO note VALUES ('outer')"))
-        with engine.connect() as inner:
-            assert inner.connection.dbapi_connection is not outer.connection.dbapi_connection
-            inner.rollback()
-
-    assert notes(tmp_path) == ["outer"]
 
 
 def test_the_connection_used_last_is_taken_first(tmp_path: Path) -> None:
@@ -166,37 +153,6 @@ def test_reset_on_return_ends_the_transaction(tmp_path: Path, style: str, kept: 
     connection.close()
 
     assert notes(tmp_path) == kept
-
-
-def _events_of_a_life(pool: Pool) -> list[str]:
-    seen: list[str] = []
-
-    def listen(name: str) -> None:
-        def note(*args: Any) -> None:
-            seen.append(name)
-
-        event.listen(pool, name, note)
-
-    for name in ("first_connect", "connect", "checkout", "reset", "checkin", "close"):
-        listen(name)
-    for name in ("invalidate", "soft_invalidate", "detach", "close_detached"):
-        listen(name)
-
-    pool.connect().close()
-    pool.connect().invalidate()
-    pool.connect().invalidate(soft=True)
-    detached = pool.connect()
-    detached.detach()
-    detached.close()
-    pool.connect().close()
-    pool.dispose()
-    return seen
-
-
-def test_events_come_in_the_order_of_queuepool(tmp_path: Path) -> None:
-    ours, theirs = ThreadLocalPool(creator(tmp_path)), QueuePool(creator(tmp_path))
-
-    assert _events_of_a_life(ours) == _events_of_a_life(theirs)
 
 
 def test_a_pool_made_first_serves_an_engine(tmp_path: Path) -> None:

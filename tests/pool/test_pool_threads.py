@@ -4,17 +4,15 @@ import _thread
 import ctypes
 import gc
 import logging
-import random
 import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -43,51 +41,6 @@ def watch() -> Watch:
 def _read(engine: Engine) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
-
-
-@checked_or_not
-def test_every_call_comes_from_the_thread_that_opened(
-    tmp_path: Path, watch: Watch, check_same_thread: bool
-) -> None:
-    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
-
-    def work() -> None:
-        for _ in range(50):
-            _read(engine)
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert watch.strays == []
-    assert watch.made == 8
-
-
-def test_live_checkouts_never_share_a_connection(tmp_path: Path) -> None:
-    engine = make_engine(tmp_path)
-    in_use: set[object] = set()
-    shared: list[object] = []
-
-    def work() -> None:
-        for _ in range(100):
-            held = [engine.raw_connection() for _ in range(3)]
-            for connection in held:
-                if connection.dbapi_connection in in_use:
-                    shared.append(connection.dbapi_connection)
-                in_use.add(connection.dbapi_connection)
-            random.shuffle(held)
-            while held:
-                in_use.discard(held[-1].dbapi_connection)
-                held.pop().close()
-
-    with ThreadPoolExecutor(8) as executor:
-        for future in [executor.submit(work) for _ in range(8)]:
-            future.result()
-
-    assert shared == []
-    assert pool_of(engine).checkedout() == 0
 
 
 # Threads that end
@@ -151,23 +104,6 @@ def test_a_dying_thread_closes_its_idle_connections_itself(
     assert watch.strays == []
     assert open_files(tmp_path) == 0
     assert pool_of(engine).status().startswith("Threads: 0  Connections in pool: 0")
-
-
-@checked_or_not
-def test_threads_come_and_go_and_nothing_stays_open(
-    tmp_path: Path, watch: Watch, check_same_thread: bool
-) -> None:
-    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
-
-    for _ in range(20):
-        threads = [threading.Thread(target=_read, args=(engine,)) for _ in range(15)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    assert (watch.open(), watch.strays, open_files(tmp_path)) == (0, [], 0)
-    assert (pool_of(engine).checkedin(), pool_of(engine).checkedout()) == (0, 0)
 
 
 def test_a_connection_works_on_after_its_thread_and_is_closed_at_return(
@@ -357,34 +293,6 @@ def test_no_connection_is_lost_between_a_return_and_the_death_of_its_owner(
     assert (watch.open(), open_files(tmp_path)) == (0, 0)
 
 
-def test_the_garbage_collector_returns_connections_amid_checkouts(
-    tmp_path: Path, watch: Watch
-) -> None:
-    engine = make_engine(tmp_path, watch)
-
-    def abandon() -> None:
-        for _ in range(200):
-            cycle: list[Connection | list[object]] = [engine.connect()]
-            cycle.append([cycle])
-            del cycle
-            _read(engine)
-
-    threshold = gc.get_threshold()
-    gc.set_threshold(5)
-    try:
-        threads = [threading.Thread(target=abandon) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        gc.set_threshold(*threshold)
-    gc.collect()
-
-    assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
-    assert (watch.open(), open_files(tmp_path)) == (0, 0)
-
-
 # Dispose, among threads
 
 
@@ -411,28 +319,3 @@ def test_any_thread_can_dispose_of_the_connections_of_all(
 
     assert notes(tmp_path) == ["kept"]
     assert caplog.records == []
-
-
-@checked_or_not
-def test_dispose_under_load_disturbs_nobody(
-    tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
-    pool = pool_of(engine)
-    over = threading.Event()
-
-    def work() -> None:
-        while not over.is_set():
-            _read(engine)
-
-    with ThreadPoolExecutor(6) as executor:
-        workers = [executor.submit(work) for _ in range(6)]
-        for _ in range(200):
-            pool.dispose()
-        over.set()
-        for worker in workers:
-            worker.result()
-
-    assert caplog.records == []
-    assert (pool.checkedout(), pool.checkedin()) == (0, 0)
-    assert (watch.open(), open_files(tmp_path)) == (0, 0)

@@ -1,0 +1,151 @@
+"""Sessions that live as long as one piece of work, in place of a session shared by a whole program.
+
+A session is made for one thread at a time and for one unit of work. Made at import and shared, it
+mixes the transactions of all who use it: a rollback here takes back what was added there. So each
+piece of work opens its own, and closes it whatever happens:
+
+    with UnitOfWork(sessions) as work:  # sessions = sessionmaker(engine)
+        work.session.add(Entry(title="Begun"))
+        work.session.commit()
+
+In a WSGI application the work is a request, and ends when the server closes the response:
+
+    application = SessionPerRequest(application, sessions)
+
+    def application(environ, start_response):
+        session = environ["threadleaf.work"].session
+
+Nothing here commits. What is committed after the answer has begun can fail when the client has
+already been told that all is well; https://peps.python.org/pep-3333/ has no way to take it back.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+
+class UnitOfWork:
+    """One session at most, opened when it is first asked for and certain to be closed.
+
+    The end of the `with` block closes it, or :meth:`close`. Like its session, it is for one thread
+    at a time.
+
+    :param sessions: opens a session: a :class:`~sqlalchemy.orm.sessionmaker`. Not a
+        ``scoped_session``, which would give the same session to the thread's next unit of work.
+    """
+
+    def __init__(self, sessions: Callable[[], Session]) -> None:
+        self._sessions = sessions
+        self._session: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        """The session. It takes a connection at its first query.
+
+        After :meth:`close` this is a new one, which must be closed like the first.
+        """
+        if self._session is None:
+            self._session = self._sessions()
+        return self._session
+
+    def close(self) -> None:
+        """Give the connection back, and roll back what was not committed.
+
+        It can be called any number of times. It runs where nobody can act on an error any more, so
+        an error is logged and not raised.
+        """
+        session, self._session = self._session, None
+        if session is None:
+            return
+        transaction = session.get_transaction()
+        try:
+            session.close()
+        except Exception:
+            log.exception("A session could not be closed in the normal way")
+            # Session.close() gives up where the rollback fails, and forgets the transaction with
+            # the connection still in it, which would stay out until it is garbage-collected.
+            if transaction is not None:
+                with suppress(Exception):
+                    transaction.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class ClosingBody:
+    """The response-closing hook: a WSGI body whose ``close()`` runs something last.
+
+    A server must call ``close()`` when it is done with a body, be it sent, broken off or failed.
+    The wrapped body is closed first, and `close` runs even if that raises; each runs once.
+
+    Nothing but the iteration is passed on. A ``wsgi.file_wrapper`` inside is read and sent like any
+    other body, and not by the system's ``sendfile``; a server that takes the length of a list for
+    Content-Length cannot do so.
+
+    :param body: what the application returned.
+    :param close: what runs last, in the thread in which the server closes the body: often, but not
+        always, the one that called the application. What it raises reaches the server, which may
+        answer 500 if nothing was sent yet.
+    """
+
+    def __init__(self, body: Iterable[bytes], close: Callable[[], None]) -> None:
+        self._body = body
+        self._close = close
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            # An iterable may have close(), and if it has, it must be called.
+            close_body: Callable[[], None] | None = getattr(self._body, "close", None)
+            if close_body is not None:
+                close_body()
+        finally:
+            self._close()
+
+
+class SessionPerRequest:
+    """WSGI middleware: a unit of work for each request, in ``environ["threadleaf.work"]``.
+
+    It is closed when the server closes the response, or when the application raises before it
+    returned one. A body that is a plain list or tuple needs no session any more: the connection is
+    back before the first byte leaves, so that a slow reader does not hold it.
+
+    :param application: any WSGI application.
+    :param sessions: opens a session, see :class:`UnitOfWork`.
+    """
+
+    def __init__(self, application: "WSGIApplication", sessions: Callable[[], Session]) -> None:
+        self._application = application
+        self._sessions = sessions
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        work = environ["threadleaf.work"] = UnitOfWork(self._sessions)
+        try:
+            body = self._application(environ, start_response)
+        except BaseException:
+            # The server has no body to close.
+            work.close()
+            raise
+        if type(body) in {list, tuple}:
+            work.close()
+            return body
+        return ClosingBody(body, work.close)

@@ -1,0 +1,230 @@
+"""Settings for an engine on SQLite, and what to do when its file fails.
+
+    engine = create_engine("sqlite:///app.db", poolclass=ThreadLocalPool)
+    configure(engine)
+    use_wal(engine)  # once for each database: the file remembers it
+
+    with engine.connect().execution_options(**WRITING) as connection:
+        ...
+
+A transaction that reads and then writes is refused at once when somebody else wrote in between,
+whatever the timeout; and the driver's own transactions, which begin at the first write, lose
+updates without a word. So the driver begins nothing here: each transaction begins with BEGIN, or,
+if it is going to write, with BEGIN IMMEDIATE, which waits its turn.
+https://www.sqlite.org/lang_transaction.html
+"""
+
+import sqlite3
+import sys
+from contextlib import suppress
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from pool.sqlite_file import DatabaseFile, OpenedFile
+
+#: Execution options of a transaction that will write.
+WRITING = {"sqlite_begin": "BEGIN IMMEDIATE"}
+
+#: After these a connection is not used again, whatever it had open: the disk is full, reading or
+#: writing failed, the file is damaged, or is no database.
+_FATAL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+}
+
+#: In the `info` of a connection that is open on a file: its `OpenedFile`.
+_OPENED = "pool.sqlite"
+
+
+class SettingError(InvalidRequestError):
+    """SQLite did not take over a setting."""
+
+
+def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
+    """Set up each connection that `engine` will open, and begin its transactions by BEGIN.
+
+    The settings are foreign_keys, trusted_schema, busy_timeout, synchronous, cache_size and
+    temp_store. Each is read back, and a connection that lacks one is refused.
+
+    After an error that ended a transaction, or that leaves the file in doubt, the connection is
+    invalidated, so that a later commit() raises. When the database file is replaced, whoever
+    calls `Engine.connect()` more than a second later gets the new one, and so does each session.
+
+    :param engine: an engine of the driver `sqlite3`, with any pool, that is not yet connected.
+    :param busy_timeout: how long a statement waits for a lock that somebody else has, in seconds;
+        then it fails with "database is locked". It replaces the driver's own `timeout`.
+    :raises sqlalchemy.exc.ArgumentError: the engine is for another database or another driver, or
+        the timeout is negative.
+
+    Opening a connection raises :class:`SettingError` if a setting did not come about.
+    """
+    if (engine.dialect.name, engine.dialect.driver) != ("sqlite", "pysqlite"):
+        raise ArgumentError(
+            f"configure() is for sqlite+pysqlite, not for {engine.dialect.name}+"
+            f"{engine.dialect.driver}"
+        )
+    if busy_timeout < 0:
+        raise ArgumentError(f"busy_timeout cannot be negative: {busy_timeout!r}")
+    files: dict[str, DatabaseFile] = {}
+
+    def on_connect(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        _leave_transactions_alone(connection)
+        # Before anything is read: the new connection must not see the log of a file that is gone.
+        path = connection.execute("PRAGMA database_list").fetchone()[2]
+        if path:  # there is none in memory
+            entry.info[_OPENED] = files.setdefault(path, DatabaseFile(path)).opened()
+        # Before anything that needs a lock.
+        _set(connection, "busy_timeout", round(busy_timeout * 1000))
+        _set(connection, "foreign_keys", 1)
+        # What a file says in its schema may come from anywhere.
+        _set(connection, "trusted_schema", 0)
+        # With a write-ahead log, NORMAL can lose the last commits at a power cut, but damages
+        # nothing. Without one it could, so that FULL must stay.
+        if _ask(connection, "journal_mode") == "wal":
+            _set(connection, "synchronous", 1)
+        _set(connection, "cache_size", -8000)
+        # A temporary file would be one more that can fail.
+        _set(connection, "temp_store", 2)
+        if path:
+            entry.info[_OPENED].note_log()
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "engine_connect", _on_engine_connect)
+    event.listen(engine, "begin", _on_begin)
+    event.listen(engine, "handle_error", _on_error)
+    event.listen(engine, "invalidate", _forget)
+    event.listen(engine, "detach", _forget)
+    event.listen(engine, "close", _on_close)
+
+
+def use_wal(engine: Engine) -> None:
+    """Give the database a write-ahead log, so that nobody who reads waits for one who writes.
+
+    The file remembers it, so once is enough for each database, best when it is made. Connections
+    that are open then keep the `synchronous` of other journals, which is slower, and safe.
+
+    :param engine: an engine that :func:`configure` has set up, for a database in a file.
+    :raises SettingError: SQLite keeps another journal: the database is in memory, for example.
+    :raises sqlalchemy.exc.OperationalError: somebody else is using the database, or it cannot be
+        written to.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        found = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar()
+        if found == "wal":
+            connection.invalidate()  # the next one will set `synchronous` to go with it
+    if found != "wal":
+        raise SettingError(
+            f"PRAGMA journal_mode = WAL was asked for, and SQLite keeps {found!r}: a write-ahead "
+            "log needs a database in a file, on a disk of this computer"
+        )
+
+
+def _leave_transactions_alone(connection: sqlite3.Connection) -> None:
+    if sys.version_info >= (3, 12) and connection.autocommit != sqlite3.LEGACY_TRANSACTION_CONTROL:
+        # It has begun a transaction already, in which foreign_keys could not be set.
+        connection.autocommit = True
+        connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
+    connection.isolation_level = None
+
+
+def _ask(connection: sqlite3.Connection, pragma: str) -> Any:
+    row = connection.execute(f"PRAGMA {pragma}").fetchone()
+    return row and row[0]
+
+
+def _set(connection: sqlite3.Connection, pragma: str, value: int) -> None:
+    connection.execute(f"PRAGMA {pragma} = {value}")
+    found = _ask(connection, pragma)
+    if found != value:
+        raise SettingError(
+            f"PRAGMA {pragma} = {value} was asked for, and SQLite {sqlite3.sqlite_version} says "
+            f"{found!r}: use a newer one, and one that was built with it"
+        )
+
+
+def _on_engine_connect(connection: Connection) -> None:
+    """Bring a new `Connection` to the file that is at its database's name by now.
+
+    Here and not in a listener for "checkout", which would cost the pool more.
+    """
+    opened: OpenedFile | None = connection.connection.info.get(_OPENED)
+    # Each round takes one more old connection out of the pool, and the last one opens the new file.
+    rounds = 0
+    while opened is not None and not opened.is_current():
+        # If nothing is there, a new connection would make an empty file. And a file that is another
+        # one each time (some network disks make it look so) must not keep us here for ever.
+        if opened.file.identity is None or rounds == 100:
+            connection.close()
+            reason = f"unable to open database file: {opened.file.path} was moved or deleted"
+            raise OperationalError(None, None, sqlite3.OperationalError(reason))
+        connection.invalidate()
+        opened = connection.connection.info.get(_OPENED)
+        rounds += 1
+
+
+def _on_begin(connection: Connection) -> None:
+    # With AUTOCOMMIT there is a "begin" event as well, and nobody who commits.
+    if connection._is_autocommit_isolation():
+        return
+    begin = connection.get_execution_options().get("sqlite_begin", "BEGIN")
+    if begin == "BEGIN":
+        # Past SQLAlchemy, which would take as long for it as for a query. It asks for no lock, so
+        # that it can fail only where it will do so again, and then be reported as usual.
+        with suppress(sqlite3.Error):
+            cast("sqlite3.Connection", connection.connection.dbapi_connection).execute(begin)
+            return
+    connection.exec_driver_sql(begin)
+
+
+def _on_error(context: ExceptionContext) -> None:
+    connection = context.connection
+    code = getattr(context.original_exception, "sqlite_errorcode", None)
+    if code is None or connection is None or connection.closed or connection.invalidated:
+        return
+    if code == sqlite3.SQLITE_READONLY_DBMOVED and _OPENED in connection.connection.info:
+        connection.connection.info[_OPENED].file.look_again()
+    elif code & 0xFF not in _FATAL and not _was_ended(connection):
+        return
+    context.is_disconnect = True
+    # The others may be well, and find out for themselves.
+    context.invalidate_pool_on_disconnect = False
+
+
+def _was_ended(connection: Connection) -> bool:
+    """Whether SQLite has rolled back by itself what SQLAlchemy believes to be open."""
+    driver: Any = connection.connection.dbapi_connection
+    return (
+        connection.in_transaction()
+        and not connection._is_autocommit_isolation()
+        and not driver.in_transaction
+    )
+
+
+def _forget(_connection: object, entry: ConnectionPoolEntry, *_error: object) -> None:
+    entry.info.pop(_OPENED, None)
+
+
+def _on_close(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+    # One that was invalidated has lost its file by now, and must not touch it again.
+    if entry.info.pop(_OPENED, None) is not None and not sys.is_finalizing():
+        _optimize(connection)
+
+
+def _optimize(connection: sqlite3.Connection) -> None:
+    """Bring the planner's statistics up to date, if that can be done at once.
+
+    SQLite recommends it for each new connection as well, but newer versions then write, and to
+    look at a database should not change it. https://www.sqlite.org/pragma.html#pragma_optimize
+    """
+    # Somebody may be writing, or this may not be the connection's thread: others will close.
+    with suppress(sqlite3.Error):
+        if connection.total_changes and not connection.in_transaction:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA analysis_limit = 400")
+            connection.execute("PRAGMA optimize = 0x10002")

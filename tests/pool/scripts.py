@@ -1,0 +1,48 @@
+"""Programs for tests of what only a process of its own can show: its end, and its forks."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pool
+
+_ROOT = Path(pool.__file__).parent.parent
+
+
+def output_of(
+    folder: Path, script: str, *, check_same_thread: bool = False, before: str = ""
+) -> str:
+    """Run `script`, for which `path`, `engine` and `pool` are ready; return all that it prints.
+
+    `before` is run before anything of the pool is imported.
+    """
+    start = f"""
+        import os, sqlite3, sys, threading, time
+        from sqlalchemy import create_engine, text
+        from pool import ForkedInUseError, ThreadLocalPool
+
+        path = {str(folder / "blog.db")!r}
+        engine = create_engine(
+            "sqlite:///" + path,
+            poolclass=ThreadLocalPool,
+            connect_args={{"check_same_thread": {check_same_thread}}},
+        )
+        pool = engine.pool
+    """
+    finished = subprocess.run(
+        [
+            sys.executable,
+            *("-X", "dev"),  # shows what is hidden otherwise: unclosed databases, for one
+            *("-W", "ignore:This process:DeprecationWarning"),  # since 3.12, of fork and threads
+            *("-c", "".join(map(textwrap.dedent, [before, start, script]))),
+        ],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout

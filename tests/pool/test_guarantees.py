@@ -1,0 +1,776 @@
+"""The fourteen guarantees of the pool, one section each.
+
+What else follows from them is in the other files of this directory. G11, speed, is measured by
+`benchmarks/pool.py`; here is what makes it, and holds on any machine.
+"""
+
+import gc
+import itertools
+import os
+import random
+import sqlite3
+import sys
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Connection, Engine, event, exc, text
+from sqlalchemy.pool import Pool, QueuePool
+
+from pool import ThreadLocalPool, fairies
+from tests.pool.scripts import output_of
+from tests.pool.watched import (
+    Watch,
+    Worker,
+    creator,
+    make_engine,
+    notes,
+    open_files,
+    opened,
+    pool_of,
+    write,
+)
+
+checked_or_not = pytest.mark.parametrize("check_same_thread", [False, True])
+
+can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def _read(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+
+
+def _together(works: list[Callable[[], None]]) -> None:
+    """Run each of `works` in a thread of its own, and raise what one of them raises."""
+    with ThreadPoolExecutor(len(works)) as executor:
+        for future in [executor.submit(work) for work in works]:
+            future.result()
+
+
+# G1 Every call on a connection is made in the thread that opened it.
+
+
+@checked_or_not
+def test_g01_affinity_every_call_comes_from_the_thread_that_opened(
+    tmp_path: Path, watch: Watch, check_same_thread: bool
+) -> None:
+    engine = make_engine(
+        tmp_path, watch, check_same_thread=check_same_thread, pool_pre_ping=True, pool_recycle=0.01
+    )
+
+    def work() -> None:
+        for number in range(50):
+            with engine.connect() as outer, engine.connect() as inner:
+                outer.execute(text("SELECT * FROM note"))
+                inner.execute(text("SELECT * FROM note"))
+                if number % 10 == 0:
+                    inner.invalidate()
+        pool_of(engine).release_thread()
+        _read(engine)
+
+    _together([work] * 8)
+
+    assert watch.strays == []
+    assert watch.open() == 0
+
+
+# G2 Two checkouts never have the same connection, not even nested ones of one thread.
+
+
+def test_g02_no_sharing_live_checkouts_have_different_connections(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    in_use: set[object] = set()
+    shared: list[object] = []
+
+    def work() -> None:
+        for _ in range(100):
+            held = [engine.raw_connection() for _ in range(3)]
+            for connection in held:
+                if connection.dbapi_connection in in_use:
+                    shared.append(connection.dbapi_connection)
+                in_use.add(connection.dbapi_connection)
+            random.shuffle(held)
+            while held:
+                in_use.discard(held[-1].dbapi_connection)
+                held.pop().close()
+
+    _together([work] * 8)
+
+    assert shared == []
+    assert pool_of(engine).checkedout() == 0
+
+
+def test_g02_no_sharing_what_one_rolls_back_another_keeps(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+
+    with engine.begin() as outer:
+        outer.execute(text("INSERT INTO note VALUES ('outer')"))
+        with engine.connect() as inner:
+            inner.rollback()
+
+    assert notes(tmp_path) == ["outer"]
+    engine.dispose()
+
+
+# G3 A connection is never closed while somebody uses it.
+
+
+def _make_room(pool: ThreadLocalPool) -> None:
+    with pytest.raises(exc.TimeoutError):
+        pool.connect()
+
+
+def _let_sweep(pool: ThreadLocalPool) -> None:
+    time.sleep(0.02)
+    pool.connect().close()
+
+
+def _recycle_all(pool: ThreadLocalPool) -> None:
+    connection = pool.connect()
+    pool._invalidate(connection)  # what an engine does when the server went away
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("act", "options"),
+    [
+        (ThreadLocalPool.dispose, {}),
+        (ThreadLocalPool.evict_idle, {}),
+        (ThreadLocalPool.release_thread, {}),
+        (_make_room, {"pool_size": 1, "pool_timeout": 0.01}),
+        (_let_sweep, {"max_idle": 0.01}),
+        (_let_sweep, {"pool_recycle": 0.01}),
+        (_recycle_all, {}),
+    ],
+)
+def test_g03_never_closed_in_use(
+    tmp_path: Path,
+    watch: Watch,
+    act: Callable[[ThreadLocalPool], object],
+    options: dict[str, Any],
+) -> None:
+    pool = pool_of(make_engine(tmp_path, watch, **options))
+    with Worker() as worker:
+        held = worker.run(pool.connect)
+        worker.run(lambda: write(held, "before"))
+
+        act(pool)
+        worker.run(lambda: act(pool))
+
+        worker.run(lambda: write(held, "after"))
+        worker.run(held.commit)
+        worker.run(held.close)
+
+    assert notes(tmp_path) == ["before", "after"]
+    pool.dispose()
+    assert watch.open() == 0
+
+
+# G4 A dead thread leaves nothing open.
+
+
+@checked_or_not
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_g04_no_leak_a_thousand_threads_leave_no_file_open(
+    tmp_path: Path, watch: Watch, at_once: int, check_same_thread: bool
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
+    pool = pool_of(engine)
+    together = threading.Barrier(at_once, timeout=60)
+    served: list[None] = []
+
+    def work() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT * FROM note"))
+            together.wait()
+        served.append(None)
+
+    for _ in range(1000 // at_once):
+        threads = [threading.Thread(target=work) for _ in range(at_once)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert (len(served), watch.made) == (1000, 1000)
+    assert (watch.open(), open_files(tmp_path), watch.strays) == (0, 0, [])
+    assert (pool.checkedin(), pool.checkedout(), pool.stats().threads) == (0, 0, 0)
+
+
+# G5 No more than `pool_size` connections are open, and everybody gets a turn.
+
+
+class _Peak:
+    """The most connections that were open at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def connect(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection = _Counted(*args, **kwargs)
+        connection.peak = self
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        return connection
+
+
+class _Counted(sqlite3.Connection):
+    peak: _Peak
+
+    def close(self) -> None:
+        super().close()
+        with self.peak.lock:
+            self.peak.now -= 1
+
+
+@pytest.mark.timeout(120)
+def test_g05_bounded_and_fair_twenty_threads_share_five_connections(tmp_path: Path) -> None:
+    peak = _Peak()
+    pool = ThreadLocalPool(
+        creator(tmp_path, factory=peak.connect, check_same_thread=False),
+        pool_size=5,
+        timeout=60,
+    )
+    served: Counter[int] = Counter()
+    orders = itertools.count()
+    start = threading.Barrier(20, timeout=60)
+
+    def work(number: int) -> None:
+        start.wait()
+        while next(orders) < 3000:
+            connection = pool.connect()
+            connection.cursor().execute("SELECT 1").fetchone()
+            connection.close()
+            served[number] += 1
+
+    _together([lambda number=number: work(number) for number in range(20)])  # type: ignore[misc]
+
+    assert served.total() == 3000
+    assert min(served[number] for number in range(20)) >= 3000 / 20 / 4
+    assert peak.most == 5
+    assert peak.now == pool.stats().open == 0
+
+
+# G6 Whoever gets a connection finds no transaction and no lock on it.
+
+
+@pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
+@pytest.mark.parametrize("way", ["close", "collect"])
+def test_g06_clean_hand_out_transaction_and_lock_end_within_the_return(
+    tmp_path: Path, watch: Watch, way: str, abroad: bool
+) -> None:
+    engine = make_engine(tmp_path, watch)
+    with Worker() as owner, Worker() as stranger:
+        held = [owner.run(engine.connect)]
+        owner.run(lambda: held[0].execute(text("INSERT INTO note VALUES ('not committed')")))
+
+        def collect() -> None:
+            held.clear()
+            gc.collect()
+
+        (stranger if abroad else owner).run(held[0].close if way == "close" else collect)
+
+        assert notes(tmp_path) == []  # the database is not locked
+        again = cast("sqlite3.Connection", owner.run(lambda: opened(engine)))
+        assert watch.made == 1
+        assert not again.in_transaction
+
+
+# G7 A forked process neither uses nor closes what it inherited, and its own connections hold locks.
+
+
+@can_fork
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/locks is of Linux")
+@checked_or_not
+def test_g07_fork_a_child_of_idle_parents_holds_its_own_locks(
+    tmp_path: Path, check_same_thread: bool
+) -> None:
+    script = """
+        def locks():
+            with open("/proc/locks") as lines:
+                return sum(line.split()[4] == str(os.getpid()) for line in lines)
+
+        def read():
+            with engine.connect() as connection:
+                connection.execute(text("BEGIN"))
+                connection.execute(text("SELECT * FROM note")).all()
+                return locks()
+
+        def idle():
+            read()
+            ready.set()
+            end.wait()
+
+        with engine.connect() as connection:
+            connection.execute(text("PRAGMA journal_mode = WAL"))
+            connection.execute(text("CREATE TABLE note (text)"))
+        ready, end = threading.Event(), threading.Event()
+        thread = threading.Thread(target=idle)
+        thread.start()
+        ready.wait()
+        print("parent", read(), flush=True)
+        child = os.fork()
+        if not child:
+            print("child", read(), flush=True)
+            sys.exit()
+        os.waitpid(child, 0)
+        end.set()
+        thread.join()
+        print("parent", read())
+    """
+    output = output_of(tmp_path, script, check_same_thread=check_same_thread)
+
+    # Three for a reader: the database, its log, and a place in the log.
+    before, in_child, after = output.splitlines()
+    assert in_child == "child 3"
+    assert (before, after) == ("parent 3", "parent 3")
+
+
+@can_fork
+@checked_or_not
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+def test_g07_fork_a_child_refuses_sqlite_while_its_parents_work_goes_on(
+    tmp_path: Path, journal: str, check_same_thread: bool
+) -> None:
+    script = f"""
+        from sqlalchemy.exc import SQLAlchemyError
+        from sqlalchemy.orm import scoped_session, sessionmaker
+
+        def refused(use):
+            try:
+                use()
+            except SQLAlchemyError as error:
+                print(type(error).__name__, flush=True)
+
+        def files():
+            links = (os.path.realpath(f"/dev/fd/{{fd}}") for fd in range(3, 64))
+            return sum(link.startswith(os.path.realpath(path)) for link in links)
+
+        def read():
+            sessions.execute(text("BEGIN"))
+            sessions.execute(text("SELECT * FROM note")).all()
+            reading.set()
+            end.wait()
+            sessions.remove()
+
+        with engine.connect() as connection:
+            connection.execute(text("PRAGMA journal_mode = {journal}"))
+            connection.execute(text("CREATE TABLE note (text)"))
+        held, raw = engine.connect(), engine.raw_connection()
+        held.execute(text("INSERT INTO note VALUES ('before')"))
+        sessions = scoped_session(sessionmaker(engine))
+        reading, end = threading.Event(), threading.Event()
+        thread = threading.Thread(target=read)
+        thread.start()
+        reading.wait()
+        before = files()
+        child = os.fork()
+        if not child:
+            refused(engine.connect)
+            refused(lambda: held.execute(text("INSERT INTO note VALUES ('child')")))
+            refused(raw.cursor)
+            held.close()
+            raw.close()
+            engine.dispose(close=False)
+            refused(engine.connect)
+            print("closed", before - files(), flush=True)
+            sys.exit()
+        print("child ended with", os.waitpid(child, 0)[1])
+        stranger = sqlite3.connect(path, timeout=0)
+        try:
+            stranger.execute("INSERT INTO note VALUES ('stranger')")
+        except sqlite3.OperationalError as error:
+            print(error)
+        held.execute(text("INSERT INTO note VALUES ('after')"))
+        end.set()
+        thread.join()
+        held.commit()
+        held.close()
+        raw.close()
+        print(stranger.execute("SELECT text FROM note").fetchall())
+        print(stranger.execute("PRAGMA integrity_check").fetchone())
+        stranger.close()
+        with engine.connect() as connection:
+            print("parent reads", connection.scalar(text("SELECT count(*) FROM note")))
+    """
+    output = output_of(tmp_path, script, check_same_thread=check_same_thread)
+
+    assert output.splitlines() == [
+        "ForkedInUseError",
+        "StatementError",
+        "InvalidRequestError",
+        "ForkedInUseError",
+        "closed 0",
+        "child ended with 0",
+        "database is locked",
+        "[('before',), ('after',)]",
+        "('ok',)",
+        "parent reads 2",
+    ]
+
+
+@can_fork
+def test_g07_fork_dispose_in_the_parent_hides_no_connection_in_use(tmp_path: Path) -> None:
+    script = """
+        held = engine.raw_connection()
+        held.cursor().execute("CREATE TABLE note (text)")
+        engine.dispose()
+        child = os.fork()
+        if not child:
+            try:
+                engine.connect()
+            except ForkedInUseError:
+                print("refused", flush=True)
+            sys.exit()
+        print("child ended with", os.waitpid(child, 0)[1])
+        held.close()
+    """
+
+    assert output_of(tmp_path, script).splitlines() == ["refused", "child ended with 0"]
+
+
+@can_fork
+def test_g07_fork_a_connection_checked_out_at_the_last_moment_stays_the_parents(
+    tmp_path: Path,
+) -> None:
+    # Runs after the pool's own, and lets other threads go on until the fork itself.
+    before = """
+        import os, threading
+
+        opened, about_to_fork = threading.Event(), threading.Event()
+
+        def wait():
+            about_to_fork.set()
+            opened.wait()
+
+        os.register_at_fork(before=wait)
+    """
+    script = """
+        def write():
+            about_to_fork.wait()
+            local.connection = pool.connect()
+            local.connection.cursor().execute("INSERT INTO note VALUES ('kept')")
+            opened.set()
+            end.wait()
+            local.connection.commit()
+            local.connection.close()
+
+        with engine.connect() as connection:
+            connection.execute(text("CREATE TABLE note (text)"))
+        local, end = threading.local(), threading.Event()
+        thread = threading.Thread(target=write)
+        thread.start()
+        child = os.fork()
+        if not child:
+            try:
+                pool.connect()
+            except ForkedInUseError:
+                print("refused", flush=True)
+            sys.exit()
+        print("child ended with", os.waitpid(child, 0)[1])
+        end.set()
+        thread.join()
+        with engine.connect() as connection:
+            print(connection.execute(text("SELECT text FROM note")).all())
+    """
+    output = output_of(tmp_path, script, before=before)
+
+    assert output.splitlines() == ["refused", "child ended with 0", "[('kept',)]"]
+
+
+@can_fork
+def test_g07_fork_a_child_opens_its_own_connection_to_a_server(tmp_path: Path) -> None:
+    script = """
+        class Remote:
+            def __init__(self):
+                self.owner = os.getpid()
+
+            def end(self):
+                if self.owner != os.getpid():
+                    print("the child ended what the parent opened", flush=True)
+
+            rollback = close = __del__ = end
+
+        pool = ThreadLocalPool(Remote)
+        pool.connect().close()
+        held = [pool.connect()]
+        child = os.fork()
+        if not child:
+            print("own", pool.connect().dbapi_connection.owner == os.getpid(), flush=True)
+            held[0].close()
+            held.clear()
+            pool.dispose()
+            sys.exit()
+        print("child ended with", os.waitpid(child, 0)[1])
+        print("still there", held[0].is_valid)
+        held[0].close()
+    """
+
+    assert output_of(tmp_path, script).splitlines() == [
+        "own True",
+        "child ended with 0",
+        "still there True",
+    ]
+
+
+# G8 dispose() closes what is idle and disturbs nobody; the pool stays usable.
+
+
+@checked_or_not
+def test_g08_dispose_under_load_disturbs_nobody(
+    tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
+    pool = pool_of(engine)
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            with engine.connect() as connection:
+                connection.execute(text("BEGIN"))
+                assert connection.scalar(text("SELECT 1")) == 1
+                connection.commit()
+
+    def dispose() -> None:
+        for _ in range(200):
+            pool.dispose()
+            pool.dispose()
+        over.set()
+
+    _together([work] * 6 + [dispose])
+
+    assert caplog.records == []
+    assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+    assert (watch.open(), open_files(tmp_path)) == (0, 0)
+    _read(engine)
+    assert pool.checkedin() == 1
+    pool.dispose()
+
+
+# G9 Whatever fails, the numbers are right and no place is lost.
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    "name", ["first_connect", "connect", "checkout", "reset", "checkin", "close", "invalidate"]
+)
+# Python 3.13 warns of what a listener kept from being closed.
+@pytest.mark.filterwarnings("ignore:unclosed database")
+def test_g09_exact_counters_after_a_listener_that_fails(
+    tmp_path: Path,
+    watch: Watch,
+    name: str,
+    error: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The listener fails in finalizers as well, which can only print it.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    pool = pool_of(make_engine(tmp_path, watch, pool_size=2, pool_timeout=10))
+    failing = True
+
+    def fail(*_: Any) -> None:
+        if failing:
+            raise error
+
+    def use() -> None:
+        for end in ("close", "invalidate"):
+            connection = pool.connect()
+            write(connection, "not committed")
+            getattr(connection, end)()
+
+    event.listen(pool, name, fail)
+    for act in (use, pool.dispose, use, pool.evict_idle):
+        with suppress(error):
+            act()
+        gc.collect()
+        stats = pool.stats()
+        assert stats.open == stats.idle + stats.in_use == watch.open()
+        assert (stats.in_use, stats.waiting) == (0, 0)
+    failing = False
+
+    held = [pool.connect(), pool.connect()]
+    assert (pool.checkedout(), pool.checkedin(), watch.open()) == (2, 0, 2)
+    for connection in held:
+        connection.close()
+    pool.dispose()
+    assert (pool.stats().open, watch.open()) == (0, 0)
+    assert notes(tmp_path) == []
+
+
+# G10 The garbage collector may return a connection at any moment, in any thread.
+
+
+@pytest.fixture
+def eager_collector() -> Iterator[None]:
+    """A garbage collector that runs wherever it can."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(3)
+    yield
+    gc.set_threshold(*threshold)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("eager_collector")
+@pytest.mark.parametrize("options", [{}, {"pool_size": 3}], ids=["unlimited", "limited"])
+def test_g10_safe_under_garbage_collection(
+    tmp_path: Path, watch: Watch, options: dict[str, Any]
+) -> None:
+    engine = make_engine(tmp_path, watch, **options)
+    pool = pool_of(engine)
+
+    def abandon() -> None:
+        for _ in range(100):
+            cycle: list[Connection | list[object]] = [engine.connect()]
+            cycle.append([cycle])
+            del cycle
+            # Waiters of other threads may need what is in this thread's cycles.
+            gc.collect(0)
+            _read(engine)
+
+    _together([abandon] * 5)
+    gc.collect()
+
+    assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+    assert (watch.open(), open_files(tmp_path)) == (0, 0)
+    stats = pool.stats()
+    assert stats.checkouts == 1000
+    assert stats.collected == 500
+
+
+# G11 A checkout and its return are short: the times are in the documentation.
+
+
+def _calls(pool: Pool) -> Counter[str]:
+    """The functions that a checkout of a known connection and its return call."""
+    pool.connect().close()
+    called: Counter[str] = Counter()
+
+    def note(frame: FrameType, kind: str, function: Any) -> None:
+        if kind == "call":
+            called[frame.f_code.co_name] += 1
+        elif kind == "c_call":
+            called[function.__name__] += 1
+
+    sys.setprofile(note)
+    try:
+        pool.connect().close()
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+@pytest.mark.skipif(not fairies.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
+def test_g11_speed_a_return_without_a_transaction_asks_neither_lock_nor_driver(
+    tmp_path: Path,
+) -> None:
+    pool, others = ThreadLocalPool(creator(tmp_path)), QueuePool(creator(tmp_path))
+    ours, theirs = _calls(pool), _calls(others)
+
+    assert ours.total() < 0.7 * theirs.total()
+    assert ours.keys().isdisjoint({"acquire", "__enter__", "rollback", "finalize", "_reset"})
+    pool.dispose()
+    others.dispose()
+
+
+# G12 It is a pool of SQLAlchemy's: its listeners hear what they hear of a QueuePool.
+
+
+def _events_of_a_life(pool: Pool) -> list[str]:
+    seen: list[str] = []
+
+    def listen(name: str) -> None:
+        def note(*args: Any) -> None:
+            seen.append(name)
+
+        event.listen(pool, name, note)
+
+    for name in ("first_connect", "connect", "checkout", "reset", "checkin", "close"):
+        listen(name)
+    for name in ("invalidate", "soft_invalidate", "detach", "close_detached"):
+        listen(name)
+
+    pool.connect().close()
+    pool.connect().invalidate()
+    pool.connect().invalidate(soft=True)
+    detached = pool.connect()
+    detached.detach()
+    detached.close()
+    pool.connect().close()
+    pool.dispose()
+    return seen
+
+
+def test_g12_contract_events_come_in_the_order_of_queuepool(tmp_path: Path) -> None:
+    ours, theirs = ThreadLocalPool(creator(tmp_path)), QueuePool(creator(tmp_path))
+
+    assert _events_of_a_life(ours) == _events_of_a_life(theirs)
+
+
+# G13 The interpreter ends without a word of the pool.
+
+
+@checked_or_not
+def test_g13_silent_shutdown_with_threads_at_work(tmp_path: Path, check_same_thread: bool) -> None:
+    script = """
+        def idle():
+            pool.connect().close()
+
+        def wait():
+            idle()
+            started.set()
+            time.sleep(60)
+
+        def work():
+            while True:
+                idle()
+
+        started = threading.Event()
+        idle()
+        in_flight = pool.connect()
+        threading.Thread(target=idle).start()
+        threading.Thread(target=wait, daemon=True).start()
+        threading.Thread(target=work, daemon=True).start()
+        started.wait()
+        in_flight.close()
+    """
+
+    assert output_of(tmp_path, script, check_same_thread=check_same_thread) == ""
+
+
+# G14 An engine that nobody disposed of is collected, with what it has open.
+
+
+# Python 3.13 reports what the collector reaches before it reaches the pool.
+@pytest.mark.filterwarnings("ignore:unclosed database")
+@checked_or_not
+def test_g14_collectable_though_threads_with_connections_live(
+    tmp_path: Path, check_same_thread: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watch()
+    engines = [make_engine(tmp_path, watch, check_same_thread=check_same_thread)]
+    dropped = weakref.ref(pool_of(engines[0]))
+    with Worker() as worker:
+        opened(engines[0])
+        worker.run(lambda: opened(engines[0]))
+        engines.clear()
+        gc.collect()
+
+        assert dropped() is None
+        assert (watch.open(), open_files(tmp_path)) == (0, 0)
+    assert caplog.records == []

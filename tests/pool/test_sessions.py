@@ -1,0 +1,531 @@
+"""Sessions for a unit of work and for a request: however it ends, nothing stays open."""
+
+import io
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from wsgiref.handlers import SimpleHandler
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+from sqlalchemy import Engine, QueuePool, create_engine, event, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.pool import Pool
+
+from pool import ThreadLocalPool
+from pool.sessions import ClosingBody, SessionPerRequest, UnitOfWork
+from tests.pool.servers import thread_per_request, waitress_threads
+from tests.pool.watched import Worker, in_thread, make_engine, notes, open_files, pool_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Serving = Callable[["WSGIApplication"], AbstractContextManager[str]]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Note(Base):
+    __tablename__ = "note"
+
+    rowid: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+
+
+@pytest.fixture(params=[False, True], ids=["unchecked", "check_same_thread"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    engine = make_engine(tmp_path, check_same_thread=request.param)
+    yield engine
+    assert pool_of(engine).checkedout() == 0
+    engine.dispose()
+
+
+@pytest.fixture
+def sessions(engine: Engine) -> sessionmaker[Session]:
+    return sessionmaker(engine)
+
+
+def in_use(sessions: sessionmaker[Session]) -> int:
+    return pool_of(sessions.kw["bind"]).checkedout()
+
+
+# One unit of work
+
+
+def test_a_unit_of_work_takes_no_connection_before_its_first_query(
+    sessions: sessionmaker[Session],
+) -> None:
+    with UnitOfWork(sessions) as work:
+        assert work.session is work.session
+        assert in_use(sessions) == 0
+        work.session.execute(text("SELECT 1"))
+        assert in_use(sessions) == 1
+    assert in_use(sessions) == 0
+
+
+def test_what_was_committed_stays_and_the_rest_is_rolled_back(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    with UnitOfWork(sessions) as work:
+        work.session.add(Note(text="committed"))
+        work.session.commit()
+        work.session.add(Note(text="flushed"))
+        work.session.flush()
+        work.session.add(Note(text="pending"))
+
+    assert notes(tmp_path) == ["committed"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("in the work"), KeyboardInterrupt()])
+def test_an_exception_rolls_back_and_goes_on(
+    sessions: sessionmaker[Session], tmp_path: Path, error: BaseException
+) -> None:
+    def work_and_fail() -> None:
+        with UnitOfWork(sessions) as work:
+            work.session.add(Note(text="not committed"))
+            work.session.flush()
+            raise error
+
+    with pytest.raises(type(error)):
+        work_and_fail()
+    assert in_use(sessions) == 0
+    assert notes(tmp_path) == []
+
+
+def test_what_was_read_can_still_be_read_after_the_work(sessions: sessionmaker[Session]) -> None:
+    with UnitOfWork(sessions) as work:
+        work.session.add(Note(text="a note"))
+        work.session.commit()
+    with UnitOfWork(sessions) as work:
+        note = work.session.get_one(Note, 1)
+
+    assert note.text == "a note"
+
+
+def test_closing_again_is_harmless(sessions: sessionmaker[Session]) -> None:
+    work = UnitOfWork(sessions)
+    work.close()
+    work.session.execute(text("SELECT 1"))
+    work.close()
+    work.close()
+
+    assert in_use(sessions) == 0
+
+
+def test_a_session_asked_for_after_close_is_a_new_one(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    work = UnitOfWork(sessions)
+    first = work.session
+    first.add(Note(text="not committed"))
+    first.flush()
+    work.close()
+
+    assert work.session is not first
+    assert work.session.query(Note).all() == []
+    work.close()
+    assert in_use(sessions) == 0
+
+
+def test_another_thread_may_close(sessions: sessionmaker[Session], tmp_path: Path) -> None:
+    work = UnitOfWork(sessions)
+    with Worker() as worker:
+        worker.run(lambda: work.session.execute(text("INSERT INTO note VALUES ('unsaid')")))
+        work.close()
+        assert in_use(sessions) == 0
+        assert notes(tmp_path) == []
+
+
+@pytest.mark.parametrize("poolclass", [ThreadLocalPool, QueuePool])
+def test_a_rollback_that_fails_is_logged_and_the_connection_comes_back(
+    tmp_path: Path, poolclass: type[Pool], caplog: pytest.LogCaptureFixture
+) -> None:
+    class FailingConnection(sqlite3.Connection):
+        failing = False
+
+        def rollback(self) -> None:
+            if self.failing:
+                raise sqlite3.OperationalError("disk I/O error")
+            super().rollback()
+
+    engine = create_engine(
+        f"sqlite:///{(tmp_path / 'blog.db').as_posix()}",
+        poolclass=poolclass,
+        connect_args={"factory": FailingConnection},
+    )
+    work = UnitOfWork(sessionmaker(engine))
+    work.session.connection().connection.dbapi_connection.failing = True  # type: ignore[union-attr]
+    session = work.session  # or the garbage collector could do what close() should
+    work.close()
+
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert "disk I/O error" in caplog.text
+    assert not session.in_transaction()
+    with UnitOfWork(sessionmaker(engine)) as next_work:
+        assert next_work.session.scalar(text("SELECT 1")) == 1
+    engine.dispose()
+
+
+# The response-closing hook
+
+
+class Body:
+    """A body that remembers what was done to it, and can fail."""
+
+    def __init__(self, failing: str = "") -> None:
+        self.failing = failing
+        self.calls: list[str] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"begun, "
+        if self.failing == "iteration":
+            raise OSError("in the middle")
+        yield b"done"
+
+    def close(self) -> None:
+        self.calls.append("body")
+        if self.failing == "close":
+            raise OSError("in close")
+
+    def hook(self) -> None:
+        self.calls.append("hook")
+
+
+def test_the_hook_runs_after_the_body_is_closed() -> None:
+    body = Body()
+    closing = ClosingBody(body, body.hook)
+
+    assert b"".join(closing) == b"begun, done"
+    assert body.calls == []
+    closing.close()
+    assert body.calls == ["body", "hook"]
+
+
+def test_a_body_that_is_closed_twice_is_closed_once() -> None:
+    body = Body()
+    closing = ClosingBody(body, body.hook)
+    closing.close()
+    closing.close()
+
+    assert body.calls == ["body", "hook"]
+
+
+def test_the_hook_runs_when_closing_the_body_fails() -> None:
+    body = Body("close")
+    closing = ClosingBody(body, body.hook)
+
+    with pytest.raises(OSError, match="in close"):
+        closing.close()
+    assert body.calls == ["body", "hook"]
+
+
+@pytest.mark.parametrize("body", [[b"a ", b"list"], iter([b"a ", b"list"]), (b"a ", b"list")])
+def test_a_body_need_not_have_close(body: Iterable[bytes]) -> None:
+    closed: list[bool] = []
+    closing = ClosingBody(body, lambda: closed.append(True))
+
+    assert b"".join(closing) == b"a list"
+    closing.close()
+    assert closed == [True]
+
+
+# A session for each request: the ways to answer, on the server of the standard library
+
+
+def answer(application: "WSGIApplication") -> bytes:
+    """What a client gets."""
+    environ: dict[str, Any] = {"QUERY_STRING": ""}
+    setup_testing_defaults(environ)
+    sent = io.BytesIO()
+    SimpleHandler(io.BytesIO(), sent, io.StringIO(), environ).run(application)
+    return sent.getvalue()
+
+
+def begin(environ: "WSGIEnvironment", start_response: "StartResponse") -> Callable[..., object]:
+    """Write a note without committing it, and begin the answer."""
+    environ["threadleaf.work"].session.execute(text("INSERT INTO note VALUES ('not committed')"))
+    return start_response("200 OK", [("Content-Type", "text/plain")])
+
+
+def a_list(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    begin(environ, start_response)
+    return [b"begun, ", b"done"]
+
+
+def a_tuple(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    begin(environ, start_response)
+    return (b"begun, ", b"done")
+
+
+def a_generator(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    begin(environ, start_response)
+    yield b"begun, "
+    environ["threadleaf.work"].session.execute(text("SELECT 1"))
+    yield b"done"
+
+
+def a_body_with_close(
+    environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> Iterable[bytes]:
+    begin(environ, start_response)
+    return Body()
+
+
+def a_file(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    begin(environ, start_response)
+    body: Iterable[bytes] = environ["wsgi.file_wrapper"](io.BytesIO(b"begun, done"))
+    return body
+
+
+def by_write(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    write = begin(environ, start_response)
+    write(b"begun, ")
+    return [b"done"]
+
+
+@pytest.mark.parametrize(
+    "application", [a_list, a_tuple, a_generator, a_body_with_close, a_file, by_write]
+)
+def test_every_kind_of_answer_closes_the_session(
+    sessions: sessionmaker[Session], tmp_path: Path, application: "WSGIApplication"
+) -> None:
+    sent = answer(validator(SessionPerRequest(application, sessions)))
+
+    assert sent.startswith(b"HTTP/1.0 200 OK")
+    assert sent.endswith(b"begun, done")
+    assert in_use(sessions) == 0
+    assert notes(tmp_path) == []
+
+
+class ErrorInTheApplication(BaseException):
+    """What only a handler for everything would catch."""
+
+
+def failing_at_once(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    begin(environ, start_response)
+    raise RuntimeError("before a body is there")
+
+
+def ending_at_once(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    begin(environ, start_response)
+    raise ErrorInTheApplication
+
+
+def failing_in_the_middle(
+    environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> Iterable[bytes]:
+    begin(environ, start_response)
+    return Body("iteration")
+
+
+def failing_generator(
+    environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> Iterable[bytes]:
+    begin(environ, start_response)
+    yield b"begun"
+    raise ErrorInTheApplication
+
+
+def without_a_body(environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
+    begin(environ, start_response)
+
+
+@pytest.mark.parametrize(
+    ("application", "status"),
+    [
+        (failing_at_once, b"500"),
+        (ending_at_once, b"500"),
+        (failing_in_the_middle, b"200"),
+        (failing_generator, b"200"),
+        (without_a_body, b"500"),
+    ],
+)
+def test_every_failure_closes_the_session(
+    sessions: sessionmaker[Session], tmp_path: Path, application: "WSGIApplication", status: bytes
+) -> None:
+    sent = answer(SessionPerRequest(application, sessions))
+
+    assert sent.startswith(b"HTTP/1.0 " + status)
+    assert in_use(sessions) == 0
+    assert notes(tmp_path) == []
+
+
+def test_a_start_response_that_raises_closes_the_session(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    def start_response(*_: Any) -> Any:
+        raise OSError("the client is gone")
+
+    environ: dict[str, Any] = {}
+    with pytest.raises(OSError, match="gone"):
+        SessionPerRequest(a_list, sessions)(environ, start_response)
+    assert in_use(sessions) == 0
+    assert notes(tmp_path) == []
+
+
+def _start_response(*_: Any) -> Callable[[bytes], object]:
+    return lambda _: None
+
+
+def test_a_generator_that_nobody_starts_opens_no_session() -> None:
+    def sessions() -> Session:
+        raise AssertionError("opened")
+
+    body = SessionPerRequest(a_generator, sessions)({}, _start_response)
+    body.close()  # type: ignore[attr-defined]
+
+
+def test_a_reader_who_leaves_closes_the_session(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    body = SessionPerRequest(a_generator, sessions)({}, _start_response)
+    iterator = iter(body)
+
+    assert next(iterator) == b"begun, "
+    assert in_use(sessions) == 1
+    body.close()  # type: ignore[attr-defined]
+    assert in_use(sessions) == 0
+    assert notes(tmp_path) == []
+
+
+def test_a_list_has_its_connection_back_before_the_first_byte_and_stays_a_list(
+    sessions: sessionmaker[Session],
+) -> None:
+    body = SessionPerRequest(a_list, sessions)({}, _start_response)
+
+    assert body == [b"begun, ", b"done"]
+    assert in_use(sessions) == 0
+
+
+def test_a_generator_may_use_the_session_as_it_is_closed(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        try:
+            yield b"begun"
+        finally:
+            begin(environ, start_response)
+            environ["threadleaf.work"].session.commit()
+
+    body = SessionPerRequest(application, sessions)({}, _start_response)
+    assert next(iter(body)) == b"begun"
+    body.close()  # type: ignore[attr-defined]
+
+    assert in_use(sessions) == 0
+    assert notes(tmp_path) == ["not committed"]
+
+
+def test_the_server_may_close_in_another_thread(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    body = SessionPerRequest(a_body_with_close, sessions)({}, _start_response)
+    in_thread(body.close)  # type: ignore[attr-defined]
+
+    assert in_use(sessions) == 0
+    assert notes(tmp_path) == []
+
+
+# Real servers, with many requests at once
+
+
+def each_in_its_own_session(
+    environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> Iterable[bytes]:
+    """Add a note of the path's name; what the first part of the path says becomes of it."""
+    _, ending, name = environ["PATH_INFO"].split("/")
+    session: Session = environ["threadleaf.work"].session
+    if session.info or session.in_transaction() or list(session):
+        start_response("409 Conflict", [("Content-Type", "text/plain")])
+        return [f"the session of {session.info}".encode()]
+    session.info["name"] = name
+    if ending == "stream":
+        # Servers may notice late that a reader has left, so nobody should wait for this one.
+        session.execute(text("SELECT * FROM note"))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return (session.info["name"].encode() * 30_000 for _ in range(30))
+    session.add(Note(text=name))
+    session.flush()
+    if ending == "commit":
+        session.commit()
+    elif ending == "raise":
+        raise RuntimeError("this is meant")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [session.info["name"].encode()]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("serving", [thread_per_request, waitress_threads])
+def test_only_what_was_committed_is_there_and_no_connection_is_left(
+    engine: Engine, sessions: sessionmaker[Session], tmp_path: Path, serving: Serving
+) -> None:
+    event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout = 30000"))
+    endings = ["commit", "forget", "raise", "stream"]
+
+    def visit(client: int) -> list[str]:
+        wrong = []
+        for number in range(16):
+            ending = endings[(client + number) % 4]
+            name = f"{client}.{number}"
+            connection = HTTPConnection(address, timeout=30)
+            connection.request("GET", f"/{ending}/{name}")
+            with connection.getresponse() as response:
+                # Who streams leaves after a few bytes.
+                begun = response.read(len(name)).decode()
+            connection.close()
+            status = 500 if ending == "raise" else 200
+            if response.status != status or (status == 200 and begun != name):
+                wrong.append(f"{ending} {name}: {response.status} {begun}")
+        return wrong
+
+    with serving(SessionPerRequest(each_in_its_own_session, sessions)) as url:
+        address = url.removeprefix("http://")
+        with ThreadPoolExecutor(8) as clients:
+            wrong = [line for lines in clients.map(visit, range(8)) for line in lines]
+
+    assert wrong == []
+    committed = [f"{c}.{n}" for c in range(8) for n in range(16) if (c + n) % 4 == 0]
+    assert sorted(notes(tmp_path)) == sorted(committed)
+    assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
+    assert open_files(tmp_path) == 0
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("serving", [thread_per_request, waitress_threads])
+def test_requests_at_the_same_time_have_different_sessions(
+    sessions: sessionmaker[Session], serving: Serving
+) -> None:
+    together = threading.Barrier(4, timeout=30)
+    met: list[Session] = []
+
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        session = environ["threadleaf.work"].session
+        session.info["path"] = environ["PATH_INFO"]
+        session.execute(text("SELECT * FROM note"))
+        met.append(session)
+        together.wait()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield session.info["path"].encode()
+
+    def visit(path: str) -> str:
+        connection = HTTPConnection(address, timeout=30)
+        connection.request("GET", path)
+        with connection.getresponse() as response:
+            seen = response.read().decode()
+        connection.close()
+        return seen
+
+    with serving(SessionPerRequest(application, sessions)) as url:
+        address = url.removeprefix("http://")
+        with ThreadPoolExecutor(4) as clients:
+            assert list(clients.map(visit, ["/1", "/2", "/3", "/4"])) == ["/1", "/2", "/3", "/4"]
+
+    assert len({id(session) for session in met}) == 4
+    assert in_use(sessions) == 0

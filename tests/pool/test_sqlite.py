@@ -1,0 +1,384 @@
+"""`pool.sqlite` while nothing is broken: settings, transactions, waiting for locks."""
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, Pool, StaticPool, create_engine, event, text
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from pool import ThreadLocalPool
+from pool.sqlite import WRITING, SettingError, configure, use_wal
+from tests.pool.configured import (
+    POOLS,
+    add,
+    both_pools,
+    configured,
+    driver_of,
+    make_database,
+    notes,
+    notes_in,
+    notes_of,
+    setting,
+    writing,
+)
+from tests.pool.watched import in_thread
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return make_database(tmp_path / "app.db")
+
+
+@pytest.fixture(params=POOLS)
+def engine(path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with configured(path, request.param, busy_timeout=0.2) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("busy_timeout", 200),
+        ("foreign_keys", 1),
+        ("trusted_schema", 0),
+        ("journal_mode", "wal"),
+        ("synchronous", 1),
+        ("cache_size", -8000),
+        ("temp_store", 2),
+    ],
+)
+def test_each_connection_has_the_settings(engine: Engine, pragma: str, value: object) -> None:
+    with engine.connect() as first, engine.connect() as second:
+        assert first.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+        assert second.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+
+
+def test_another_journal_keeps_full_synchronous(tmp_path: Path) -> None:
+    with configured(make_database(tmp_path / "app.db", journal="delete")) as engine:
+        assert setting(engine, "synchronous") == 2
+
+
+def test_the_database_can_be_given_a_write_ahead_log(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "app.db", journal="delete")
+    with configured(path) as engine:
+        assert setting(engine, "journal_mode") == "delete"
+        use_wal(engine)
+        use_wal(engine)
+        assert setting(engine, "journal_mode") == "wal"
+        assert setting(engine, "synchronous") == 1
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+
+
+def test_a_write_ahead_log_is_refused_where_sqlite_has_none() -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    configure(engine)
+    with pytest.raises(SettingError, match="and SQLite keeps 'memory': a write-ahead log needs"):
+        use_wal(engine)
+    engine.dispose()
+
+
+def test_a_write_ahead_log_is_refused_while_somebody_uses_the_database(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "app.db", journal="delete")
+    with closing(sqlite3.connect(path)) as other, configured(path, busy_timeout=0) as engine:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError, match="database is locked"):
+            use_wal(engine)
+
+
+@pytest.mark.parametrize("poolclass", [*POOLS, NullPool])
+def test_a_connection_without_its_settings_is_refused(path: Path, poolclass: type[Pool]) -> None:
+    engine = create_engine(f"sqlite:///{path}", poolclass=poolclass)
+
+    @event.listens_for(engine, "connect")
+    def ignore_foreign_keys(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        def authorize(_action: int, pragma: str | None, value: str | None, *_: object) -> int:
+            ignored = (pragma, value) == ("foreign_keys", "1")
+            return sqlite3.SQLITE_IGNORE if ignored else sqlite3.SQLITE_OK
+
+        connection.set_authorizer(authorize)
+
+    configure(engine)
+    with pytest.raises(
+        SettingError, match=r"PRAGMA foreign_keys = 1 was asked for, and SQLite [\d.]+ says 0: use "
+    ):
+        engine.connect()
+    assert poolclass is NullPool or engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    engine.dispose()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the driver has no autocommit before 3.12")
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_the_drivers_own_transactions_are_switched_off(path: Path, autocommit: bool) -> None:
+    with configured(path, connect_args={"autocommit": autocommit}) as engine:
+        assert setting(engine, "foreign_keys") == 1
+        with engine.begin() as connection:
+            add(connection, "committed")
+        with engine.connect() as connection:
+            add(connection, "rolled back")
+    assert notes_in(path) == ["committed"]
+
+
+def test_another_database_is_refused() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(ArgumentError, match=r"for sqlite\+pysqlite, not for postgresql\+psycopg"):
+        configure(create_engine("postgresql+psycopg://"))
+
+
+def test_a_negative_timeout_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"busy_timeout cannot be negative: -0\.5"):
+        configure(create_engine("sqlite://"), busy_timeout=-0.5)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///file:app?mode=memory&uri=true"])
+def test_a_database_in_memory_is_set_up_too(url: str) -> None:
+    engine = create_engine(url, poolclass=StaticPool)
+    configure(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE note (text)"))
+        add(connection, "kept")
+    assert notes_of(engine) == ["kept"]
+    assert setting(engine, "foreign_keys") == 1
+    engine.dispose()
+
+
+@pytest.mark.parametrize("query", ["mode=ro", "immutable=1"])
+def test_a_database_can_be_opened_for_reading_only(path: Path, query: str) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("INSERT INTO note VALUES ('old')")
+        other.commit()
+
+    with configured(path, query=query) as engine:
+        assert notes_of(engine) == ["old"]
+        with engine.connect() as connection:
+            with pytest.raises(OperationalError, match="readonly"):
+                add(connection, "new")
+            connection.rollback()
+            assert notes(connection) == ["old"]
+    assert notes_in(path) == ["old"]
+
+
+def test_reading_sees_one_state_until_it_ends(engine: Engine, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, engine.connect() as reader:
+        assert notes(reader) == []
+        other.execute("INSERT INTO note VALUES ('new')")
+        assert notes(reader) == []
+        reader.rollback()
+        assert notes(reader) == ["new"]
+
+
+def test_reading_keeps_nobody_from_writing(engine: Engine, path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=0)) as other, engine.begin():
+        other.execute("BEGIN IMMEDIATE")
+
+
+def test_writing_takes_the_lock_as_it_begins(engine: Engine, path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=0)) as other:
+        with (
+            writing(engine) as connection,
+            connection.begin(),
+            pytest.raises(sqlite3.OperationalError, match="database is locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+        other.execute("BEGIN IMMEDIATE")
+
+
+def test_a_session_can_write_for_one_transaction(engine: Engine, path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=0)) as other, Session(engine) as session:
+        session.connection(execution_options=WRITING)
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            other.execute("BEGIN IMMEDIATE")
+        session.commit()
+        session.execute(text("SELECT 1"))
+        other.execute("BEGIN IMMEDIATE")
+
+
+def test_a_savepoint_is_undone_alone(engine: Engine, path: Path) -> None:
+    with writing(engine) as connection, connection.begin():
+        add(connection, "before")
+        savepoint = connection.begin_nested()
+        add(connection, "undone")
+        savepoint.rollback()
+        with connection.begin_nested():
+            add(connection, "after")
+    assert notes_in(path) == ["before", "after"]
+
+
+def test_a_schema_change_is_rolled_back(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE other (id)"))
+        connection.rollback()
+        with pytest.raises(OperationalError, match="no such table"):
+            connection.execute(text("SELECT * FROM other"))
+
+
+def test_foreign_keys_are_enforced(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE parent (id INTEGER PRIMARY KEY)"))
+        connection.execute(text("CREATE TABLE child (parent REFERENCES parent)"))
+        with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+            connection.execute(text("INSERT INTO child VALUES (1)"))
+
+
+@pytest.mark.timeout(60)
+@both_pools
+def test_eight_threads_that_read_and_then_write_lose_nothing(
+    path: Path, poolclass: type[Pool]
+) -> None:
+    with configured(make_database(path.with_name("n.db"), "0"), poolclass) as engine:
+
+        def count(_: int) -> None:
+            with writing(engine) as connection, connection.begin():
+                (number,) = notes(connection)
+                connection.execute(text("UPDATE note SET text = :n"), {"n": str(int(number) + 1)})
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(count, range(200)))
+        assert notes_of(engine) == ["200"]
+
+
+def test_a_lock_that_stays_is_an_error_and_leaves_the_connection_usable(
+    engine: Engine, path: Path
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, writing(engine) as held:
+        ours = driver_of(held)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError, match="database is locked") as failure:
+            held.begin()
+        assert not failure.value.connection_invalidated
+        other.execute("ROLLBACK")
+        with held.begin():
+            add(held, "later")
+        assert driver_of(held) is ours
+    assert notes_in(path) == ["later"]
+
+
+def test_a_write_after_somebody_elses_is_refused_and_leaves_the_connection_usable(
+    engine: Engine, path: Path
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, engine.connect() as held:
+        assert notes(held) == []
+        ours = driver_of(held)
+        other.execute("INSERT INTO note VALUES ('theirs')")
+        with pytest.raises(OperationalError, match="database is locked"):
+            add(held, "ours")
+        held.rollback()
+        add(held, "ours")
+        held.commit()
+        assert driver_of(held) is ours
+    assert notes_in(path) == ["theirs", "ours"]
+
+
+@pytest.mark.timeout(60)
+def test_a_lock_that_goes_is_waited_for(path: Path) -> None:
+    def write(engine: Engine) -> None:
+        with writing(engine) as connection, connection.begin():
+            add(connection, "waited")
+
+    with (
+        closing(sqlite3.connect(path)) as other,
+        configured(path, busy_timeout=30) as engine,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        waiting = threads.submit(write, engine)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.3)
+        other.rollback()
+        waiting.result()
+    assert notes_in(path) == ["waited"]
+
+
+def test_autocommit_needs_no_commit_and_lasts_for_its_connection_only(
+    engine: Engine, path: Path
+) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        add(connection, "at once")
+        assert notes_in(path) == ["at once"]
+    with engine.connect() as connection:
+        add(connection, "rolled back")
+    assert notes_in(path) == ["at once"]
+
+
+@both_pools
+def test_autocommit_can_be_the_engines(path: Path, poolclass: type[Pool]) -> None:
+    with (
+        configured(path, poolclass, isolation_level="AUTOCOMMIT") as engine,
+        engine.connect() as held,
+    ):
+        add(held, "at once")
+    assert notes_in(path) == ["at once"]
+
+
+def test_an_error_under_autocommit_leaves_the_connection_usable(engine: Engine) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        ours = driver_of(connection)
+        with pytest.raises(OperationalError, match="no such table"):
+            connection.execute(text("SELECT * FROM other"))
+        assert driver_of(connection) is ours
+        connection.rollback()
+
+
+def indexed_database(path: Path) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE INDEX note_text ON note (text)")
+    return path
+
+
+def write_and_search(engine: Engine) -> None:
+    """Give SQLite a reason to collect statistics."""
+    with engine.begin() as connection:
+        add(connection, *map(str, range(100)))
+        connection.execute(text("SELECT * FROM note WHERE text = '7'")).all()
+
+
+def statistics(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute(
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_stat1'"
+        )
+        return int(tables.fetchone()[0])
+
+
+def test_a_connection_that_wrote_leaves_statistics_as_it_is_closed(path: Path) -> None:
+    with configured(indexed_database(path)) as engine:
+        write_and_search(engine)
+    assert statistics(path) == 1
+
+
+def test_a_connection_that_only_read_changes_nothing_as_it_is_closed(path: Path) -> None:
+    with closing(sqlite3.connect(indexed_database(path))) as other:
+        other.executemany("INSERT INTO note VALUES (?)", [(str(n),) for n in range(100)])
+        other.commit()
+    with configured(path) as engine, engine.connect() as connection:
+        connection.execute(text("SELECT * FROM note WHERE text = '7'")).all()
+    assert statistics(path) == 0
+
+
+@pytest.mark.timeout(10)
+def test_closing_waits_for_nobody(tmp_path: Path) -> None:
+    # A write-ahead log lets everybody read, and then nobody waits anyway.
+    path = make_database(tmp_path / "app.db", journal="delete")
+    with (
+        closing(sqlite3.connect(indexed_database(path))) as other,
+        configured(path, busy_timeout=30) as engine,
+    ):
+        write_and_search(engine)
+        other.execute("BEGIN EXCLUSIVE")
+        engine.dispose()
+    assert len(notes_in(path)) == 100
+
+
+def test_a_thread_that_ends_closes_a_connection_that_wrote(path: Path) -> None:
+    with configured(indexed_database(path), connect_args={"check_same_thread": True}) as engine:
+        in_thread(lambda: write_and_search(engine))
+        assert isinstance(engine.pool, ThreadLocalPool)
+        assert engine.pool.checkedin() == 0
+        assert statistics(path) == 1

@@ -1,0 +1,468 @@
+"""What the pool tells of itself: each number, moved by what it counts."""
+
+import dataclasses
+import gc
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, exc
+from sqlalchemy.pool import QueuePool
+
+from pool import PoolStats, ThreadLocalPool
+from tests.pool.waiting import waiters
+from tests.pool.watched import Watch, Worker, creator, in_thread, make_engine, pool_of, write
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def _use(pool: ThreadLocalPool) -> None:
+    pool.connect().close()
+
+
+def _balanced(stats: PoolStats) -> bool:
+    """Whether every connection that was opened is accounted for."""
+    opened = stats.open == stats.idle + stats.in_use
+    return opened and stats.connects == stats.open + sum(stats.closed.values())
+
+
+# What is now
+
+
+def test_a_new_pool_has_nothing_and_nothing_has_happened(tmp_path: Path) -> None:
+    numbers = vars(pool_of(make_engine(tmp_path, pool_size=7)).stats()).copy()
+
+    assert numbers.pop("size") == 7
+    assert numbers.pop("closed") == {}
+    assert set(numbers.values()) == {0}
+
+
+def test_what_is_open_is_idle_or_in_use(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    with Worker() as worker:
+        held = worker.run(pool.connect)
+        _use(pool)
+        stats = pool.stats()
+        assert (stats.open, stats.idle, stats.in_use, stats.threads) == (2, 1, 1, 2)
+        worker.run(held.close)
+        assert (pool.stats().idle, pool.stats().in_use) == (2, 0)
+
+    assert (pool.stats().open, pool.stats().threads) == (1, 1)
+    pool.dispose()
+    assert (pool.stats().open, pool.stats().threads) == (0, 0)
+
+
+def test_a_connection_that_is_being_opened_is_in_use(tmp_path: Path) -> None:
+    seen: list[PoolStats] = []
+
+    def connect() -> Any:
+        seen.append(pool.stats())
+        return creator(tmp_path)()
+
+    pool = ThreadLocalPool(connect)
+    _use(pool)
+
+    assert (seen[0].open, seen[0].in_use) == (1, 1)
+    pool.dispose()
+
+
+def test_those_who_wait_are_counted_while_they_do(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path, pool_size=1))
+    held = pool.connect()
+    with waiters(pool, 2) as line:
+        line.send(lambda: _use(pool))
+        line.send(lambda: _use(pool))
+        assert (pool.stats().waiting, pool.stats().open) == (2, 1)
+        time.sleep(0.02)
+        held.close()
+
+    stats = pool.stats()
+    assert (stats.waiting, stats.waits, stats.timeouts) == (0, 2, 0)
+    assert stats.wait_seconds >= 0.02
+
+
+# What has happened
+
+
+def test_a_checkout_is_counted_with_the_time_it_took(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    connection = pool.connect()
+    assert (pool.stats().checkouts, pool.stats().use_seconds) == (1, 0)
+    time.sleep(0.02)
+    connection.close()
+    _use(pool)
+
+    stats = pool.stats()
+    assert (stats.checkouts, stats.connects) == (2, 1)
+    assert stats.use_seconds >= 0.02
+    pool.dispose()
+
+
+def test_a_connect_is_counted_with_the_time_it_took(tmp_path: Path) -> None:
+    def slowly() -> Any:
+        time.sleep(0.02)
+        return creator(tmp_path)()
+
+    pool = ThreadLocalPool(slowly)
+    _use(pool)
+    _use(pool)
+
+    assert pool.stats().connects == 1
+    assert pool.stats().connect_seconds >= 0.02
+    pool.dispose()
+
+
+def test_a_connect_that_fails_is_no_connection(tmp_path: Path) -> None:
+    pool = ThreadLocalPool(creator(tmp_path / "missing"))
+    with pytest.raises(sqlite3.OperationalError):
+        pool.connect()
+
+    stats = pool.stats()
+    assert (stats.connect_errors, stats.connects, stats.checkouts, stats.open) == (1, 0, 0, 0)
+    assert stats.closed == {}
+
+
+def test_who_waits_in_vain_is_counted(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path, pool_size=1, pool_timeout=0.01))
+    held = pool.connect()
+    with pytest.raises(exc.TimeoutError):
+        pool.connect()
+
+    stats = pool.stats()
+    assert (stats.timeouts, stats.waits, stats.checkouts) == (1, 1, 1)
+    assert stats.wait_seconds >= 0.01
+    held.close()
+    pool.dispose()
+
+
+def test_to_take_the_place_of_an_idle_connection_is_no_wait(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path, pool_size=1))
+    with Worker() as worker:
+        worker.run(lambda: _use(pool))
+        _use(pool)
+
+        assert pool.stats().waits == 0
+    pool.dispose()
+
+
+def test_a_return_by_another_thread_is_counted(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    connection = pool.connect()
+    in_thread(connection.close)
+    _use(pool)
+
+    assert (pool.stats().returned_abroad, pool.stats().collected) == (1, 0)
+    pool.dispose()
+
+
+def test_a_connection_that_nobody_returned_is_counted(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    pool.connect()
+    gc.collect()
+    _use(pool)
+
+    assert (pool.stats().collected, pool.stats().returned_abroad) == (1, 0)
+    pool.dispose()
+
+
+def _end_thread(pool: ThreadLocalPool) -> None:
+    in_thread(lambda: _use(pool))
+
+
+def _make_room(pool: ThreadLocalPool) -> None:
+    with Worker() as worker:
+        worker.run(lambda: _use(pool))
+        held = [pool.connect(), pool.connect()]
+        held[0].detach()  # which is another cause
+        held[0].close()
+        held[1].close()
+
+
+def _recycle(pool: ThreadLocalPool) -> None:
+    _use(pool)
+    time.sleep(0.05)
+    _use(pool)
+
+
+def _fail_to_configure(pool: ThreadLocalPool) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no")
+
+    event.listen(pool, "connect", fail)
+    with pytest.raises(ValueError, match="no"):
+        pool.connect()
+
+
+def _dispose(pool: ThreadLocalPool) -> None:
+    held = pool.connect()
+    _use(pool)
+    pool.dispose()
+    held.close()
+
+
+def _evict(pool: ThreadLocalPool) -> None:
+    _use(pool)
+    pool.evict_idle()
+
+
+def _release(pool: ThreadLocalPool) -> None:
+    _use(pool)
+    pool.release_thread()
+
+
+def _stay_idle(pool: ThreadLocalPool) -> None:
+    _use(pool)
+    time.sleep(0.05)
+    pool.connect().invalidate()
+
+
+def _detach(pool: ThreadLocalPool) -> None:
+    connection = pool.connect()
+    connection.detach()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("act", "options", "closed"),
+    [
+        (_end_thread, {}, {"thread end": 1}),
+        (_make_room, {"pool_size": 2}, {"limit": 1, "invalid": 1}),
+        (_evict, {}, {"idle": 1}),
+        (_release, {}, {"idle": 1}),
+        (_stay_idle, {"max_idle": 0.01}, {"idle": 1, "invalid": 1}),
+        (_dispose, {}, {"dispose": 2}),
+        (_recycle, {"pool_recycle": 0.01}, {"recycle": 1}),
+        (lambda pool: pool.connect().invalidate(), {}, {"invalid": 1}),
+        (_detach, {}, {"invalid": 1}),
+        (_fail_to_configure, {}, {"error": 1}),
+    ],
+)
+def test_a_connection_that_is_closed_is_counted_by_its_cause(
+    tmp_path: Path,
+    act: Callable[[ThreadLocalPool], None],
+    options: dict[str, Any],
+    closed: dict[str, int],
+) -> None:
+    watch = Watch()
+    pool = pool_of(make_engine(tmp_path, watch, **options))
+    act(pool)
+
+    stats = pool.stats()
+    assert stats.closed == closed
+    assert _balanced(stats)
+    assert (watch.made, watch.open()) == (stats.connects, stats.open)
+    pool.dispose()
+
+
+def test_what_has_happened_is_not_forgotten_with_its_thread(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    for _ in range(3):
+        in_thread(lambda: _use(pool))
+    pool.dispose()
+
+    stats = pool.stats()
+    assert (stats.checkouts, stats.connects, stats.closed) == (3, 3, {"thread end": 3})
+    assert (stats.open, stats.threads) == (0, 0)
+
+
+def test_stats_are_of_their_moment_and_cannot_be_changed(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    stats = pool.stats()
+    _use(pool)
+    pool.dispose()
+
+    assert (stats.checkouts, stats.closed) == (0, {})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        stats.checkouts = 5  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        stats.closed["idle"] = 5  # type: ignore[index]
+
+
+def test_any_thread_may_ask_at_any_time(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    over = threading.Event()
+    wrong: list[PoolStats] = []
+    pool = ThreadLocalPool(creator(tmp_path, check_same_thread=False), pool_size=3)
+
+    def work() -> None:
+        for number in range(150):
+            connection = pool.connect()
+            if number % 5 == 0:
+                connection.invalidate()
+            else:
+                connection.close()
+            if number % 7 == 0:
+                pool.evict_idle()
+
+    def ask() -> None:
+        while not over.is_set():
+            stats = pool.stats()
+            if stats.open != stats.idle + stats.in_use or stats.open > 3:
+                wrong.append(stats)
+            pool.threads()
+            pool.status()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    workers = [threading.Thread(target=work) for _ in range(5)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    over.set()
+    asking.join()
+
+    assert wrong == []
+    stats = pool.stats()
+    assert (stats.checkouts, stats.open, stats.waiting) == (750, 0, 0)
+    assert _balanced(stats)
+    assert capfd.readouterr().err == ""
+
+
+# Threads
+
+
+def test_threads_are_listed_with_what_they_have(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    told: list[tuple[int, int]] = []
+    has_both, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        held, idle = pool.connect(), pool.connect()
+        idle.close()
+        told.append((threading.get_ident(), threading.get_native_id()))
+        has_both.set()
+        end.wait()
+        held.close()
+
+    thread = threading.Thread(target=work, name="reader")
+    thread.start()
+    has_both.wait()
+    time.sleep(0.02)
+    (use,) = pool.threads()
+    end.set()
+    thread.join()
+
+    assert (use.name, use.ident, use.native_id) == ("reader", *told[0])
+    assert (use.idle, use.in_use) == (1, 1)
+    assert use.oldest is not None
+    assert use.oldest >= 0.02
+    assert pool.threads() == ()
+
+
+def test_a_thread_with_nothing_in_use_has_no_oldest(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    _use(pool)
+
+    (use,) = pool.threads()
+    assert (use.name, use.idle, use.in_use, use.oldest) == ("MainThread", 1, 0, None)
+    pool.dispose()
+
+
+def test_the_oldest_is_the_one_checked_out_first(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    first = pool.connect()
+    time.sleep(0.02)
+    second = pool.connect()
+    (both,) = pool.threads()
+    second.close()
+    (one,) = pool.threads()
+
+    assert both.oldest is not None
+    assert one.oldest is not None
+    assert 0.02 <= both.oldest <= one.oldest
+    first.close()
+    pool.dispose()
+
+
+def test_a_thread_that_is_gone_is_listed_while_its_connection_is_used(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    held = in_thread(pool.connect)
+
+    (use,) = pool.threads()
+    assert (use.name, use.idle, use.in_use) == ("", 0, 1)
+    held.close()
+    assert pool.threads() == ()
+
+
+def test_a_thread_is_listed_once_although_the_pool_was_disposed_of(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    held = pool.connect()
+    pool.dispose()
+    _use(pool)
+
+    (use,) = pool.threads()
+    assert (use.idle, use.in_use) == (1, 1)
+    held.close()
+    pool.dispose()
+
+
+# What QueuePool tells as well
+
+
+def test_the_status_is_one_line(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path))
+    held = pool.connect()
+    _use(pool)
+
+    assert pool.status() == "Threads: 1  Connections in pool: 1  Checked out connections: 1"
+    held.close()
+    pool.dispose()
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_the_readers_of_queuepool_tell_the_same(tmp_path: Path, size: int) -> None:
+    make_engine(tmp_path)
+    pools: list[ThreadLocalPool | QueuePool] = [
+        ThreadLocalPool(creator(tmp_path), pool_size=size, timeout=12.5),
+        QueuePool(creator(tmp_path), pool_size=size, max_overflow=0 if size else -1, timeout=12.5),
+    ]
+
+    def told(pool: ThreadLocalPool | QueuePool) -> list[tuple[float, ...]]:
+        seen: list[tuple[float, ...]] = []
+
+        def look() -> None:
+            seen.append(
+                (
+                    pool.size(),
+                    pool.checkedin(),
+                    pool.checkedout(),
+                    pool.overflow(),
+                    pool.timeout(),
+                )
+            )
+
+        look()
+        first, second = pool.connect(), pool.connect()
+        look()
+        write(first, "not committed")
+        first.close()
+        look()
+        third, fourth = pool.connect(), pool.connect()
+        look()
+        for connection in (second, third, fourth):
+            connection.close()
+            look()
+        pool.dispose()
+        look()
+        return seen
+
+    assert told(pools[0]) == told(pools[1])
+
+
+def test_a_recreated_pool_has_the_same_limits_and_nothing_else(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path, pool_size=2, pool_timeout=1.5, max_idle=0.02))
+    _use(pool)
+    again = pool.recreate()
+    pool.dispose()
+
+    assert (again.size(), again.timeout()) == (2, 1.5)
+    assert (again.stats().checkouts, again.stats().open) == (0, 0)
+    _use(again)
+    time.sleep(0.1)
+    _use(again)
+    assert again.stats().closed == {"idle": 1}
+    again.dispose()
