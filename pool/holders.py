@@ -44,13 +44,12 @@ def describe(slots: Iterable[Slot]) -> Iterator[str]:
     """Say of each connection in use which thread checked it out, when, and what that does now."""
     now = time.monotonic()
     names = _names()
-    # Of CPython, as the underscore says; elsewhere there is nothing to show.
-    frames = sys._current_frames() if hasattr(sys, "_current_frames") else {}
+    places = _places()
     for slot in slots:
         if slot.state == "in use":
             thread = _thread(slot.home)
             name = names.get(thread)
-            where = _place(frames.get(thread[0])) if name else ""
+            where = places.get(thread[0], "") if name else ""
             yield f"{name or f'thread {thread[1]}'} for {now - slot.since:.1f} s{where}"
 
 
@@ -62,6 +61,18 @@ def _names() -> dict[_Thread, str]:
     return {
         (thread.ident or 0, thread.native_id or 0): thread.name for thread in threading.enumerate()
     }
+
+
+def _places() -> dict[int, str]:
+    if not hasattr(sys, "_current_frames"):  # of CPython, as the underscore says
+        return {}
+    frames = sys._current_frames()
+    try:
+        return {ident: _place(frame) for ident, frame in frames.items()}
+    finally:
+        # One of them is our own, which has `frames`: a cycle, and all frames have what their
+        # functions had, connections for example.
+        frames.clear()
 
 
 def _place(frame: FrameType | None) -> str:

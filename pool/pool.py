@@ -55,6 +55,7 @@ class ThreadLocalPool(Pool):
         when some thread checks one out; -1 keeps them.
     :param options: those of :class:`sqlalchemy.pool.Pool`: `recycle`, `pre_ping`, `echo`,
         `reset_on_return`, `logging_name`, `events`, `dialect`.
+    :raises sqlalchemy.exc.ArgumentError: `pool_size` or `timeout` is not a number from 0.
     """
 
     # Beside the other pools, so that logging.getLogger("sqlalchemy.pool") speaks for it, too.
@@ -73,7 +74,9 @@ class ThreadLocalPool(Pool):
         **options: Any,
     ) -> None:
         if pool_size < 0:
-            raise ValueError(f"pool_size is {pool_size}; 0 is any number, else 1 or more")
+            raise exc.ArgumentError(f"pool_size is {pool_size}; 0 is any number, else 1 or more")
+        if timeout is None or timeout < 0:
+            raise exc.ArgumentError(f"timeout is {timeout}; it takes 0 seconds or more")
         self._size = pool_size
         self._timeout = timeout
         self._max_idle = max_idle

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.pool.base import _ConnectionRecord
 
 from pool import forking, threadstate
+from pool.fairies import SQLALCHEMY_IS_KNOWN
 from pool.forking import Inheritance
 from pool.slots import Cause, Slot, Slots
 
@@ -28,6 +29,13 @@ class Record(_ConnectionRecord):
         self._slots = slots
         slot.record = weakref.ref(self)
         super().__init__(pool)
+
+    def checkin(self, _fairy_was_created: bool = True) -> None:
+        """Return it to the pool, with all that SQLAlchemy does before."""
+        # `Fairy` counts for itself.
+        if not SQLALCHEMY_IS_KNOWN and self.fairy_ref is not None and self.fairy_ref() is None:
+            self.slot.counts.collected += 1
+        super().checkin(_fairy_was_created)
 
     def end(self, cause: Cause) -> None:
         """Close the connection and leave the slot."""

@@ -24,7 +24,7 @@ class PoolStats:
     #: Threads that have a place for idle connections.
     threads: int
 
-    #: Checkouts that got a connection.
+    #: Checkouts that got a connection, be it one that a ping or a listener then refused.
     checkouts: int
     #: Seconds from checkout to return, all together; without those still in use.
     use_seconds: float

@@ -7,7 +7,9 @@ the ident of a dead thread to the next one.
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
+
+from sqlalchemy.pool import PoolProxiedConnection
 
 _local = threading.local()
 
@@ -108,6 +110,11 @@ class RecordingCursor:
 
     def close(self) -> None:
         pass
+
+
+def recorded(proxy: PoolProxiedConnection) -> RecordingConnection:
+    """The connection of a checkout."""
+    return cast("RecordingConnection", proxy.dbapi_connection)
 
 
 class Driver:

@@ -19,8 +19,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import TimeoutError
+from sqlalchemy import event, exc
 from sqlalchemy.pool import PoolProxiedConnection
 
 import pool as package
@@ -31,7 +30,7 @@ SOURCES = str(Path(package.__file__).parent)
 SIZE = 2
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """What programs catch."""
 
 
@@ -212,7 +211,7 @@ def give_back(scene: Scene) -> Step:
 
 def give_back_rolled_back(scene: Scene) -> Step:
     scene.check_out()
-    return lambda: scene.held.pop()._close_special(transaction_reset=True)  # type: ignore[attr-defined]
+    return lambda: scene.held.pop()._close_special(transaction_reset=True)
 
 
 def give_back_with_a_listener(scene: Scene) -> Step:
@@ -372,7 +371,7 @@ def _run(scenario: Callable[[Scene], Step], trap: Trap) -> list[str]:
     sys.settrace(trap.trace)
     try:
         step()
-    except (Fault, Interrupt, ConnectError, TimeoutError):
+    except (FaultError, Interrupt, ConnectError, exc.TimeoutError):
         pass
     finally:
         sys.settrace(before)
@@ -407,15 +406,17 @@ def _faults(scene: Scene, *, forgivable: bool) -> Iterator[str]:
 
 
 def _unserved(scene: Scene) -> Iterator[str]:
-    """Have as many threads as the limit allows hold a connection at the same time."""
+    """Have two threads hold a connection at the same time, as many as the limit allows."""
     scene.driver.refuses = lambda: False
-    with ExitStack() as stack:
-        for _ in range(SIZE):
-            thread = stack.enter_context(ThreadPoolExecutor(1))
-            try:
-                stack.callback(thread.submit(scene.pool.connect).result().close)
-            except TimeoutError:
-                yield "not all places are served"
+    with ThreadPoolExecutor(1) as another:
+        connections = []
+        try:
+            connections.append(scene.pool.connect())
+            connections.append(another.submit(scene.pool.connect).result())
+        except exc.TimeoutError:
+            yield "not all places are served"
+        for connection in connections:
+            connection.close()
 
 
 @pytest.fixture
@@ -426,7 +427,7 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
     return seen
 
 
-@pytest.mark.parametrize("error", [Fault, Interrupt])
+@pytest.mark.parametrize("error", [FaultError, Interrupt])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_nothing_is_lost(
     scenario: Callable[[Scene], Step],

@@ -47,7 +47,7 @@ def test_zero_is_any_number(tmp_path: Path, watch: Watch) -> None:
 
 
 def test_a_negative_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="pool_size is -1"):
+    with pytest.raises(exc.ArgumentError, match="pool_size is -1"):
         make_engine(tmp_path, pool_size=-1)
 
 

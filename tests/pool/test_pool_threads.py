@@ -1,13 +1,9 @@
 """Many threads: nobody shares, the dead leave nothing open, and a stranger may give things back."""
 
-import _thread
-import ctypes
 import gc
 import logging
 import sqlite3
-import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 from pool import ThreadLocalPool
+from tests.pool.thread_kinds import eventually, kinds_of_thread
 from tests.pool.watched import (
     Watch,
     Worker,
@@ -46,45 +43,8 @@ def _read(engine: Engine) -> None:
 # Threads that end
 
 
-def _run_in_python_thread(work: Callable[[], None]) -> None:
-    in_thread(work)
-
-
-def _run_in_bare_thread(work: Callable[[], None]) -> None:
-    """A thread that `threading` did not start, and whose Thread object is a dummy."""
-    done = _thread.allocate_lock()
-    done.acquire()
-
-    def run() -> None:
-        threading.current_thread()
-        try:
-            work()
-        finally:
-            done.release()
-
-    _thread.start_new_thread(run, ())
-    done.acquire()
-
-
-def _run_in_c_thread(work: Callable[[], None]) -> None:
-    """A thread of the C library, as the request threads of mod_wsgi are."""
-    if sys.platform != "linux":
-        pytest.skip("pthread_create is called as Linux has it")
-
-    def run(argument: int | None) -> int:
-        threading.current_thread()
-        work()
-        return 0
-
-    libc = ctypes.CDLL(None)
-    entry = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(run)
-    thread = ctypes.c_ulong()
-    assert libc.pthread_create(ctypes.byref(thread), None, entry, None) == 0
-    assert libc.pthread_join(thread, None) == 0
-
-
 @checked_or_not
-@pytest.mark.parametrize("run", [_run_in_python_thread, _run_in_bare_thread, _run_in_c_thread])
+@kinds_of_thread
 def test_a_dying_thread_closes_its_idle_connections_itself(
     tmp_path: Path, watch: Watch, run: Callable[[Callable[[], None]], None], check_same_thread: bool
 ) -> None:
@@ -97,9 +57,7 @@ def test_a_dying_thread_closes_its_idle_connections_itself(
 
     run(work)
 
-    deadline = time.monotonic() + 10  # nobody can join a bare thread
-    while pool_of(engine).stats().open and time.monotonic() < deadline:
-        time.sleep(0.001)
+    assert eventually(lambda: pool_of(engine).stats().open == 0)
     assert (watch.made, watch.open()) == (2, 0)
     assert watch.strays == []
     assert open_files(tmp_path) == 0
