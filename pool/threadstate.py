@@ -37,7 +37,8 @@ if sys.implementation.name == "cpython" and sys.version_info < (3, 12, 4):
             _marked.add(self._ident)
 
         def __del__(self, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-            if not _is_finalizing():
+            # The end of a sub-interpreter empties its modules first.
+            if not _is_finalizing() and _marked is not None:
                 _marked.discard(self._ident)
                 _pin()
 
