@@ -243,10 +243,11 @@ class ThreadLocalPool(Pool):
     def status(self) -> str:
         """One line for people."""
         stats = self.stats()
-        return (
+        line = (
             f"Threads: {stats.threads}  Connections in pool: {stats.idle}  "
             f"Checked out connections: {stats.in_use}"
         )
+        return f"Pool size: {self._size}  {line}  Waiting: {stats.waiting}" if self._size else line
 
     def stats(self) -> PoolStats:
         """What is now, and what has happened. Any thread may ask at any time."""

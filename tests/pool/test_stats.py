@@ -422,6 +422,17 @@ def test_the_status_is_one_line(tmp_path: Path) -> None:
     pool.dispose()
 
 
+def test_the_status_of_a_pool_with_a_limit_tells_the_limit(tmp_path: Path) -> None:
+    pool = pool_of(make_engine(tmp_path, pool_size=3))
+    held = pool.connect()
+
+    assert pool.status() == (
+        "Pool size: 3  Threads: 1  Connections in pool: 0  Checked out connections: 1  Waiting: 0"
+    )
+    held.close()
+    pool.dispose()
+
+
 @pytest.mark.parametrize("size", [0, 3])
 def test_the_readers_of_queuepool_tell_the_same(tmp_path: Path, size: int) -> None:
     make_engine(tmp_path)
