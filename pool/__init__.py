@@ -6,11 +6,13 @@
         connection.execute(text("SELECT 1"))
     engine.pool.status()  # 'Threads: 1  Connections in pool: 1  Checked out connections: 0'
 
-What it promises is written at :class:`ThreadLocalPool`.
+What it promises is written at :class:`ThreadLocalPool`, and in ``docs/pool.md`` with the tests that
+hold it. Beside it are :mod:`pool.sessions`, sessions that are certain to be closed, and
+:mod:`pool.sqlite`, settings and transactions of SQLite.
 """
 
-from pool.errors import ForkedInUseError
+from pool.errors import ForkedInUseError, SettingError
 from pool.pool import ThreadLocalPool
 from pool.stats import PoolStats, ThreadUse
 
-__all__ = ["ForkedInUseError", "PoolStats", "ThreadLocalPool", "ThreadUse"]
+__all__ = ["ForkedInUseError", "PoolStats", "SettingError", "ThreadLocalPool", "ThreadUse"]

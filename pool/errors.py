@@ -11,3 +11,7 @@ class ForkedInUseError(InvalidRequestError):
 
     https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
     """
+
+
+class SettingError(InvalidRequestError):
+    """SQLite did not take over a setting of :mod:`pool.sqlite`."""

@@ -21,9 +21,10 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from pool.errors import SettingError
 from pool.sqlite_file import DatabaseFile, OpenedFile
 
 #: Execution options of a transaction that will write.
@@ -42,10 +43,6 @@ _FATAL = {
 _OPENED = "pool.sqlite"
 
 
-class SettingError(InvalidRequestError):
-    """SQLite did not take over a setting."""
-
-
 def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     """Set up each connection that `engine` will open, and begin its transactions by BEGIN.
 
@@ -62,7 +59,7 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     :raises sqlalchemy.exc.ArgumentError: the engine is for another database or another driver, or
         the timeout is negative.
 
-    Opening a connection raises :class:`SettingError` if a setting did not come about.
+    Opening a connection raises :class:`~pool.errors.SettingError` if a setting did not come about.
     """
     if (engine.dialect.name, engine.dialect.driver) != ("sqlite", "pysqlite"):
         raise ArgumentError(

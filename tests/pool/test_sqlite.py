@@ -13,8 +13,8 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from pool import ThreadLocalPool
-from pool.sqlite import WRITING, SettingError, configure, use_wal
+from pool import SettingError, ThreadLocalPool
+from pool.sqlite import WRITING, configure, use_wal
 from tests.pool.configured import (
     POOLS,
     add,
