@@ -4,7 +4,7 @@ import gc
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -135,8 +135,22 @@ def _collect(engine: Engine) -> Callable[[], None]:
     return collect
 
 
+def _abandon(engine: Engine) -> Callable[[], None]:
+    """A generator that is not read to its end, as a streamed response may be."""
+
+    def lines() -> Iterator[str]:
+        with engine.connect() as connection:
+            connection.execute(text("INSERT INTO note VALUES ('not committed')"))
+            yield "one"
+            yield "two"
+
+    kept = [lines()]
+    assert next(kept[0]) == "one"
+    return kept.clear
+
+
 ways_to_return = pytest.mark.parametrize(
-    "check_out", [_close_raw, _close_connection, _close_session, _forget, _collect]
+    "check_out", [_close_raw, _close_connection, _close_session, _forget, _collect, _abandon]
 )
 
 
