@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy
 from sqlalchemy.exc import InvalidRequestError
@@ -155,6 +155,7 @@ class Fairy(PlainFairy):
 def _checkout_plain(pool: "ThreadLocalPool") -> PoolProxiedConnection:
     fairy = _ConnectionFairy._checkout(pool)
     fairy.__class__ = PlainFairy
+    cast("Record", fairy._connection_record).slot.counts.checkouts += 1
     return fairy
 
 
@@ -165,6 +166,7 @@ def _checkout(pool: "ThreadLocalPool") -> PoolProxiedConnection:
     except BaseException as error:
         record._checkin_failed(error, _fairy_was_created=False)
         raise
+    record.slot.counts.checkouts += 1
     echo = pool._should_log_debug()
     fairy = Fairy(pool, connection, record, echo)
     if echo:

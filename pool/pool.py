@@ -111,7 +111,6 @@ class ThreadLocalPool(Pool):
         slot = record.slot
         slot.state = "in use"
         slot.since = time.monotonic()
-        slot.counts.checkouts += 1
         return record
 
     def _do_return_conn(self, record: Record) -> None:  # type: ignore[override]

@@ -254,7 +254,7 @@ class Threads(RuleBasedStateMachine):
         assert stats.open == stats.idle + stats.in_use
         assert stats.open <= self.size or not self.size
         assert stats.waiting == 0
-        assert stats.checkouts >= self.got
+        assert stats.checkouts == self.got
         assert stats.timeouts == self.timeouts
         assert stats.collected == self.collected
         assert stats.connects == len(self.driver.opened)
