@@ -15,7 +15,7 @@ from werkzeug.utils import send_file
 from blog.application import Blog
 from blog.request import Request
 from tests.conftest import BlogClient, MakeEntry
-from tests.serving import serving
+from tests.pool.servers import waitress_threads
 
 
 def in_use(engine: Engine) -> int:
@@ -200,7 +200,7 @@ def test_the_application_keeps_to_pep_3333(app: Blog, make_entry: MakeEntry) -> 
 
 
 def test_a_real_server_closes_the_session_of_a_reader_who_left(app: Blog, engine: Engine) -> None:
-    with serving(answering(app, streaming)) as address:
+    with waitress_threads(answering(app, streaming)) as address:
         for _ in range(5):
             with urlopen(address) as response:
                 assert response.read(10)

@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from examples.models import Comment, create_tables
 from pool import ThreadLocalPool
 from tests.clients import CLIENTS, Client, all_statuses, load
+from tests.pool.servers import waitress_threads
 from tests.pool.watched import Worker, open_files
 from tests.processes import PATIENCE, ROOT, Server, environment, start
-from tests.serving import serving
 
 for package in "flask", "flask_sqlalchemy", "fastapi", "uvicorn":
     pytest.importorskip(package, reason="needs the extra `examples`")
@@ -56,7 +56,7 @@ def served(name: str, database: str, poolclass: type[Pool]) -> Iterator[str]:
     before = set(threading.enumerate())
     create_app = importlib.import_module(f"examples.{name}").create_app
     application = create_app(database, poolclass)
-    with (serving if name in WSGI else serving_asgi)(application) as url:
+    with (waitress_threads if name in WSGI else serving_asgi)(application) as url:
         yield url
         # Now, because a thread that is ending is not listed any more.
         workers = set(threading.enumerate()) - before
@@ -170,12 +170,13 @@ def test_with_the_stock_pool_connections_outlive_the_threads(
 
 SCRIPT = """
 import importlib, logging, sys
-from tests.serving import serving
+from tests.pool.servers import waitress_threads
 
 example, database, module, poolclass, log = sys.argv[1:]
 logging.basicConfig(filename=log, encoding="utf-8")
 create_app = importlib.import_module(f"examples.{example}").create_app
-with serving(create_app(database, getattr(importlib.import_module(module), poolclass))) as url:
+application = create_app(database, getattr(importlib.import_module(module), poolclass))
+with waitress_threads(application) as url:
     print(url, flush=True)
     sys.stdin.read()
 """

@@ -11,7 +11,7 @@ from lxml import html
 
 from blog.application import Blog
 from tests.conftest import BlogClient
-from tests.serving import serving
+from tests.pool.servers import waitress_threads
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -40,7 +40,7 @@ PAGES = [
 
 @pytest.fixture(scope="module")
 def site(demo_blog: Blog) -> Iterator[str]:
-    with serving(demo_blog) as address:
+    with waitress_threads(demo_blog) as address:
         yield address
 
 

@@ -15,9 +15,9 @@ from sqlalchemy import create_engine, text
 
 from pool import ThreadLocalPool
 from tests.apache import Apache, daemon, embedded, hammer, missing, open_directory
+from tests.pool.servers import waitress_threads
 from tests.pool.thread_kinds import eventually
 from tests.processes import ROOT
-from tests.serving import serving
 from tests.test_apache import answer
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def test_threads_of_waitress_share_fewer_connections(
         start_response("204 No Content", [])
         return []
 
-    with serving(application) as address:
+    with waitress_threads(application) as address:
         assert hammer([address], total=1000, at_a_time=16) == {204: 1000}
         stats = pool.stats()
         assert 0 < stats.open == stats.idle <= SIZE

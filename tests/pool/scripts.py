@@ -10,6 +10,21 @@ import pool
 _ROOT = Path(pool.__file__).parent.parent
 
 
+def run(*arguments: str, timeout: float = 60) -> str:
+    """Run Python with `arguments` where the pool can be imported; return all that it prints."""
+    finished = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout
+
+
 def output_of(
     folder: Path, script: str, *, check_same_thread: bool = False, before: str = ""
 ) -> str:
@@ -30,19 +45,8 @@ def output_of(
         )
         pool = engine.pool
     """
-    finished = subprocess.run(
-        [
-            sys.executable,
-            *("-X", "dev"),  # shows what is hidden otherwise: unclosed databases, for one
-            *("-W", "ignore:This process:DeprecationWarning"),  # since 3.12, of fork and threads
-            *("-c", "".join(map(textwrap.dedent, [before, start, script]))),
-        ],
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
+    return run(
+        *("-X", "dev"),  # shows what is hidden otherwise: unclosed databases, for one
+        *("-W", "ignore:This process:DeprecationWarning"),  # since 3.12, of fork and threads
+        *("-c", "".join(map(textwrap.dedent, [before, start, script]))),
     )
-    assert finished.returncode == 0, finished.stdout
-    return finished.stdout

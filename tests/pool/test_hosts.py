@@ -1,7 +1,6 @@
 """Hosts with ways of their own: sub-interpreters, greenlets, and an interpreter that ends early."""
 
 import importlib.util
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import sqlalchemy
 
 import pool
+from tests.pool.scripts import run
 
 ROOT = Path(pool.__file__).parent.parent
 
@@ -30,17 +30,7 @@ def _output_of(folder: Path, script: str, before: str = "") -> str:
     """Run `script` in another interpreter, where `path` is a file; return all that it prints."""
     path = f"path = {(folder / 'blog.db').as_posix()!r}\n"
     parts = [before, path, START, script]
-    finished = subprocess.run(
-        [sys.executable, "-c", "".join(textwrap.dedent(part) for part in parts)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout
-    return finished.stdout
+    return run("-c", "".join(textwrap.dedent(part) for part in parts))
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="their module has another name there")
@@ -85,6 +75,7 @@ with engine.connect() as connection:
     assert output.splitlines() == [f"2 {status}", "ended"]
 
 
+@pytest.mark.gevent
 @pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
 @pytest.mark.parametrize("pool_size", [0, 5])
 def test_greenlets_of_a_patched_process_share_nothing(tmp_path: Path, pool_size: int) -> None:

@@ -376,11 +376,16 @@ def _start_response(*_: Any) -> Callable[[bytes], object]:
 
 
 def test_a_generator_that_nobody_starts_opens_no_session() -> None:
+    opened: list[Session] = []
+
     def sessions() -> Session:
-        raise AssertionError("opened")
+        opened.append(Session())
+        return opened[-1]
 
     body = SessionPerRequest(a_generator, sessions)({}, _start_response)
     body.close()  # type: ignore[attr-defined]
+
+    assert opened == []
 
 
 def test_a_reader_who_leaves_closes_the_session(

@@ -177,6 +177,7 @@ def test_reading_sees_one_state_until_it_ends(engine: Engine, path: Path) -> Non
 def test_reading_keeps_nobody_from_writing(engine: Engine, path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=0)) as other, engine.begin():
         other.execute("BEGIN IMMEDIATE")
+        assert other.in_transaction
 
 
 def test_writing_takes_the_lock_as_it_begins(engine: Engine, path: Path) -> None:
