@@ -4,12 +4,14 @@ Migrations are numbered, ``0001`` is the schema of the seed. They run from the c
 because several server processes must not race to migrate.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from blog.models import Site
+from pool.errors import SettingError
 from pool.sqlite import WRITING, use_wal
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -73,7 +75,9 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     """
     try:
         if engine.dialect.name == "sqlite":
-            use_wal(engine)
+            # Where the disk cannot have a log, readers and writers wait for each other; it will do.
+            with suppress(SettingError):
+                use_wal(engine)
         with engine.connect().execution_options(**WRITING) as connection:
             try:
                 return _migrate(connection), HEAD

@@ -83,6 +83,7 @@ def test_only_database_knows_which_pool_it_is() -> None:
 
     assert users == {
         "pool": {"blog.database"},
+        "pool.errors": {"blog.schema"},
         "pool.sqlite": {"blog.database", "blog.schema"},
         "pool.sessions": {"blog.application", "blog.request"},
     }

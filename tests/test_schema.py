@@ -1,5 +1,6 @@
 """The database: made, upgraded from the seed's own models, and refused when it does not fit."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -175,6 +176,20 @@ def test_the_databases_journal_is_a_write_ahead_log(engine: Engine) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert connection.scalar(text("PRAGMA foreign_keys")) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the locks by files are of POSIX systems")
+def test_a_disk_that_cannot_have_a_write_ahead_log_will_do(tmp_path: Path) -> None:
+    # Without shared memory, as on many network disks, SQLite keeps the journal that it had.
+    path = (tmp_path / "blog.db").as_posix()
+    engine = connect(f"sqlite:///file:{path}?vfs=unix-dotfile&uri=true")
+
+    schema.upgrade(engine)
+
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+    assert schema.check(engine)
+    engine.dispose()
 
 
 def test_every_change_that_readers_could_see_raises_the_version(
