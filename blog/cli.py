@@ -12,14 +12,17 @@ from threading import Event
 from urllib.parse import urlsplit
 
 import click
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from blog import demo, schema
 from blog.application import create_app
 from blog.config import Config, ConfigError
-from blog.database import connect, session_factory
+from blog.database import begin_writing, connect, session_factory
 from blog.importing.run import Summary, import_path
 from blog.importing.sources import SourceError
+from blog.models import Entry
+from blog.publishing import render_entry, unrendered
 from blog.schema import DatabaseUnusableError
 from blog.server import ServerError, serve
 from blog.settings import as_toml
@@ -136,7 +139,6 @@ def bring_up_to_date(config: Config) -> None:
     """Migrate the database, and say what was done."""
     engine = connect(config.database)
     before, after = schema.upgrade(engine)
-    engine.dispose()
     name = engine.url.render_as_string() if engine.url.host else engine.url.database
     if before is None:
         click.echo(f"The database {name} is made.")
@@ -144,6 +146,22 @@ def bring_up_to_date(config: Config) -> None:
         click.echo(f"The database {name} is up to date.")
     else:
         click.echo(f"The database {name} is upgraded from schema {before} to {after}.")
+    render_all(engine)
+    engine.dispose()
+
+
+def render_all(engine: Engine) -> None:
+    """Render what was written by hand, by an older version or in the seed."""
+    with session_factory(engine)() as db:
+        ids = unrendered(db)
+        if not ids:
+            return
+        with click.progressbar(ids, label="Rendering") as bar:
+            for id_ in bar:
+                begin_writing(db)
+                if entry := db.get(Entry, id_):
+                    render_entry(db, entry)
+                db.commit()
 
 
 def tell(summary: Summary) -> None:

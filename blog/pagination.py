@@ -1,11 +1,9 @@
 """Lists in pages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from sqlalchemy import Select
-from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
 T = TypeVar("T")
@@ -23,20 +21,21 @@ class Page(Generic[T]):
     has_next: bool
 
 
-def paginate(db: Session, statement: Select[T], number: str | None, size: int) -> Page[T]:
-    """Return a page of what `statement` selects.
+def paginate(fetch: Callable[[int, int], Sequence[T]], number: str | None, size: int) -> Page[T]:
+    """Return a page of a list.
 
-    One row more than the page holds is fetched, to learn whether there is a next page: counting
+    One item more than the page holds is fetched, to learn whether there is a next page: counting
     them all would cost more than the page.
 
+    :param fetch: returns at most that many items (limit), without the first so many (offset).
     :param number: what the address asks for, unchecked; None for the first page.
     :raises NotFound: there is no such page. The first one is always there, even if empty.
     """
     page = _parse(number)
-    rows: Sequence[Any] = db.scalars(statement.limit(size + 1).offset((page - 1) * size)).all()
-    if not rows and page > 1:
+    items = fetch(size + 1, (page - 1) * size)
+    if not items and page > 1:
         raise NotFound(f"There is no page {page}.")
-    return Page(rows[:size], page, len(rows) > size)
+    return Page(items[:size], page, len(items) > size)
 
 
 def _parse(number: str | None) -> int:

@@ -7,11 +7,12 @@ of them commits.
 import re
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import and_, delete, select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from blog.models import Entry, Redirect, Tag
+from blog.markup import RENDERER
+from blog.models import Entry, Redirect, Rendering, Tag
 from blog.models.entry import EntryKind
 from blog.slugs import numbered, slugify
 from blog.urls import url_map
@@ -37,6 +38,25 @@ def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | Non
         return found not in {None, except_id}
 
     return numbered(wanted or kind, taken)
+
+
+def render_entry(db: Session, entry: Entry) -> None:
+    """Store what the text of `entry` looks like, so that no page has to render it.
+
+    :param entry: an entry in the session, its text as it will be saved.
+    """
+    # The trigger that removes the old rendering has to be through.
+    db.flush()
+    db.execute(delete(Rendering).where(Rendering.entry_id == entry.id))
+    db.add(Rendering.of(entry.id, entry.body, entry.format, entry.summary))
+    db.flush()
+
+
+def unrendered(db: Session) -> list[int]:
+    """Return the ids of the entries whose text nobody has rendered as this version does it."""
+    made = and_(Rendering.entry_id == Entry.id, Rendering.renderer == RENDERER)
+    missing = Rendering.entry_id.is_(None)
+    return list(db.scalars(select(Entry.id).outerjoin(Rendering, made).where(missing)))
 
 
 def tag_named(db: Session, name: str) -> Tag:

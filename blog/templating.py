@@ -10,7 +10,7 @@ from markupsafe import Markup
 from werkzeug import Response
 
 from blog import csrf, flash, markup
-from blog.models import Comment, Entry
+from blog.models import Comment
 from blog.request import Request
 from blog.staticfiles import immutable_name
 
@@ -70,11 +70,6 @@ def day(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
-def rendered(entry: Entry) -> markup.Rendered:
-    """The entry's body as safe HTML, with its excerpt and reading time."""
-    return markup.render(entry.body, entry.format)
-
-
 def comment_html(comment: Comment) -> Markup:
     return markup.render_comment(comment.text, comment.format)
 
@@ -88,7 +83,5 @@ environment.globals |= {
 }
 environment.filters |= {
     "day": day,
-    "rendered": rendered,
-    "summary": markup.render_summary,
     "comment_html": comment_html,
 }

@@ -18,6 +18,7 @@ from blog.config import Config
 from blog.database import connect, session_factory
 from blog.importing.run import import_path
 from blog.models import Comment, Entry, Tag
+from blog.publishing import render_entry
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 
@@ -102,6 +103,7 @@ def make_entry(db: Session) -> MakeEntry:
             tags=[known.get(name) or Tag(name=name, slug=name) for name in tags],
         )
         db.add(entry)
+        render_entry(db, entry)
         db.commit()
         return entry
 

@@ -18,10 +18,11 @@ LAYERS = [
     {"blog.importing", "blog.syndication", "blog.demo"},
     {"blog.publishing", "blog.forms", "blog.settings", "blog.server"},
     {"blog.templating", "blog.auth", "blog.freshness"},
-    {"blog.csrf", "blog.flash", "blog.markup", "blog.pagination", "blog.staticfiles"},
+    {"blog.csrf", "blog.flash", "blog.pagination", "blog.staticfiles"},
     {"blog.request", "blog.schema"},
     {"blog.migrations"},
     {"blog.models"},
+    {"blog.markup"},
     {"blog.config", "blog.database", "blog.slugs", "blog.urls"},
     {"pool"},
 ]

@@ -3,8 +3,9 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,10 +15,12 @@ from sqlalchemy import (
     Column,
     DateTime,
     Engine,
+    Executable,
     ForeignKey,
     Integer,
     String,
     create_engine,
+    event,
     inspect,
     text,
 )
@@ -27,7 +30,8 @@ from blog import schema
 from blog.application import Blog, create_app
 from blog.config import Config
 from blog.database import connect, session_factory
-from blog.models import Base, Entry
+from blog.models import Base
+from blog.models.listed import NEWEST, TAGGED
 from tests.conftest import BlogClient, MakeEntry
 
 #: Each is a change that readers could see, made in somebody's SQL shell.
@@ -36,10 +40,24 @@ CHANGES = [
     "INSERT INTO comment (entry_id, text, state, format, uid) "
     "SELECT id, 'x', 'published', 'text', 'u' FROM entry",
     "UPDATE comment SET state = 'spam'",
+    "UPDATE comment SET state = 'published'",
     "DELETE FROM comment",
     "UPDATE tag SET name = 'Two'",
     "DELETE FROM entry_tag",
     "INSERT INTO redirect (path, entry_id) SELECT '/old', id FROM entry",
+]
+
+
+#: None of these is.
+UNSEEN = [
+    "UPDATE entry SET state = 'draft'",  # this one is; those that follow are not
+    "UPDATE entry SET title = 'Better'",
+    "INSERT INTO comment (entry_id, text, state, format, uid) "
+    "SELECT id, 'x', 'held', 'text', 'held' FROM entry",
+    "UPDATE comment SET state = 'spam'",
+    "DELETE FROM comment",
+    "DELETE FROM rendering",
+    "DELETE FROM entry",
 ]
 
 
@@ -147,15 +165,34 @@ def test_the_seed_gets_the_indexes_that_it_lacked(seed: Engine) -> None:
     assert {("entry", "timestamp"), ("comment", "entry_id")} <= indexed
 
 
-def test_the_front_page_is_read_off_an_index(engine: Engine) -> None:
-    now = datetime.now().astimezone()
+@pytest.mark.parametrize(
+    ("statement", "values", "index"),
+    [
+        (NEWEST, {}, "entry USING COVERING INDEX ix_entry_timestamp (timestamp<?)"),
+        (TAGGED, {"tag": 1}, "entry_tag USING COVERING INDEX ix_entry_tag_tag_id"),
+    ],
+    ids=["newest", "tagged"],
+)
+def test_a_list_is_a_walk_along_an_index(
+    engine: Engine, statement: Executable, values: dict[str, int], index: str
+) -> None:
+    seen: list[list[str]] = []
+
+    def explain(connection: Any, _: object, sql: str, given: object, *__: object) -> None:
+        cursor = connection.connection.cursor()
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}", given)
+        seen.append([row[3] for row in cursor.fetchall()])
+
+    event.listen(engine, "after_cursor_execute", explain)
     with session_factory(engine)() as db:
-        compiled = Entry.published(now).limit(11).compile(engine)
-        plan = db.connection().exec_driver_sql(
-            f"EXPLAIN QUERY PLAN {compiled}", ("entry", "published", str(now), 11, 0)
-        )
-        steps = [row[3] for row in plan]
-    assert steps == ["SEARCH entry USING INDEX ix_entry_timestamp (timestamp<?)"]
+        db.execute(statement, {"now": datetime.now(UTC), "limit": 11, "offset": 990, **values})
+    event.remove(engine, "after_cursor_execute", explain)
+
+    (plan,) = seen
+    assert any(index in step for step in plan)
+    # What is sorted are the few that were chosen.
+    chosen = plan[: next(n for n, step in enumerate(plan) if step.startswith("SCAN"))]
+    assert not any("TEMP B-TREE" in step for step in chosen)
 
 
 def test_an_upgrade_that_fails_changes_nothing(seed: Engine) -> None:
@@ -207,6 +244,19 @@ def test_every_change_that_readers_could_see_raises_the_version(
             shell.execute(statement)
         shell.close()
         assert version() > before, statement
+
+
+def test_a_change_that_nobody_sees_leaves_the_version(
+    engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    versions = []
+    for statement in UNSEEN:
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+            versions.append(connection.scalar(text("SELECT version FROM site")))
+
+    assert set(versions) == {versions[0]}
 
 
 def refusal(url: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from blog.importing.items import ForeignComment, ForeignEntry, digest
 from blog.models import Comment, Entry, Imported
 from blog.models.comment import LONG_AGO
-from blog.publishing import free_slug, redirect_from, tag_named
+from blog.publishing import free_slug, redirect_from, render_entry, tag_named
 from blog.slugs import slugify
 
 Verdict = Literal["imported", "updated", "unchanged", "skipped"]
@@ -102,7 +102,7 @@ def _import(db: Session, item: ForeignEntry) -> Outcome:
         entry.uid = item.uid
     _fill(db, entry, item)
     db.add(entry)
-    db.flush()
+    render_entry(db, entry)
     notes += _keep_addresses(db, entry, item)
     row = Imported(source=item.source, key=item.key, digest=item.digest, entry_id=entry.id)
     row.entry_updated = entry.updated
@@ -116,6 +116,7 @@ def _update(db: Session, entry: Entry, item: ForeignEntry) -> list[str]:
     _fill(db, entry, item)
     said = item.updated or entry.updated
     entry.updated = said if said > entry.updated else datetime.now(UTC)
+    render_entry(db, entry)
     return _keep_addresses(db, entry, item)
 
 

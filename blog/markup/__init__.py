@@ -19,6 +19,9 @@ from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 
 Format = Literal["markdown", "html"]
 
+#: The version of what :func:`render` makes: raise it with every change that readers could see.
+RENDERER = 1
+
 _EXCERPT = 280
 _LONGEST_WORD = 40
 _WORDS_A_MINUTE = 230
@@ -36,11 +39,13 @@ class Rendered:
     :param html: safe HTML; its headings begin with h2.
     :param excerpt: plain text: what stands before a ``<!-- more -->``, or else the beginning.
     :param minutes: the time it takes to read, 1 at least.
+    :param text: its words, as plain text on one line.
     """
 
     html: Markup
     excerpt: str
     minutes: int
+    text: str
 
 
 @lru_cache(maxsize=512)
@@ -56,7 +61,9 @@ def render(text: str, format: Format) -> Rendered:
     whole = Fragment(html)
     more = _MORE.search(raw)
     teaser = _prose(Fragment(clean_body(raw[: more.start()]))) if more else ""
-    return Rendered(_safe(html), teaser or _beginning(_prose(whole)), _minutes(whole.text()))
+    text = whole.text()
+    excerpt = teaser or shorten(_prose(whole), _EXCERPT)
+    return Rendered(_safe(html), excerpt, _minutes(text), text)
 
 
 @lru_cache(maxsize=512)
@@ -90,6 +97,15 @@ def plain(html: str) -> str:
     :return: its words, without marks of footnotes; not escaped.
     """
     return Fragment(clean_body(html)).text()
+
+
+def shorten(text: str, length: int) -> str:
+    """Return `text`, or its beginning with a “…” if it has more than `length` characters."""
+    if len(text) <= length:
+        return text
+    # Far from the end a space divides no words: Chinese may have one in a paragraph.
+    end = text.rfind(" ", length - _LONGEST_WORD, length + 1)
+    return f"{text[: end if end > 0 else length].rstrip('.,;:!?…–— ')}…"
 
 
 def absolute_links(html: str, base_url: str) -> str:
@@ -135,14 +151,6 @@ def _prose(body: Fragment) -> str:
     above = takewhile(lambda e: e.attributes.get("class") != "footnotes", body.elements)
     paragraphs = (body.text(e) for e in above if e.name == "p")
     return " ".join(filter(None, paragraphs)) or body.text()
-
-
-def _beginning(text: str) -> str:
-    if len(text) <= _EXCERPT:
-        return text
-    # Far from the end a space divides no words: Chinese may have one in a paragraph.
-    end = text.rfind(" ", _EXCERPT - _LONGEST_WORD, _EXCERPT + 1)
-    return f"{text[: end if end > 0 else _EXCERPT].rstrip('.,;:!?…–— ')}…"
 
 
 def _minutes(text: str) -> int:

@@ -4,6 +4,8 @@ from blog.models.base import Base as Base
 from blog.models.comment import Comment as Comment
 from blog.models.entry import Entry as Entry
 from blog.models.imported import Imported as Imported
+from blog.models.month import Month as Month
 from blog.models.redirect import Redirect as Redirect
+from blog.models.rendering import Rendering as Rendering
 from blog.models.site import Site as Site
 from blog.models.tag import Tag as Tag

@@ -1,5 +1,6 @@
 """Entries and standing pages, in the seed's table ``entry`` and what it has gained."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Literal, Self
 from uuid import uuid4
@@ -8,21 +9,21 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     Index,
-    Integer,
     Select,
     Text,
     UniqueConstraint,
     and_,
-    cast,
-    extract,
     func,
     select,
 )
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, selectinload
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship, selectinload
 
+from blog.markup import RENDERER
 from blog.models.base import Base
 from blog.models.comment import Comment
+from blog.models.month import Month
 from blog.models.redirect import Redirect
+from blog.models.rendering import Rendering
 from blog.models.tag import Tag, entry_tag
 
 EntryKind = Literal["entry", "page"]
@@ -67,36 +68,41 @@ class Entry(Base):
     comments: Mapped[list[Comment]] = relationship(
         back_populates="entry", cascade="all, delete-orphan"
     )
+    rendering: Mapped[Rendering | None] = relationship(viewonly=True)
 
     @classmethod
-    def is_visible(cls, now: datetime) -> ColumnElement[bool]:
+    def is_visible(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
         """The one rule of what a reader may see at `now`."""
         return and_(cls.state == "published", cls.timestamp <= now)
 
+    @property
+    def shown(self) -> Rendering:
+        """What its text looks like: as it was rendered when it was saved, or else made now."""
+        if self.rendering is not None and self.rendering.renderer == RENDERER:
+            return self.rendering
+        return Rendering.of(self.id, self.body, self.format, self.summary)
+
     @classmethod
     def published(cls, now: datetime) -> Select[Self]:
-        """The entries that readers see at `now`, newest first, with their tags."""
+        """The entries that readers see at `now`, newest first, whole and with their tags."""
         return (
             select(cls)
             .where(cls.kind == "entry", cls.is_visible(now))
             .order_by(cls.timestamp.desc(), cls.id.desc())
-            .options(selectinload(cls.tags))
+            .options(selectinload(cls.tags), joinedload(cls.rendering))
         )
-
-    @classmethod
-    def highlighted(cls, now: datetime) -> Select[Self]:
-        """The featured ones among :meth:`published`."""
-        return cls.published(now).where(cls.featured)
 
     @classmethod
     def tagged(cls, tag: Tag, now: datetime) -> Select[Self]:
         """Those among :meth:`published` that carry `tag`."""
-        return cls.published(now).join(entry_tag).where(entry_tag.c.tag_id == tag.id)
-
-    @classmethod
-    def between(cls, start: datetime, end: datetime, now: datetime) -> Select[Self]:
-        """Those among :meth:`published` from `start` up to, and without, `end`."""
-        return cls.published(now).where(cls.timestamp >= start, cls.timestamp < end)
+        under = entry_tag.c
+        return (
+            cls.published(now)
+            .join(entry_tag)
+            .where(under.tag_id == tag.id, under.listed, under.timestamp <= now)
+            .order_by(None)
+            .order_by(under.timestamp.desc(), under.entry_id.desc())
+        )
 
     @classmethod
     def by_slug(
@@ -106,7 +112,7 @@ class Entry(Base):
         return db.scalar(
             select(cls)
             .where(cls.kind == kind, cls.slug == slug, cls.is_visible(now))
-            .options(selectinload(cls.tags))
+            .options(selectinload(cls.tags), joinedload(cls.rendering))
         )
 
     @classmethod
@@ -142,17 +148,16 @@ class Entry(Base):
         )
 
     @classmethod
-    def months(cls, now: datetime) -> "Select[int, int, int]":
-        """Year, month and number of entries, for each month that has some, newest first."""
-        # PostgreSQL extracts numerics.
-        year = cast(extract("year", cls.timestamp), Integer)
-        month = cast(extract("month", cls.timestamp), Integer)
-        return (
-            select(year, month, func.count())
-            .where(cls.kind == "entry", cls.is_visible(now))
-            .group_by(year, month)
-            .order_by(year.desc(), month.desc())
+    def months(cls, db: Session, now: datetime) -> dict[str, int]:
+        """How many entries readers see in each month that has some (``2026-11``), newest first."""
+        # Months are counted with what will appear later, which is seldom much.
+        later = select(cls.timestamp).where(
+            cls.kind == "entry", cls.state == "published", cls.timestamp > now
         )
+        unseen = Counter(f"{moment:%Y-%m}" for moment in db.scalars(later))
+        months = select(Month.month, Month.entries).order_by(Month.month.desc())
+        seen = {month: entries - unseen[month] for month, entries in db.execute(months)}
+        return {month: number for month, number in seen.items() if number > 0}
 
 
 # Few entries are featured, and each front page asks for the newest of them.

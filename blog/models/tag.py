@@ -2,16 +2,21 @@
 
 from typing import Self
 
-from sqlalchemy import Column, ForeignKey, Table, Text, select
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from blog.models.base import Base
+from blog.models.base import Base, UTCDateTime
 
 entry_tag = Table(
     "entry_tag",
     Base.metadata,
     Column("entry_id", ForeignKey("entry.id", ondelete="CASCADE"), primary_key=True),
-    Column("tag_id", ForeignKey("tag.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("tag_id", ForeignKey("tag.id", ondelete="CASCADE"), primary_key=True),
+    # Kept by triggers, so that the list of a tag is a walk along one index: when the entry appears,
+    # and whether it is a published one at all.
+    Column("timestamp", UTCDateTime),
+    Column("listed", Boolean),
+    Index("ix_entry_tag_tag_id", "tag_id", "listed", "timestamp", "entry_id"),
 )
 
 

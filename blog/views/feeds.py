@@ -70,7 +70,6 @@ def feed(
 def entry_item(request: Request, entry: Entry) -> Item:
     """Return an entry as feeds carry it."""
     url = request.absolute_url_for("reader.entry", slug=entry.slug)
-    rendered = markup.render(entry.body, entry.format)
     return Item(
         id=entry.uid,
         title=entry.title,
@@ -78,7 +77,7 @@ def entry_item(request: Request, entry: Entry) -> Item:
         published=entry.timestamp,
         updated=max(entry.updated, entry.timestamp),
         author=entry.author or request.config.author or request.config.title,
-        html=markup.absolute_links(rendered.html, url),
+        html=markup.absolute_links(entry.shown.html, url),
         summary=markup.plain(markup.render_summary(entry.summary)) if entry.summary else "",
         tags=[tag.name for tag in entry.tags],
     )

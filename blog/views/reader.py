@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from sqlalchemy import Executable
 from werkzeug import Response
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.utils import redirect
@@ -9,7 +10,8 @@ from werkzeug.utils import redirect
 from blog.forms import CommentForm
 from blog.models import Comment, Entry, Tag
 from blog.models.comment import threads
-from blog.pagination import paginate
+from blog.models.listed import BETWEEN, FEATURED, NEWEST, TAGGED, Listed, listed
+from blog.pagination import Page, paginate
 from blog.request import Request
 from blog.templating import render
 
@@ -17,7 +19,7 @@ from blog.templating import render
 TITLES = 100
 
 #: How many featured entries stand on the front page besides the newest entries.
-FEATURED = 3
+HIGHLIGHTS = 3
 
 
 def home(request: Request) -> Response:
@@ -27,13 +29,13 @@ def home(request: Request) -> Response:
 
 def blog(request: Request) -> Response:
     """The newest entries, and on the first page the featured ones that are not among them."""
-    newest = Entry.published(request.now)
-    page = paginate(request.db, newest, request.args.get("page"), request.config.per_page)
-    featured: list[Entry] = []
+    page = entries_page(request, NEWEST, request.config.per_page)
+    featured: list[Listed] = []
     if page.number == 1:
         shown = [entry.id for entry in page.items]
-        others = Entry.highlighted(request.now).where(Entry.id.not_in(shown)).limit(FEATURED)
-        featured = list(request.db.scalars(others))
+        featured = listed(
+            request.db, FEATURED, now=request.now, limit=HIGHLIGHTS, offset=0, shown=shown
+        )
     return render(request, "reader/blog.html", page=page, featured=featured)
 
 
@@ -53,8 +55,9 @@ def page(request: Request, slug: str) -> Response:
 def archive(request: Request) -> Response:
     """All years and months, with the number of entries in each."""
     years: dict[int, list[tuple[datetime, int]]] = {}
-    for year_, month_, number in request.db.execute(Entry.months(request.now)):
-        years.setdefault(year_, []).append((datetime(year_, month_, 1, tzinfo=UTC), number))
+    for month_, number in Entry.months(request.db, request.now).items():
+        start = datetime.strptime(month_, "%Y-%m").replace(tzinfo=UTC)
+        years.setdefault(start.year, []).append((start, number))
     return render(request, "reader/archive.html", years=years)
 
 
@@ -81,8 +84,7 @@ def tags(request: Request) -> Response:
 def tag(request: Request, slug: str) -> Response:
     """The entries under a tag."""
     found = find_tag(request, slug)
-    entries = Entry.tagged(found, request.now)
-    page = paginate(request.db, entries, request.args.get("page"), request.config.per_page)
+    page = entries_page(request, TAGGED, request.config.per_page, tag=found.id)
     if not page.items:
         raise no_tag()
     return render(request, "reader/tag.html", tag=found, page=page)
@@ -115,6 +117,18 @@ def no_tag() -> NotFound:
     return NotFound("There is no tag at this address.")
 
 
+def entries_page(
+    request: Request, statement: Executable, size: int, **values: object
+) -> Page[Listed]:
+    """Return the page that the address asks for, of what `statement` lists."""
+
+    def fetch(limit: int, offset: int) -> list[Listed]:
+        given = {"now": request.now, "limit": limit, "offset": offset, **values}
+        return listed(request.db, statement, **given)
+
+    return paginate(fetch, request.args.get("page"), size)
+
+
 def entry_page(request: Request, entry: Entry, form: CommentForm, status: int = 200) -> Response:
     """Return the page of `entry`, with `form` as the visitor left it."""
     comments = request.db.scalars(Comment.published(entry.id)).all()
@@ -131,8 +145,7 @@ def entry_page(request: Request, entry: Entry, form: CommentForm, status: int = 
 
 def period(request: Request, template: str, start: datetime, end: datetime) -> Response:
     """Return the page that lists the titles from `start` up to, and without, `end`."""
-    entries = Entry.between(start, end, request.now)
-    page = paginate(request.db, entries, request.args.get("page"), TITLES)
+    page = entries_page(request, BETWEEN, TITLES, start=start, end=end)
     if not page.items:
         raise NotFound(f"There are no entries from {start.year}.")
     return render(request, template, start=start, page=page)

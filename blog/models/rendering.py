@@ -1,0 +1,61 @@
+"""What the text of an entry looks like, made when it is saved and not for each page."""
+
+from typing import Literal, Self
+
+from markupsafe import Markup, escape
+from sqlalchemy import ForeignKey, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from blog.markup import RENDERER, plain, render, render_summary, shorten
+from blog.models.base import Base
+
+#: How long the description of a page for whoever links to it is, in characters.
+DESCRIPTION = 200
+
+
+class Rendering(Base):
+    """The text of an entry as HTML and as plain text.
+
+    A trigger removes the row when the text changes and nobody renders it anew, as in somebody's
+    SQL shell. ``renderer`` is the version of :mod:`blog.markup` that made it. Where there is no row
+    of the present version, whoever needs one makes it with :meth:`of`, and does not store it.
+
+    :param teaser: safe HTML without blocks: the author's summary, or how the text begins.
+    :param description: the same as plain text, not longer than :data:`DESCRIPTION`.
+    :param text: the words of the body, as plain text.
+    :param html: the body, safe.
+    """
+
+    __tablename__ = "rendering"
+
+    entry_id: Mapped[int] = mapped_column(
+        ForeignKey("entry.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    renderer: Mapped[int]
+    minutes: Mapped[int]
+    teaser: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    html: Mapped[str] = mapped_column(Text)
+
+    @classmethod
+    def of(
+        cls, entry_id: int, body: str, format: Literal["markdown", "html"], summary: str | None
+    ) -> Self:
+        """Render the text of an entry."""
+        rendered = render(body, format)
+        teaser = render_summary(summary) if summary else escape(rendered.excerpt)
+        words = plain(teaser) if summary else rendered.excerpt
+        return cls(
+            entry_id=entry_id,
+            renderer=RENDERER,
+            minutes=rendered.minutes,
+            teaser=str(teaser),
+            description=shorten(words, DESCRIPTION),
+            text=rendered.text,
+            html=str(rendered.html),
+        )
+
+    @property
+    def safe_html(self) -> Markup:
+        return Markup(self.html)  # noqa: S704 - it came out of the cleaner

@@ -1,0 +1,177 @@
+"""What the database keeps true by itself, whoever writes to it.
+
+The blog, an import, another process, somebody's SQL shell: a trigger counts them all, and works in
+the transaction that writes. All are made anew after each upgrade, because a migration that rebuilds
+a table (the only way SQLite knows for many changes) drops the table's triggers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A table that readers see.
+
+    :param columns: those that they see; none named means all.
+    :param only: which of its rows, as a condition on the state; empty means all.
+    """
+
+    columns: tuple[str, ...] = ()
+    only: str = ""
+
+
+#: A change in one of these raises the site's version. What nobody sees leaves it, and with it every
+#: page that is kept: drafts, comments that wait or are spam, what moderation notes of a comment.
+SEEN_BY_READERS = {
+    "entry": Seen(only="state = 'published'"),
+    "comment": Seen(
+        ("entry_id", "text", "name", "created", "state", "format", "parent_id", "website"),
+        only="state = 'published'",
+    ),
+    "tag": Seen(),
+    "entry_tag": Seen(("entry_id", "tag_id")),
+    "redirect": Seen(),
+}
+
+#: Which of its rows an event leaves to look at.
+_ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
+
+
+def triggers(dialect: str) -> Iterator[str]:
+    """Yield what (re)creates the triggers on `dialect`, ``sqlite`` or ``postgresql``."""
+    make = _on_postgresql if dialect == "postgresql" else _on_sqlite
+    yield from make()
+
+
+def recount(dialect: str) -> Iterator[str]:
+    """Yield the statements that make anew what the triggers keep, from what is there."""
+    yield "DELETE FROM month"
+    month = _MONTH[dialect].format(row="entry")
+    yield f"""
+        INSERT INTO month SELECT {month}, count(*) FROM entry
+        WHERE kind = 'entry' AND state = 'published' GROUP BY 1"""  # noqa: S608 - stands below
+    yield _LISTED.format(which="")
+
+
+def _conditions(seen: Seen, event: str) -> str:
+    if not seen.only:
+        return ""
+    return f"WHEN ({' OR '.join(f'{row}.{seen.only}' for row in _ROWS[event])})"
+
+
+def _columns(seen: Seen, event: str) -> str:
+    return f" OF {', '.join(seen.columns)}" if seen.columns and event == "UPDATE" else ""
+
+
+# What a list of one tag needs to know of an entry, in the order in which it lists them.
+_LISTED = """
+    UPDATE entry_tag SET
+        timestamp = (SELECT timestamp FROM entry WHERE entry.id = entry_id),
+        listed = (SELECT kind = 'entry' AND state = 'published' FROM entry
+                  WHERE entry.id = entry_id)
+    {which}"""
+
+_MONTH = {
+    "sqlite": "substr({row}.timestamp, 1, 7)",
+    "postgresql": "to_char({row}.timestamp, 'YYYY-MM')",
+}
+
+_COUNT = """
+    INSERT INTO month (month, entries) SELECT {month}, 1
+    WHERE {row}.kind = 'entry' AND {row}.state = 'published'
+    ON CONFLICT (month) DO UPDATE SET entries = month.entries + 1;"""
+
+_UNCOUNT = """
+    UPDATE month SET entries = entries - 1
+    WHERE month = {month} AND {row}.kind = 'entry' AND {row}.state = 'published';"""
+
+
+def _count(dialect: str, event: str) -> str:
+    """Return the statements that count an entry for its month, and no more for its former one."""
+    return "".join(
+        (_COUNT if row == "NEW" else _UNCOUNT).format(
+            row=row, month=_MONTH[dialect].format(row=row)
+        )
+        for row in _ROWS[event]
+    )
+
+
+def _on_sqlite() -> Iterator[str]:
+    for table, seen in SEEN_BY_READERS.items():
+        for event in _ROWS:
+            yield from _sqlite(
+                f"site_changed_{table}_{event.lower()}",
+                f"{event}{_columns(seen, event)} ON {table} {_conditions(seen, event)}",
+                """UPDATE site SET version = version + 1,
+                                   changed = strftime('%Y-%m-%d %H:%M:%f000', 'now');""",
+            )
+    for event in _ROWS:
+        columns = " OF timestamp, kind, state" if event == "UPDATE" else ""
+        yield from _sqlite(
+            f"month_{event.lower()}", f"{event}{columns} ON entry", _count("sqlite", event)
+        )
+    listed = _LISTED.format(which="WHERE entry_id = NEW.{id};")
+    yield from _sqlite("entry_tag_listed", "INSERT ON entry_tag", listed.format(id="entry_id"))
+    yield from _sqlite(
+        "entry_listed", "UPDATE OF timestamp, kind, state ON entry", listed.format(id="id")
+    )
+    void = "DELETE FROM rendering WHERE entry_id = {row}.id;"
+    yield from _sqlite(
+        "rendering_update", "UPDATE OF body, format, summary ON entry", void.format(row="NEW")
+    )
+    # A shell that replaces rows, or has no foreign keys switched on, leaves the old rendering.
+    yield from _sqlite("rendering_insert", "INSERT ON entry", void.format(row="NEW"))
+    yield from _sqlite("rendering_delete", "DELETE ON entry", void.format(row="OLD"))
+
+
+def _sqlite(name: str, when: str, statements: str) -> Iterator[str]:
+    yield f"DROP TRIGGER IF EXISTS {name}"
+    yield f"CREATE TRIGGER {name} AFTER {when} BEGIN {statements} END"
+
+
+def _on_postgresql() -> Iterator[str]:
+    yield from _postgresql(
+        "site_changed",
+        """UPDATE site SET version = version + 1,
+                           changed = clock_timestamp() AT TIME ZONE 'UTC';""",
+    )
+    for table, seen in SEEN_BY_READERS.items():
+        # The one of schema 0002, which did not look at rows.
+        yield f"DROP TRIGGER IF EXISTS site_changed ON {table}"
+        for event in _ROWS:
+            when = f"{event}{_columns(seen, event)} ON {table}"
+            each = f"FOR EACH ROW {_conditions(seen, event)}" if seen.only else ""
+            yield _trigger(f"site_changed_{event.lower()}", when, "site_changed", each)
+        yield _trigger("site_changed_truncate", f"TRUNCATE ON {table}", "site_changed")
+    for event in _ROWS:
+        name = f"month_{event.lower()}"
+        columns = " OF timestamp, kind, state" if event == "UPDATE" else ""
+        yield from _postgresql(name, _count("postgresql", event))
+        yield _trigger(name, f"{event}{columns} ON entry", name, "FOR EACH ROW")
+    yield from _postgresql("month_truncate", "DELETE FROM month;")
+    yield _trigger("month_truncate", "TRUNCATE ON entry", "month_truncate")
+    listed = _LISTED.format(which="WHERE entry_id = NEW.{id};")
+    yield from _postgresql("entry_tag_listed", listed.format(id="entry_id"))
+    yield _trigger("entry_tag_listed", "INSERT ON entry_tag", "entry_tag_listed", "FOR EACH ROW")
+    yield from _postgresql("entry_listed", listed.format(id="id"))
+    yield _trigger(
+        "entry_listed", "UPDATE OF timestamp, kind, state ON entry", "entry_listed", "FOR EACH ROW"
+    )
+    yield from _postgresql("rendering_void", "DELETE FROM rendering WHERE entry_id = NEW.id;")
+    yield _trigger(
+        "rendering_void",
+        "UPDATE OF body, format, summary ON entry",
+        "rendering_void",
+        "FOR EACH ROW",
+    )
+
+
+def _postgresql(name: str, statements: str) -> Iterator[str]:
+    yield f"""
+        CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN {statements} RETURN NULL; END $$"""
+
+
+def _trigger(name: str, when: str, function: str, each: str = "FOR EACH STATEMENT") -> str:
+    return f"CREATE OR REPLACE TRIGGER {name} AFTER {when} {each} EXECUTE FUNCTION {function}()"
