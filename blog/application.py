@@ -1,4 +1,4 @@
-"""The application: match, guard, view, answer, close.
+"""The application: a kept page, or else match, guard, view, answer, close.
 
 The life of a request is told in ``docs/architecture.md``.
 """
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug import Response
@@ -17,7 +18,9 @@ from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, Se
 from blog import csrf, flash, freshness, schema
 from blog.auth import GUARDS, Guard
 from blog.config import Config
-from blog.database import SessionFactory, connect, session_factory
+from blog.database import connect, session_factory
+from blog.freshness import Stamp
+from blog.pages import KeptPages, Key, Page, has_cookie, key_of, page_of
 from blog.request import Request
 from blog.urls import url_map
 from blog.views import errors, reader
@@ -46,18 +49,20 @@ class Blog:
     """The WSGI application.
 
     :param config: the settings.
-    :param sessions: opens a session of the blog's database.
+    :param engine: the blog's database.
     :param secret: what signs forms and messages.
     :raises KeyError: a section of the URL map has no guard.
     :raises AttributeError: an endpoint names no view.
     """
 
-    def __init__(self, config: Config, sessions: SessionFactory, secret: str) -> None:
+    def __init__(self, config: Config, engine: Engine, secret: str) -> None:
         self.config = config
-        self.sessions = sessions
+        self.engine = engine
+        self.sessions = session_factory(engine)
         self.secret = secret
         self.started = datetime.now(UTC)
         self.views = {rule.endpoint: resolve(rule.endpoint) for rule in url_map.iter_rules()}
+        self.pages = KeptPages(config.page_cache * 1024 * 1024)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -67,13 +72,43 @@ class Blog:
     def wsgi_app(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Answer a request. The server closes what this returns, and with it the session."""
+        """Answer a request: with the page that is kept, if it is what would be made now."""
+        key = key_of(environ) if self.pages.capacity else None
+        if key is None:
+            return self.answer(environ, start_response)
+        page = self.pages.find(key, freshness.stamp(self.engine))
+        if page is None:
+            with self.pages.turn(key):
+                # Somebody else may have made it while this thread waited for its turn.
+                stamp = freshness.stamp(self.engine)
+                page = self.pages.find(key, stamp)
+                if page is None:
+                    return self.answer(environ, start_response, key, stamp)
+        if page.is_personal and has_cookie(environ):
+            return self.answer(environ, start_response)
+        return page(environ, start_response)
+
+    def answer(
+        self,
+        environ: "WSGIEnvironment",
+        start_response: "StartResponse",
+        key: Key | None = None,
+        stamp: Stamp | None = None,
+    ) -> Iterable[bytes]:
+        """Answer a request. The server closes what this returns, and with it the session.
+
+        :param key: where to keep the page, if it is one that others get, too.
+        :param stamp: what the site's content is called, read before anything else of it.
+        """
         request = Request(environ, self.config, self.sessions, self.secret)
+        request.stamp = stamp
         try:
             response = self.respond(request)
             # The transaction ends and the connection is back before the first byte leaves: a
             # slow reader holds nothing. Only a streamed body may open the session again.
             request.close()
+            if key is not None and isinstance(response, Page) and not has_cookie(environ):
+                self.pages.keep(key, response)
             body = response(environ, start_response)
         except BaseException:
             # The server has no body to close.
@@ -81,15 +116,12 @@ class Blog:
             raise
         return ClosingBody(body, request.close)
 
-    def respond(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response | Page:
         """Return the answer to a request, whatever happens on the way."""
         try:
-            response = self.conditional(request, self.dispatch(request))
+            return self.finish(request, self.dispatch(request))
         except Exception as error:  # noqa: BLE001 - the one place that turns exceptions into pages
-            response = self.error_response(request, error)
-        response.headers.update(SECURITY_HEADERS)
-        flash.carry(request, response)
-        return response
+            return self.finish(request, self.error_response(request, error))
 
     def dispatch(self, request: Request) -> Response:
         """Find the view for a request, let the guard decide, and call it."""
@@ -106,20 +138,23 @@ class Blog:
                 raise
             return response
 
-    def conditional(self, request: Request, response: Response) -> Response:
-        """Give a page its validators, and make it a 304 for who has it already.
+    def finish(self, request: Request, response: Response) -> Response | Page:
+        """Give an answer what all answers have, and make a page of one that is good for all.
 
-        A view that sets Cache-Control has decided for itself.
+        A view that sets Cache-Control to ``no-store`` has made its answer for one visitor.
         """
-        if response.status_code != 200 or "Cache-Control" in response.headers:
+        response.headers.update(SECURITY_HEADERS)
+        flash.carry(request, response)
+        if (
+            response.status_code != 200
+            or request.method not in {"GET", "HEAD"}
+            or response.is_streamed
+            or response.cache_control.no_store
+        ):
             return response
-        if request.method not in {"GET", "HEAD"} or response.is_streamed:
-            return response
-        response.headers["Cache-Control"] = "no-cache"
-        response.add_etag()
-        if moment := freshness.last_modified(request, self.started):
-            response.last_modified = moment
-        return response.make_conditional(request)
+        moments = freshness.moments(request.db, request.now, self.started)
+        personal = request.looked_at_cookies
+        return page_of(response, request.stamp, request.now, moments, personal)
 
     def error_response(self, request: Request, error: Exception) -> Response:
         """Return the page for what went wrong, and log what was not the visitor's doing."""
@@ -161,4 +196,4 @@ def create_app(config: Config) -> Blog:
     finally:
         # The thread that starts a server seldom serves, and would keep this connection open.
         engine.dispose()
-    return Blog(config, session_factory(engine), site.secret)
+    return Blog(config, engine, site.secret)

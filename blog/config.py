@@ -106,6 +106,8 @@ class Config:
     comment_length: int = setting(500, between(1, 50_000))
     #: The longest name that the comment form takes, in characters.
     comment_name_length: int = setting(80, between(1, 500))
+    #: How many MiB of finished pages are kept in memory; 0 keeps none.
+    page_cache: int = setting(32, between(0, 100_000))
     #: The address that `threadleaf serve` listens on.
     host: str = setting("127.0.0.1", SOME_TEXT)
     #: The port that `threadleaf serve` listens on; 0 lets the system choose.

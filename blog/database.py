@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from pool import ThreadLocalPool
-from pool.sqlite import WRITING, configure
+from pool.sqlite import WRITING, configure, is_current
 
 #: How long a transaction waits for another one that writes, in seconds.
 BUSY_TIMEOUT = 15.0
@@ -36,6 +37,30 @@ def _on_connect_to_server(connection: Any, record: object) -> None:  # noqa: ARG
     # PostgreSQL would wait for ever, and so would the visitor.
     connection.execute(f"SET lock_timeout = '{BUSY_TIMEOUT:g}s'")
     connection.commit()
+
+
+def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
+    """Ask for one row on this thread's own connection, past Session and Connection.
+
+    It takes a tenth of the time that they would, and is for what every request asks.
+
+    :param statement: SQL that reads one row, without parameters.
+    :return: the row as the driver has it; None where the database cannot answer just now. Whoever
+        asks in the normal way will learn why.
+    """
+    try:
+        connection = engine.raw_connection()
+        try:
+            if not is_current(connection):
+                return None
+            # All rows, so that SQLite is through with it and holds no snapshot.
+            driver: Any = connection.dbapi_connection
+            (row,) = driver.execute(statement).fetchall()
+        finally:
+            connection.close()
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error):
+        return None
+    return tuple(row)
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

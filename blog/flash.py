@@ -5,7 +5,7 @@ from werkzeug import Response
 
 from blog.request import Request
 
-COOKIE = "flash"
+COOKIE = "threadleaf-flash"
 
 
 def messages(request: Request) -> list[str]:

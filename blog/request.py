@@ -19,6 +19,7 @@ from werkzeug.wsgi import get_path_info
 
 from blog.config import Config
 from blog.database import SessionFactory
+from blog.freshness import Stamp
 from blog.models import Entry
 from blog.urls import url_map
 from pool.sessions import UnitOfWork
@@ -48,6 +49,10 @@ class Request(WerkzeugRequest):
         self.config = config
         self.now = datetime.now(UTC)
         self.secret = secret
+        #: What the site's content was called before anything of it was read, if anybody asked.
+        self.stamp: Stamp | None = None
+        #: Whether the answer depends on what the visitor's browser keeps for us.
+        self.looked_at_cookies = False
         self.messages_to_flash: list[str] = []
         self._work = UnitOfWork(sessions)
         self.urls = url_map.bind(

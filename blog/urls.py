@@ -19,6 +19,9 @@ YEAR = "<int(fixed_digits=4, min=1, max=9998):year>"
 MONTH = "<int(fixed_digits=2, min=1, max=12):month>"
 FEED = "feed.<any(atom, rss, json):format>"
 
+#: The query parameters that pages listen to; all others make no other page.
+PARAMETERS = frozenset({"page"})
+
 url_map = Map(
     [
         EndpointPrefix(

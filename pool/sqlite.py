@@ -22,7 +22,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from pool.errors import SettingError
 from pool.sqlite_file import DatabaseFile, OpenedFile
@@ -120,6 +120,16 @@ def use_wal(engine: Engine) -> None:
             f"PRAGMA journal_mode = WAL was asked for, and SQLite keeps {found!r}: a write-ahead "
             "log needs a database in a file, on a disk of this computer"
         )
+
+
+def is_current(connection: PoolProxiedConnection) -> bool:
+    """Tell whether a connection has the file open that is at its database's name by now.
+
+    :param connection: one of `Engine.raw_connection()`, which nobody else looks after. Where this
+        is False, `Engine.connect()` in the same thread will bring it to the new file.
+    """
+    opened: OpenedFile | None = connection.info.get(_OPENED)
+    return opened is None or opened.is_current()
 
 
 def _leave_transactions_alone(connection: sqlite3.Connection) -> None:

@@ -62,7 +62,7 @@ def db(engine: Engine) -> Iterator[Session]:
 
 @pytest.fixture
 def app(config: Config, engine: Engine) -> Blog:
-    return Blog(config, session_factory(engine), schema.check(engine).secret)
+    return Blog(config, engine, schema.check(engine).secret)
 
 
 class BlogClient(Client):
@@ -135,7 +135,7 @@ def demo_blog(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Itera
         pass
     with sessions() as db:
         demo.add_comments(db)
-    yield Blog(config, sessions, schema.check(engine).secret)
+    yield Blog(config, engine, schema.check(engine).secret)
     engine.dispose()
 
 

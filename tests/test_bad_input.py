@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from werkzeug.test import create_environ, run_wsgi_app
 
 from blog.application import Blog
+from blog.flash import COOKIE as FLASH
 from tests.conftest import BlogClient, MakeEntry
 
 FORM = "application/x-www-form-urlencoded"
@@ -138,7 +139,16 @@ def test_a_form_that_is_not_text(client: BlogClient, body: bytes) -> None:
     assert send(client, body)[0] == 400
 
 
-@pytest.mark.parametrize("cookie", ["flash=x", "flash=W10.x", "flash=%00", "flash=\xff", "=x; ;"])
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        f"{FLASH}=x",
+        f"{FLASH}=W10.x",
+        f"{FLASH}=%00",
+        f"{FLASH}=\xff",
+        "=x; ;",
+    ],
+)
 def test_a_cookie_that_is_not_ours(client: BlogClient, make_entry: MakeEntry, cookie: str) -> None:
     make_entry()
 
@@ -184,7 +194,7 @@ def test_a_database_that_breaks_while_the_blog_runs(
         shell.execute("ALTER TABLE entry RENAME TO elsewhere")
     shell.close()
 
-    response = client.get("/blog")
+    response = client.get("/blog/archive")
     assert response.status_code == 503
     assert "cannot reach its database" in response.text
     assert client.get("/healthz").status_code == 200

@@ -30,7 +30,7 @@ def answering(app: Blog, respond: Callable[[Request], Response]) -> Blog:
         def respond(self, request: Request) -> Response:
             return respond(request)
 
-    return Other(app.config, app.sessions, app.secret)
+    return Other(app.config, app.engine, app.secret)
 
 
 def use_database(request: Request) -> None:

@@ -198,7 +198,7 @@ def test_a_read_only_database_still_serves_readers(
     engine.dispose()
     url = config.database.replace("sqlite:///", "sqlite:///file:") + "?mode=ro&uri=true"
     read_only = database.connect(url)
-    client = BlogClient(Blog(config, database.session_factory(read_only), app.secret))
+    client = BlogClient(Blog(config, read_only, app.secret))
 
     assert client.get("/blog").status_code == 200
     response = client.send_comment("a-title", text="Long thought about")

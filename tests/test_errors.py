@@ -19,7 +19,7 @@ def failing(app: Blog, error: Exception) -> BlogClient:
         def dispatch(self, request: Request) -> Response:
             raise error
 
-    return BlogClient(Failing(app.config, app.sessions, app.secret))
+    return BlogClient(Failing(app.config, app.engine, app.secret))
 
 
 def test_a_mistake_of_ours_is_a_page_and_is_logged_once(

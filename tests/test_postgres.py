@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from blog import schema
 from blog.application import Blog, create_app
 from blog.config import Config
-from blog.database import connect, session_factory
+from blog.database import connect
 from blog.models import Base, Site
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
@@ -114,7 +114,7 @@ def test_the_seeds_database_is_upgraded_in_place_and_serves(server: URL) -> None
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         slugs = connection.scalars(text("SELECT slug FROM entry ORDER BY id")).all()
     assert slugs == ["hello-world", "hello-world-2", "日本語"]
-    client = BlogClient(Blog(blog, session_factory(engine), schema.check(engine).secret))
+    client = BlogClient(Blog(blog, engine, schema.check(engine).secret))
     for title in ("Hello, world!", "Hello world", "日本語"):
         assert title in client.get("/blog").text
     assert "First &lt;b&gt;!" in client.get("/blog/hello-world").text
@@ -163,7 +163,7 @@ def test_a_server_out_of_reach(app: Blog, unused_port: int) -> None:
     with pytest.raises(schema.DatabaseUnusableError, match="check that it is there"):
         schema.upgrade(connect(url))
 
-    client = BlogClient(Blog(app.config, session_factory(connect(url)), app.secret))
+    client = BlogClient(Blog(app.config, connect(url), app.secret))
     for path in ("/blog", "/blog/a-title", "/blog/feed.atom", "/healthz"):
         response = client.get(path)
         assert response.status_code == 503

@@ -309,9 +309,7 @@ def test_a_blog_mounted_under_a_path_keeps_to_it(
     config: Config, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry(tags=("tea",))
-    mounted = Blog(
-        replace(config, site_url="https://example.org/journal"), app.sessions, app.secret
-    )
+    mounted = Blog(replace(config, site_url="https://example.org/journal"), app.engine, app.secret)
     client = BlogClient(mounted)
 
     for path in ("/blog", "/blog/a-title", "/blog/tag/tea", "/nowhere"):
@@ -337,7 +335,7 @@ def test_absolute_addresses_come_from_the_settings_and_not_from_the_host_header(
 def statements(app: Blog, path: str) -> list[str]:
     """Return the SQL statements that a page takes, without those around the transaction."""
     seen: list[str] = []
-    engine = app.sessions.kw["bind"]  # type: ignore[attr-defined]
+    engine = app.engine
 
     def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
         seen.append(statement)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from blog.application import Blog
 from blog.config import Config
-from blog.database import connect, session_factory
+from blog.database import connect
 from blog.schema import check, upgrade
 from tests.conftest import SITE_URL, BlogClient
 from tests.importing import import_all
@@ -36,7 +36,7 @@ def full(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Iterator[En
 @pytest.fixture(scope="module")
 def visitor(full: Engine) -> BlogClient:
     config = Config(title="Full", site_url=SITE_URL, database=str(full.url))
-    return BlogClient(Blog(config, session_factory(full), check(full).secret))
+    return BlogClient(Blog(config, full, check(full).secret))
 
 
 def test_every_link_that_the_blog_makes_leads_somewhere(visitor: BlogClient) -> None:

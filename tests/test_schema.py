@@ -142,7 +142,7 @@ def test_the_seeds_rows_are_kept_and_its_entries_get_slugs(seed: Engine) -> None
 def test_the_seeds_rows_are_all_on_their_pages(seed: Engine) -> None:
     schema.upgrade(seed)
     config = Config(database=str(seed.url))
-    client = BlogClient(Blog(config, session_factory(seed), schema.check(seed).secret))
+    client = BlogClient(Blog(config, seed, schema.check(seed).secret))
 
     front = client.get("/blog.html").text
     page = client.get("/blog/hello-world").text

@@ -1,0 +1,64 @@
+"""Bodies in the encodings that browsers take."""
+
+import gzip
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from importlib import import_module
+from typing import Any
+
+from werkzeug.http import parse_accept_header
+
+#: Bodies below this many bytes fit into one packet anyway.
+WORTH_IT = 1_000
+
+#: What shrinks: pages, feeds, styles, drawings.
+TYPES = ("text/", "application/json", "application/feed+json", "application/xml", "image/svg+xml")
+
+
+def _encoders() -> Mapping[str, Callable[[bytes], bytes]]:
+    """Return what is there to encode with, the best first: Brotli and Zstandard are packages."""
+    found: dict[str, Callable[[bytes], bytes]] = {}
+    if brotli := _module("brotli"):
+        found["br"] = partial(brotli.compress, quality=5)
+    if zstandard := _module("compression.zstd") or _module("zstandard"):
+        found["zstd"] = zstandard.compress
+    # Without a time in its header: the same page has the same bytes, and the same ETag.
+    found["gzip"] = partial(gzip.compress, compresslevel=6, mtime=0)
+    return found
+
+
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+ENCODERS = _encoders()
+
+
+@lru_cache(maxsize=256)
+def choose(accept_encoding: str) -> str:
+    """Return the encoding for a visitor, ``""`` for none.
+
+    :param accept_encoding: what the header says, https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+    """
+    accepted = {name.lower(): quality for name, quality in parse_accept_header(accept_encoding)}
+    others = accepted.get("*", 0)
+    good = {name: accepted.get(name, others) for name in ENCODERS}
+    best = max(good, key=lambda name: good[name])  # the first of equals
+    return best if good[best] > 0 and good[best] >= accepted.get("identity", 0) else ""
+
+
+@lru_cache(maxsize=64)
+def compress(encoding: str, body: bytes) -> bytes:
+    """Return `body` in one of :data:`ENCODERS`.
+
+    The newest are remembered, because most pages come out the same when a version of the site ends.
+    """
+    return ENCODERS[encoding](body)
+
+
+def is_worth_it(mimetype: str, size: int) -> bool:
+    """Tell whether a body of `size` bytes gets noticeably smaller."""
+    return size >= WORTH_IT and (mimetype.startswith(TYPES) or mimetype.endswith("+xml"))
