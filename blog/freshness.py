@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from blog.database import ask_directly
 from blog.models import Entry, Site
+from blog.models.base import UTCDateTime
 
 #: What stands for the content of the site: its version, and when that came. After a backup is
 #: restored the numbers are given out again, at another time.
@@ -33,18 +34,23 @@ class Moments:
     until: datetime
 
 
+_NOW = bindparam("now", type_=UTCDateTime())
+_SITE, _ENTRY = Site.__table__.c, Entry.__table__.c
+_MOMENTS = select(
+    _SITE.changed,
+    select(func.max(_ENTRY.timestamp)).where(Entry.is_visible(_NOW)).scalar_subquery(),
+    select(func.min(_ENTRY.timestamp))
+    .where(_ENTRY.state == "published", _ENTRY.timestamp > _NOW)
+    .scalar_subquery(),
+)
+
+
 def moments(db: Session, now: datetime, started: datetime) -> Moments:
     """Return since when all pages are as they are at `now`, and until when at most.
 
     :param started: when this process began: templates, settings or code may be new since then.
     """
-    visible = select(func.max(Entry.timestamp)).where(Entry.is_visible(now))
-    coming = select(func.min(Entry.timestamp)).where(
-        Entry.state == "published", Entry.timestamp > now
-    )
-    changed, appeared, appears = db.execute(
-        select(Site.changed, visible.scalar_subquery(), coming.scalar_subquery())
-    ).one()
+    changed, appeared, appears = db.execute(_MOMENTS, {"now": now}).one()
     # The token in a form has its day in it.
     tomorrow = datetime.combine(now + timedelta(days=1), time.min, UTC)
     return Moments(max(changed, appeared or changed, started), min(appears or tomorrow, tomorrow))

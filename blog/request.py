@@ -1,10 +1,12 @@
 """What a view is given: the request, with the settings, the database, and the way to addresses."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from werkzeug import Request as WerkzeugRequest
 from werkzeug.datastructures import ImmutableMultiDict
@@ -21,7 +23,7 @@ from blog.config import Config
 from blog.database import SessionFactory
 from blog.freshness import Stamp
 from blog.models import Entry
-from blog.urls import url_map
+from blog.urls import path_of, url_map
 from pool.sessions import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -118,16 +120,16 @@ class Request(WerkzeugRequest):
 
     def url_for(self, endpoint: str, **values: Any) -> str:
         """Return the path of a page, with the path that the blog is mounted under."""
-        return self.root_path.rstrip("/") + self.urls.build(endpoint, values)
+        return self.root_path.rstrip("/") + path_of(endpoint, **values)
 
     def absolute_url_for(self, endpoint: str, **values: Any) -> str:
         """Return the whole address of a page, below the configured site URL."""
-        return self.config.site_url + self.urls.build(endpoint, values)
+        return self.config.site_url + path_of(endpoint, **values)
 
     @cached_property
-    def pages(self) -> list[tuple[str, str]]:
+    def pages(self) -> "Sequence[Row[str, str]]":
         """Slug and title of each standing page, for the navigation."""
-        return [(slug, title) for slug, title in self.db.execute(Entry.pages(self.now))]
+        return Entry.pages(self.db, self.now)
 
     def flash(self, message: str) -> None:
         """Show `message` on the page that the visitor is sent to next."""

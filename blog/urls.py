@@ -4,6 +4,9 @@ An endpoint names its view: ``reader.entry`` is the function ``entry`` in ``blog
 and its page is ``templates/reader/entry.html``.
 """
 
+from functools import lru_cache
+from typing import Any
+
 from werkzeug.routing import EndpointPrefix, Map, Rule
 
 
@@ -64,3 +67,14 @@ url_map = Map(
     # /blog.html is answered where it is; its page names the canonical address.
     redirect_defaults=False,
 )
+
+_paths = url_map.bind("localhost")
+
+
+@lru_cache(maxsize=4096)
+def path_of(endpoint: str, **values: Any) -> str:
+    """Return the path of a page, from where the blog is mounted.
+
+    :param values: what the rule of `endpoint` asks for; others become the query, and None nothing.
+    """
+    return _paths.build(endpoint, values)

@@ -29,6 +29,7 @@ _CHARACTERS_A_MINUTE = 500
 # Kana and ideographs, which no space divides into words.
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _MORE = re.compile(r"<!--\s{0,9}more\b[^>]{0,200}-->", re.IGNORECASE)
+_RELATIVE = re.compile(r"""\s(?:srcset|(?:href|poster|src)="(?!https?:|mailto:))""")
 _BLOCK = re.compile(r"<(?:p|br|pre|ul|ol|div|blockquote)\b", re.IGNORECASE)
 
 
@@ -48,7 +49,7 @@ class Rendered:
     text: str
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def render(text: str, format: Format) -> Rendered:
     """Render the body of an entry.
 
@@ -66,7 +67,7 @@ def render(text: str, format: Format) -> Rendered:
     return Rendered(_safe(html), excerpt, _minutes(text), text)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def render_summary(text: str) -> Markup:
     """Render an author's summary: Markdown within one paragraph, links allowed.
 
@@ -76,6 +77,7 @@ def render_summary(text: str) -> Markup:
     return _safe(finish_phrase(clean_phrase(phrase_to_html(text))))
 
 
+@lru_cache(maxsize=2048)
 def render_comment(text: str, format: Literal["text", "html"]) -> Markup:
     """Render a comment: paragraphs and lines of plain text, or imported HTML with few tags.
 
@@ -115,6 +117,8 @@ def absolute_links(html: str, base_url: str) -> str:
     :param base_url: the absolute address of the entry.
     :return: the body, every relative address in it and every ``#fragment`` absolute.
     """
+    if not _RELATIVE.search(html):
+        return html
     body = Fragment(html)
     for element in body.elements:
         _make_absolute(element, base_url)

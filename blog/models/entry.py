@@ -1,6 +1,7 @@
 """Entries and standing pages, in the seed's table ``entry`` and what it has gained."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal, Self
 from uuid import uuid4
@@ -9,17 +10,19 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     Index,
+    Row,
     Select,
     Text,
     UniqueConstraint,
     and_,
+    bindparam,
     func,
     select,
 )
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship, selectinload
 
 from blog.markup import RENDERER
-from blog.models.base import Base
+from blog.models.base import Base, UTCDateTime
 from blog.models.comment import Comment
 from blog.models.month import Month
 from blog.models.redirect import Redirect
@@ -127,13 +130,9 @@ class Entry(Base):
         )
 
     @classmethod
-    def pages(cls, now: datetime) -> "Select[str, str]":
-        """Slug and title of each standing page, by title."""
-        return (
-            select(cls.slug, cls.title)
-            .where(cls.kind == "page", cls.is_visible(now))
-            .order_by(func.lower(cls.title), cls.id)
-        )
+    def pages(cls, db: Session, now: datetime) -> "Sequence[Row[str, str]]":
+        """Slug and title of each standing page that readers see at `now`, by title."""
+        return db.execute(_PAGES, {"now": now}).all()
 
     @classmethod
     def tag_counts(cls, now: datetime) -> "Select[str, str, int]":
@@ -166,4 +165,12 @@ Index(
     Entry.timestamp,
     sqlite_where=Entry.featured,
     postgresql_where=Entry.featured,
+)
+
+# Every page asks for the standing pages.
+_ENTRY = Entry.__table__.c
+_PAGES = (
+    select(_ENTRY.slug, _ENTRY.title)
+    .where(_ENTRY.kind == "page", Entry.is_visible(bindparam("now", type_=UTCDateTime())))
+    .order_by(func.lower(_ENTRY.title), _ENTRY.id)
 )

@@ -34,38 +34,43 @@ class Listed:
 
 _MOMENT = UTCDateTime()
 _NOW = bindparam("now", type_=_MOMENT)
-_SEEN = Entry.kind == "entry", Entry.is_visible(_NOW)
-_NEWEST_FIRST = Entry.timestamp.desc(), Entry.id.desc()
+# Columns of the tables: those of the entities would go through the mapper for each row.
+_ENTRY, _MADE, _TAG, _UNDER = (
+    table.c for table in (Entry.__table__, Rendering.__table__, Tag.__table__, entry_tag)
+)
 
 
 def _list(ids: "Select[int]") -> Executable:
-    """Complete a statement that selects ids, in the order of :data:`_NEWEST_FIRST`.
+    """Complete a statement that selects ids, the newest first.
 
     What is skipped and counted are ids alone, along an index, however long the bodies are.
     """
     chosen = ids.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
-    made = and_(Rendering.entry_id == Entry.id, Rendering.renderer == RENDERER)
+    made = and_(_MADE.entry_id == _ENTRY.id, _MADE.renderer == RENDERER)
     return (
         select(
-            *(Entry.id, Entry.title, Entry.slug, Entry.timestamp, Entry.featured, Entry.author),
-            *(Rendering.teaser, Rendering.minutes),
+            *(_ENTRY.id, _ENTRY.title, _ENTRY.slug, _ENTRY.timestamp, _ENTRY.featured),
+            *(_ENTRY.author, _MADE.teaser, _MADE.minutes),
         )
-        .join(chosen, chosen.c[0] == Entry.id)
-        .outerjoin(Rendering, made)
-        .order_by(*_NEWEST_FIRST)
+        .select_from(Entry.__table__.join(chosen, chosen.c[0] == _ENTRY.id))
+        .outerjoin(Rendering.__table__, made)
+        .order_by(_ENTRY.timestamp.desc(), _ENTRY.id.desc())
     )
 
 
-_PUBLISHED = select(Entry.id).where(*_SEEN).order_by(*_NEWEST_FIRST)
-_UNDER = entry_tag.c
+_PUBLISHED = (
+    select(_ENTRY.id)
+    .where(_ENTRY.kind == "entry", Entry.is_visible(_NOW))
+    .order_by(_ENTRY.timestamp.desc(), _ENTRY.id.desc())
+)
 NEWEST = _list(_PUBLISHED)
 FEATURED = _list(
-    _PUBLISHED.where(Entry.featured, Entry.id.not_in(bindparam("shown", expanding=True)))
+    _PUBLISHED.where(_ENTRY.featured, _ENTRY.id.not_in(bindparam("shown", expanding=True)))
 )
 BETWEEN = _list(
     _PUBLISHED.where(
-        Entry.timestamp >= bindparam("start", type_=_MOMENT),
-        Entry.timestamp < bindparam("end", type_=_MOMENT),
+        _ENTRY.timestamp >= bindparam("start", type_=_MOMENT),
+        _ENTRY.timestamp < bindparam("end", type_=_MOMENT),
     )
 )
 TAGGED = _list(
@@ -74,13 +79,13 @@ TAGGED = _list(
     .order_by(_UNDER.timestamp.desc(), _UNDER.entry_id.desc())
 )
 _TAGS = (
-    select(_UNDER.entry_id, Tag.name, Tag.slug)
-    .join(Tag, Tag.id == _UNDER.tag_id)
+    select(_UNDER.entry_id, _TAG.name, _TAG.slug)
+    .join(Tag.__table__, _TAG.id == _UNDER.tag_id)
     .where(_UNDER.entry_id.in_(bindparam("ids", expanding=True)))
-    .order_by(func.lower(Tag.name))
+    .order_by(func.lower(_TAG.name))
 )
-_TEXTS = select(Entry.id, Entry.body, Entry.format, Entry.summary).where(
-    Entry.id.in_(bindparam("ids", expanding=True))
+_TEXTS = select(_ENTRY.id, _ENTRY.body, _ENTRY.format, _ENTRY.summary).where(
+    _ENTRY.id.in_(bindparam("ids", expanding=True))
 )
 
 

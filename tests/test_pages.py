@@ -1,0 +1,295 @@
+"""Finished pages: which are kept, for how long, and how they are sent."""
+
+import gzip
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.orm import Session
+
+from blog.application import Blog
+from blog.config import Config
+from blog.models import Comment
+from tests.conftest import NOW, BlogClient, MakeEntry
+
+MakeComment = Callable[..., Comment]
+
+GZIP = {"Accept-Encoding": "gzip"}
+
+
+@contextmanager
+def counting(engine: Engine) -> Iterator[list[str]]:
+    """Note the statements of sessions: what is asked for a page that has to be made."""
+    seen: list[str] = []
+
+    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def is_kept(client: BlogClient, engine: Engine, path: str, **options: object) -> bool:
+    with counting(engine) as seen:
+        assert client.get(path, **options).status_code == 200
+    return not seen
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/blog", "/blog.html", "/blog/a-title", "/blog/archive", "/blog/tags", "/blog/tag/tea"),
+        *("/blog/feed.atom", "/blog/feed.json", "/sitemap.xml", "/robots.txt", "/blog?page=1"),
+    ],
+)
+def test_a_page_that_was_made_is_kept(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry, path: str
+) -> None:
+    make_entry(tags=("tea",))
+    first = client.get(path)
+
+    assert is_kept(client, engine, path)
+    second = client.get(path)
+    assert second.data == first.data
+    assert second.headers == first.headers
+
+
+def test_head_and_get_share_a_page(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    head = client.head("/blog")
+
+    assert is_kept(client, engine, "/blog")
+    get = client.get("/blog")
+    assert head.data == b""
+    assert head.headers == get.headers
+
+
+def test_parameters_that_no_page_listens_to_make_no_other_page(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry
+) -> None:
+    for number in range(12):
+        make_entry(f"Entry {number}")
+    first = client.get("/blog?page=2")
+
+    for query in ("utm_source=x&page=2", "page=2&page=1", "page=%32", "&&page=2&", "page=2&q%5B=ü"):
+        assert is_kept(client, engine, f"/blog?{query}"), query
+        assert client.get(f"/blog?{query}").data == first.data
+    assert not is_kept(client, engine, "/blog?page=1&page=2")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE entry SET title = 'Changed'",
+        "INSERT INTO comment (entry_id, text, state, format, uid) "
+        "SELECT id, 'Changed', 'published', 'text', 'u' FROM entry",
+        "UPDATE entry SET body = 'Changed', summary = NULL",
+    ],
+)
+def test_a_change_from_anywhere_ends_every_page(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry, change: str
+) -> None:
+    make_entry()
+    client.get("/blog/a-title")
+    with engine.begin() as connection:
+        connection.execute(text(change))
+
+    assert "Changed" in client.get("/blog/a-title").text
+    assert not is_kept(client, engine, "/blog")
+
+
+def test_a_change_that_nobody_sees_ends_none(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    entry = make_entry()
+    client.get("/blog/a-title")
+    make_comment(entry, state="held")
+    make_entry("A draft", state="draft")
+
+    assert is_kept(client, engine, "/blog/a-title")
+
+
+def test_what_has_gone_is_gone_at_once(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    entry = make_entry()
+    client.get("/blog/a-title")
+    db.delete(entry)
+    db.commit()
+
+    assert client.get("/blog/a-title").status_code == 404
+
+
+def test_the_same_number_of_another_history_is_no_match(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry
+) -> None:
+    """As after a backup was restored: versions are given out again."""
+    make_entry()
+    client.get("/blog")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE entry SET title = 'Restored'"))
+        connection.execute(text("UPDATE site SET version = version - 1"))
+
+    assert "Restored" in client.get("/blog").text
+
+
+def test_a_page_is_for_all_but_those_with_a_message(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.get("/blog")
+    other = BlogClient(client.application, use_cookies=False)
+
+    assert is_kept(other, engine, "/blog", headers={"Cookie": "theirs=1"})
+    client.send_comment("a-title", text="Mine")
+    assert "Your comment is published" in client.get("/blog").text
+    for _ in range(2):
+        assert "Your comment is published" not in other.get("/blog").text
+
+
+def test_answers_other_than_200_are_not_kept(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry
+) -> None:
+    for path in ("/nowhere", "/", "/blog/", "/healthz"):
+        for _ in range(2):
+            with counting(engine) as seen:
+                client.get(path)
+        assert seen, path
+    make_entry("Nowhere", kind="page")
+    assert client.get("/nowhere").status_code == 200
+
+
+def test_without_memory_for_pages_none_is_kept(
+    config: Config, engine: Engine, app: Blog, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client = BlogClient(Blog(replace(config, page_cache=0), engine, app.secret))
+    client.get("/blog")
+
+    assert not is_kept(client, engine, "/blog")
+
+
+def test_pages_that_nobody_asked_for_the_longest_go_first(
+    config: Config, engine: Engine, app: Blog, make_entry: MakeEntry
+) -> None:
+    for number in range(30):
+        make_entry(f"Entry {number}", body="word " * 10_000)
+    client = BlogClient(Blog(replace(config, page_cache=1), engine, app.secret))
+
+    client.get("/blog/entry-0")
+    for number in range(1, 30):
+        client.get(f"/blog/entry-{number}")
+        assert is_kept(client, engine, "/blog/entry-0"), "asked for all the time"
+    assert is_kept(client, engine, "/blog/entry-29")
+    assert not is_kept(client, engine, "/blog/entry-1")
+
+
+def test_one_thread_makes_a_page_that_many_ask_for(
+    app: Blog, engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    together = threading.Barrier(8)
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        together.wait(10)
+        answers.append(BlogClient(app).get("/blog").data)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    with counting(engine) as seen:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert len(answers) == 8
+    assert len(set(answers)) == 1
+    assert sum("max(entry.timestamp)" in statement for statement in seen) == 1
+
+
+def test_a_page_is_compressed_for_those_who_take_it(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    plain = client.get("/blog")
+    packed = client.get("/blog", headers=GZIP)
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data) == plain.data
+    assert int(packed.headers["Content-Length"]) == len(packed.data) < len(plain.data)
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    for answer in (plain, packed):
+        assert {"Accept-Encoding", "Cookie"} <= set(answer.vary.as_set(preserve_casing=True))
+        same = {"If-None-Match": answer.headers["ETag"]}
+        if answer is packed:
+            same |= GZIP
+        again = client.get("/blog", headers=same)
+        assert again.status_code == 304
+        assert again.headers["ETag"] == answer.headers["ETag"]
+        assert "Content-Encoding" not in again.headers
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("", None),
+        ("identity", None),
+        ("gzip;q=0", None),
+        ("gzip;q=0.5, identity", None),
+        ("*;q=0", None),
+        ("deflate", None),
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("x, gzip;q=0.1", "gzip"),
+        (";;q=,", None),
+    ],
+)
+def test_the_encoding_is_one_that_the_browser_takes(
+    client: BlogClient, make_entry: MakeEntry, accepted: str, encoding: str | None
+) -> None:
+    make_entry()
+    answer = client.get("/blog", headers={"Accept-Encoding": accepted})
+
+    assert answer.headers.get("Content-Encoding") == encoding
+
+
+def test_an_answer_to_a_form_is_not_compressed(client: BlogClient, make_entry: MakeEntry) -> None:
+    """It has the form's token beside what the visitor sent: https://www.breachattack.com/"""
+    make_entry()
+    page = client.get("/blog/a-title").text
+    token = page.split('name="csrf_token" value="')[1].split('"')[0]
+    data = {"csrf_token": token, "text": ""}
+    answer = client.post("/blog/a-title/comments", data=data, headers=GZIP)
+
+    assert token in answer.text
+    assert "Content-Encoding" not in answer.headers
+
+
+def test_the_stylesheet_is_small_on_its_way(client: BlogClient) -> None:
+    address = client.get("/blog").text.split('rel="stylesheet" href="')[1].split('"')[0]
+    answer = client.get(address, headers=GZIP)
+
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.cache_control.immutable
+    assert len(answer.data) < len(client.get(address).data) / 2
+
+
+def test_a_date_is_given_once_the_page_is_settled(
+    client: BlogClient, engine: Engine, app: Blog, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    app.started = NOW - timedelta(days=1)
+    assert "Last-Modified" not in client.get("/blog").headers
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE site SET changed = datetime('now', '-1 hour')"))
+
+    modified = client.get("/blog").headers["Last-Modified"]
+    assert client.get("/blog", headers={"If-Modified-Since": modified}).status_code == 304
