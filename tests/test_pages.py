@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, text, update
 from sqlalchemy.orm import Session
 
 from blog.application import Blog
 from blog.config import Config
-from blog.models import Comment
+from blog.models import Comment, Site
 from tests.conftest import NOW, BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]
@@ -289,7 +289,7 @@ def test_a_date_is_given_once_the_page_is_settled(
     app.started = NOW - timedelta(days=1)
     assert "Last-Modified" not in client.get("/blog").headers
     with engine.begin() as connection:
-        connection.execute(text("UPDATE site SET changed = datetime('now', '-1 hour')"))
+        connection.execute(update(Site).values(changed=NOW - timedelta(hours=1)))
 
     modified = client.get("/blog").headers["Last-Modified"]
     assert client.get("/blog", headers={"If-Modified-Since": modified}).status_code == 304

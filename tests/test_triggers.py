@@ -1,0 +1,79 @@
+"""What the database keeps true by itself, after any sequence of statements from anybody."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from blog.models.triggers import recount
+
+IDS = st.integers(1, 4)
+DATES = st.sampled_from(["2025-01-31 23:59:59.000000", "2025-02-01 00:00:00.000000", "2031-01-01"])
+STATES = st.sampled_from(["draft", "published"])
+KINDS = st.sampled_from(["entry", "page"])
+
+
+def entry(id_: int, date: str, state: str, kind: str) -> str:
+    return (
+        "INSERT INTO entry (id, title, body, timestamp, featured, slug, state, uid, updated, "
+        f"format, kind, comments_open) VALUES ({id_}, 'T', 'B', '{date}', false, 's{id_}', "
+        f"'{state}', 'u{id_}', '{date}', 'markdown', '{kind}', true) ON CONFLICT DO NOTHING"
+    )
+
+
+STATEMENTS = st.lists(
+    st.one_of(
+        st.builds(entry, IDS, DATES, STATES, KINDS),
+        st.builds("DELETE FROM entry WHERE id = {}".format, IDS),
+        st.builds("UPDATE entry SET timestamp = '{}' WHERE id >= {}".format, DATES, IDS),
+        st.builds("UPDATE entry SET state = '{}' WHERE id <= {}".format, STATES, IDS),
+        st.builds("UPDATE entry SET kind = '{}' WHERE id = {}".format, KINDS, IDS),
+        st.builds("UPDATE entry SET body = 'Other' WHERE id = {}".format, IDS),
+        st.builds(
+            "INSERT INTO entry_tag (entry_id, tag_id) SELECT id, {} FROM entry WHERE id >= {} "
+            "ON CONFLICT DO NOTHING".format,
+            st.integers(1, 2),
+            IDS,
+        ),
+        st.builds("DELETE FROM entry_tag WHERE entry_id = {}".format, IDS),
+        st.builds(
+            "INSERT INTO rendering SELECT id, 1, 1, body, body, body, body FROM entry "
+            "WHERE id = {} ON CONFLICT DO NOTHING".format,
+            IDS,
+        ),
+    ),
+    max_size=12,
+)
+
+
+def kept(connection: Any) -> list[Any]:
+    """Return what the triggers keep."""
+    return [
+        connection.execute(text(query)).all()
+        for query in (
+            "SELECT month, entries FROM month WHERE entries != 0 ORDER BY month",
+            "SELECT entry_id, tag_id, timestamp, listed FROM entry_tag ORDER BY 1, 2",
+        )
+    ]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(statements=STATEMENTS)
+def test_what_triggers_keep_is_what_counting_anew_would_find(
+    engine: Engine, statements: list[str]
+) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("INSERT INTO tag VALUES (1, 'one', 'one'), (2, 'two', 'two')")
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        found = kept(connection)
+        stale = connection.scalar(
+            text("SELECT count(*) FROM rendering JOIN entry ON id = entry_id WHERE html != body")
+        )
+        for statement in recount(engine.dialect.name):
+            connection.exec_driver_sql(statement)
+
+        assert found == kept(connection)
+        assert stale == 0
+        connection.rollback()
