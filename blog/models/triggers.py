@@ -140,9 +140,13 @@ def _on_postgresql() -> Iterator[str]:
         # The one of schema 0002, which did not look at rows.
         yield f"DROP TRIGGER IF EXISTS site_changed ON {table}"
         for event in _ROWS:
-            when = f"{event}{_columns(seen, event)} ON {table}"
-            each = f"FOR EACH ROW {_conditions(seen, event)}" if seen.only else ""
-            yield _trigger(f"site_changed_{event.lower()}", when, "site_changed", each)
+            # For each row: a statement that found none has changed nothing.
+            yield _trigger(
+                f"site_changed_{event.lower()}",
+                f"{event}{_columns(seen, event)} ON {table}",
+                "site_changed",
+                f"FOR EACH ROW {_conditions(seen, event)}",
+            )
         yield _trigger("site_changed_truncate", f"TRUNCATE ON {table}", "site_changed")
     for event in _ROWS:
         name = f"month_{event.lower()}"
