@@ -39,8 +39,9 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": (
         # No script runs that could connect to anything, but Chromium loads robots.txt in the page's
         # name for those who audit it.
-        "default-src 'none'; connect-src 'self'; style-src 'self'; img-src 'self' https: http: data:; "
-        "media-src 'self' https:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; connect-src 'self'; style-src 'self'; "
+        "img-src 'self' https: http: data:; media-src 'self' https:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",

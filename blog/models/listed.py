@@ -67,16 +67,22 @@ NEWEST = _list(_PUBLISHED)
 FEATURED = _list(
     _PUBLISHED.where(_ENTRY.featured, _ENTRY.id.not_in(bindparam("shown", expanding=True)))
 )
-BETWEEN = _list(
-    _PUBLISHED.where(
-        _ENTRY.timestamp >= bindparam("start", type_=_MOMENT),
-        _ENTRY.timestamp < bindparam("end", type_=_MOMENT),
-    )
-)
 TAGGED = _list(
     select(_UNDER.entry_id)
     .where(_UNDER.tag_id == bindparam("tag"), _UNDER.listed, _UNDER.timestamp <= _NOW)
     .order_by(_UNDER.timestamp.desc(), _UNDER.entry_id.desc())
+)
+#: Titles alone, from `start` up to, and without, `end`.
+TITLES = (
+    select(_ENTRY.title, _ENTRY.slug, _ENTRY.timestamp)
+    .where(
+        *(_ENTRY.kind == "entry", Entry.is_visible(_NOW)),
+        _ENTRY.timestamp >= bindparam("start", type_=_MOMENT),
+        _ENTRY.timestamp < bindparam("end", type_=_MOMENT),
+    )
+    .order_by(_ENTRY.timestamp.desc(), _ENTRY.id.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
 )
 _TAGS = (
     select(_UNDER.entry_id, _TAG.name, _TAG.slug)
@@ -92,7 +98,7 @@ _TEXTS = select(_ENTRY.id, _ENTRY.body, _ENTRY.format, _ENTRY.summary).where(
 def listed(db: Session, statement: Executable, **values: object) -> list[Listed]:
     """Return the entries that `statement` lists, with their tags.
 
-    :param statement: one of :data:`NEWEST`, :data:`FEATURED`, :data:`BETWEEN`, :data:`TAGGED`.
+    :param statement: one of :data:`NEWEST`, :data:`FEATURED`, :data:`TAGGED`.
     :param values: what it asks for: ``now``, ``limit``, ``offset`` and its own.
     """
     rows = db.execute(statement, values).all()

@@ -1,8 +1,9 @@
 """The pages that readers come for."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, Row
 from werkzeug import Response
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.utils import redirect
@@ -10,13 +11,13 @@ from werkzeug.utils import redirect
 from blog.forms import CommentForm
 from blog.models import Comment, Entry, Tag
 from blog.models.comment import threads
-from blog.models.listed import BETWEEN, FEATURED, NEWEST, TAGGED, Listed, listed
+from blog.models.listed import FEATURED, NEWEST, TAGGED, TITLES, Listed, listed
 from blog.pagination import Page, paginate
 from blog.request import Request
 from blog.templating import render
 
 #: How many titles stand on a page of the archive.
-TITLES = 100
+TITLES_ON_A_PAGE = 100
 
 #: How many featured entries stand on the front page besides the newest entries.
 HIGHLIGHTS = 3
@@ -145,7 +146,12 @@ def entry_page(request: Request, entry: Entry, form: CommentForm, status: int = 
 
 def period(request: Request, template: str, start: datetime, end: datetime) -> Response:
     """Return the page that lists the titles from `start` up to, and without, `end`."""
-    page = entries_page(request, BETWEEN, TITLES, start=start, end=end)
+
+    def fetch(limit: int, offset: int) -> "Sequence[Row[str, str, datetime]]":
+        values = {"now": request.now, "start": start, "end": end, "limit": limit, "offset": offset}
+        return request.db.execute(TITLES, values).all()
+
+    page = paginate(fetch, request.args.get("page"), TITLES_ON_A_PAGE)
     if not page.items:
         raise NotFound(f"There are no entries from {start.year}.")
     return render(request, template, start=start, page=page)

@@ -24,6 +24,13 @@ def upgrade() -> None:
         sa.Column("text", sa.Text, nullable=False),
         sa.Column("html", sa.Text, nullable=False),
     )
+    op.create_index(
+        "ix_entry_page",
+        "entry",
+        ["timestamp"],
+        sqlite_where=sa.text("kind = 'page'"),
+        postgresql_where=sa.text("kind = 'page'"),
+    )
     op.create_table(
         "month",
         sa.Column("month", sa.Text, primary_key=True),
