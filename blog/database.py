@@ -71,10 +71,14 @@ def session_factory(engine: Engine) -> sessionmaker[Session]:
 def begin_writing(db: Session) -> None:
     """End what `db` was reading, and begin a transaction that will write.
 
-    On SQLite this waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read
-    before may have changed by now, and must be read again.
+    This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
+    have changed by now, and must be read again.
 
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
     """
     db.rollback()
-    db.connection(execution_options=WRITING)
+    connection = db.connection(execution_options=WRITING)
+    if connection.dialect.name != "sqlite":
+        # Each change ends in this row. Who locked another one first would wait here for somebody
+        # who waits for that one.
+        connection.exec_driver_sql("SELECT id FROM site FOR UPDATE")

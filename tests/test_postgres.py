@@ -1,21 +1,23 @@
 """The blog on PostgreSQL: its own schema and triggers, and every test of the pages once more."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text, update
 from sqlalchemy.orm import Session
 
 from blog import schema
 from blog.application import Blog, create_app
 from blog.config import Config
-from blog.database import connect
-from blog.models import Base, Site
+from blog.database import begin_writing, connect, session_factory
+from blog.models import Base, Entry, Site
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
 from tests.test_bad_input import (  # noqa: F401
@@ -144,6 +146,25 @@ def test_a_change_raises_the_version_whoever_makes_it(
         with engine.begin() as connection:
             connection.execute(text(statement))
         assert version() > before, statement
+
+
+def test_those_who_write_wait_their_turn_whatever_they_write_first(
+    engine: Engine, make_entry: MakeEntry
+) -> None:
+    ids = [make_entry(f"Entry {number}").id for number in range(2)]
+    together = threading.Barrier(2)
+
+    def write(order: list[int]) -> None:
+        for _ in range(20):
+            together.wait(30)
+            with session_factory(engine)() as db:
+                begin_writing(db)
+                for id_ in order:
+                    db.execute(update(Entry).where(Entry.id == id_).values(featured=True))
+                db.commit()
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(write, [ids, ids[::-1]]))
 
 
 def test_the_site_was_changed_just_now(engine: Engine, make_entry: MakeEntry) -> None:

@@ -43,7 +43,9 @@ def test_the_last_page_has_the_rest(client: BlogClient) -> None:
     assert titles(client.get("/blog?page=3").text) == [f"Entry {n:02}" for n in range(4, -1, -1)]
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "4", "x", "", "1e3", "９", "9" * 400, "1000001"])
+@pytest.mark.parametrize(
+    "number", ["0", "-1", "01", "4", "x", "", "1e3", "９", "9" * 99, "1000001"]
+)
 @pytest.mark.usefixtures("many")
 def test_an_unknown_page_is_not_found(client: BlogClient, number: str) -> None:
     assert client.get("/blog", query_string={"page": number}).status_code == 404
