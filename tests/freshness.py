@@ -1,0 +1,374 @@
+"""How fresh the answers of a blog are, seen from outside: readers, writers, and who was wrong.
+
+Each writer raises a number of its own, which stands in pages of the blog. It notes when the commit
+that brought a number began, and when it had finished; a reader notes when it sent a request, what
+the answer shows, and when it was there.
+"""
+
+import gzip
+import os
+import random
+import re
+import sys
+import threading
+import time
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from itertools import accumulate
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy.orm import Session
+
+from blog.config import Config
+from blog.database import connect, session_factory
+from blog.models import Comment, Entry, Tag
+from blog.publishing import render_entry
+from tests.processes import PATIENCE, ROOT, Server, environment, start
+
+#: Which numbers a page shows.
+PAGES = {
+    "/blog": ["model", "raw", "swap", "draft", "subject"],
+    "/blog/model": ["model", "subject"],
+    "/blog/raw": ["raw", "subject"],
+    "/blog/talk": ["remark"],
+    "/blog/tag/one": ["model", "raw", "subject"],
+    "/blog/tags": ["subject"],
+    "/blog/archive": ["draft"],
+    "/blog/2001": ["draft"],
+    "/blog/2001/01": ["draft"],
+    "/blog/feed.atom": ["model", "raw", "swap", "draft", "subject"],
+    "/blog/feed.rss": ["model", "raw", "swap", "draft", "subject"],
+    "/blog/feed.json": ["model", "raw", "swap", "draft", "subject"],
+    "/blog/talk/feed.atom": ["remark"],
+    "/sitemap.xml": ["swap", "draft"],
+}
+
+#: The writing processes, by the numbers that each of them raises.
+WRITERS = [["model", "swap"], ["raw", "draft", "subject"], ["remark"]]
+
+_NUMBER = re.compile(r"\b(model|raw|swap|draft|subject|remark)[ -](\d+)\b")
+#: In the archive it is a sum: each draft that was published is one more in its month.
+_SUM = re.compile(r'/2001/01">January</a> <span>(\d+)</span>')
+
+READERS = 6
+
+
+@dataclass(frozen=True)
+class Write:
+    """A number that was committed, and the moments before and after that."""
+
+    number: int
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Read:
+    """A request, what its answer shows, and the moments before and after that.
+
+    `numbers` holds of each kind all that the page shows. A HEAD has an ETag instead.
+    """
+
+    path: str
+    sent: float
+    received: float
+    numbers: dict[str, set[int]]
+    etag: str
+
+
+@dataclass
+class Report:
+    """What came of a run."""
+
+    processes: int
+    writes: dict[str, list[Write]]
+    reads: list[Read]
+    answers: Counter[str]
+    repeated: int = 0
+    unknown: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        number = sum(len(each) for each in self.writes.values())
+        answers = ", ".join(f"{n:,} {name}" for name, n in sorted(self.answers.items()))
+        return (
+            f"{self.processes} processes wrote {number:,} times; {len(self.reads):,} reads "
+            f"({answers}), {self.repeated:,} of them pages that were read before; "
+            f"{self.unknown:,} HEADs without a GET to compare; "
+            f"{len(self.violations):,} violations"
+        )
+
+
+# The blog that is written to
+
+
+def furnish(config: Config) -> None:
+    """Store what the writers write to, with the number 1 of each kind."""
+    now = datetime.now(UTC)
+    past = datetime(2001, 1, 15, tzinfo=UTC)
+    engine = connect(config.database)
+    with session_factory(engine)() as db:
+        tag = Tag(name="subject 1", slug="one")
+        for slug, title, when in [
+            ("model", "model 1", now - timedelta(hours=1)),
+            ("raw", "raw 1", now - timedelta(hours=2)),
+            ("talk", "Talk", now - timedelta(hours=3)),
+            ("swap-1", "swap 1", now - timedelta(hours=4)),
+            ("draft-1", "draft 1", past),
+        ]:
+            tags = [tag] if slug in {"model", "raw"} else []
+            store(db, Entry(title=title, slug=slug, body="Text.", timestamp=when, tags=tags))
+        talk = db.query(Entry).filter_by(slug="talk").one()
+        db.add(Comment(entry=talk, text="This is my remark 1.", name="Reader", created=now))
+        db.commit()
+    engine.dispose()
+
+
+def store(db: Session, entry: Entry) -> None:
+    db.add(entry)
+    render_entry(db, entry)
+    db.commit()
+
+
+def serve(config: Config, sabotage: str = "") -> Server:
+    """Serve the blog in a process of its own.
+
+    :param sabotage: Python that spoils the blog before it serves.
+    """
+    program = f"{sabotage}\nfrom blog.cli import main\nmain()"
+    settings = environment(
+        THREADLEAF_DATABASE=config.database,
+        THREADLEAF_TRUSTED_PROXY="127.0.0.1",
+        THREADLEAF_PORT=0,
+        THREADLEAF_THREADS=8,
+    )
+    command = [sys.executable, "-W", "error", "-c", program, "serve"]
+    return Server(start(command, environ=settings))
+
+
+# Writing and reading
+
+
+@contextmanager
+def writing(
+    config: Config, blog: str, folder: Path, writers: Sequence[Sequence[str]]
+) -> Iterator[tuple[dict[str, list[Write]], threading.Event]]:
+    """Let processes write while the block runs.
+
+    What they wrote is in the dictionary afterwards. The event tells that each wrote a few times.
+    """
+    command = [sys.executable, "-W", "error", "-m", "tests.writers", config.database, blog]
+    notes = [folder / f"notes-{number}" for number in range(len(writers))]
+    running = [
+        start([*command, file, *kinds], ROOT) for file, kinds in zip(notes, writers, strict=True)
+    ]
+    writes: dict[str, list[Write]] = defaultdict(list)
+    few = threading.Event()
+
+    def wait() -> None:
+        for process in running:
+            assert process.stdout is not None
+            process.stdout.readline()
+        few.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    try:
+        yield writes, few
+        waiting.join()
+        for process in running:
+            _, logged = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, logged
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate(timeout=PATIENCE)
+    for file in notes:
+        for line in file.read_text("ascii").splitlines():
+            kind, number, began, ended = line.split()
+            writes[kind].append(Write(int(number), float(began), float(ended)))
+
+
+class Reader:
+    """A browser that asks for the same page a few times, in all ways in which one can ask."""
+
+    def __init__(self, blogs: Sequence[str], paths: Sequence[str]) -> None:
+        self._connections = [
+            HTTPConnection(urlsplit(blog).netloc, timeout=PATIENCE) for blog in blogs
+        ]
+        self._paths = paths
+        #: What it has in its cache: by path and encoding the ETag and the numbers.
+        self._has: dict[tuple[str, str], tuple[str, dict[str, set[int]]]] = {}
+        self.reads: list[Read] = []
+        self.answers: Counter[str] = Counter()
+
+    def visit(self) -> None:
+        path = random.choice(self._paths)
+        for _ in range(random.randint(1, 6)):
+            self._ask(random.choice(["GET", "GET", "HEAD"]), path, random.choice(["", "gzip"]))
+
+    def _ask(self, method: str, path: str, encoding: str) -> None:
+        connection = random.choice(self._connections)
+        headers = {"Accept-Encoding": encoding} if encoding else {}
+        etag, numbers = self._has.get((path, encoding), ("", {}))
+        if etag and method == "GET" and random.random() < 0.5:
+            headers["If-None-Match"] = etag
+        sent = time.monotonic()
+        connection.request(method, path, headers=headers)
+        with connection.getresponse() as response:
+            body = response.read()
+        received = time.monotonic()
+        self.answers[f"{method} {response.status}"] += 1
+        etag = response.headers["ETag"]
+        if method == "GET" and response.status == 200:
+            if response.headers["Content-Encoding"] == "gzip":
+                body = gzip.decompress(body)
+            numbers = numbers_in(body.decode())
+            self._has[path, encoding] = etag, numbers
+        shown = {} if method == "HEAD" else numbers
+        self.reads.append(Read(path, sent, received, shown, etag))
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+def numbers_in(page: str) -> dict[str, set[int]]:
+    numbers: defaultdict[str, set[int]] = defaultdict(set)
+    for kind, number in _NUMBER.findall(page):
+        numbers[kind].add(int(number))
+    if found := _SUM.search(page):
+        numbers["draft"] = {int(found[1])}
+    return numbers
+
+
+def read(
+    blogs: Sequence[str], paths: Sequence[str], number: int, few: threading.Event
+) -> list[Reader]:
+    """Read the pages at `paths`, in several threads, at least `number` times in all."""
+    readers = [Reader(blogs, paths) for _ in range(READERS)]
+
+    def run(reader: Reader) -> None:
+        with closing(reader):
+            while len(reader.reads) < number / READERS or not few.is_set():
+                reader.visit()
+
+    with ThreadPoolExecutor(READERS) as executor:
+        list(executor.map(run, readers))
+    return readers
+
+
+def run(
+    config: Config,
+    folder: Path,
+    *,
+    reads: int,
+    servers: int = 1,
+    writers: Sequence[Sequence[str]] = WRITERS,
+    sabotage: str = "",
+) -> Report:
+    """Let processes write to a blog while threads read `reads` answers of it, and judge these."""
+    kinds = {kind for each in writers for kind in each}
+    paths = [path for path, shown in PAGES.items() if kinds.intersection(shown)]
+    with ExitStack() as stack:
+        blogs = [stack.enter_context(serve(config, sabotage)).url for _ in range(servers)]
+        with writing(config, blogs[0], folder, writers) as (writes, few):
+            readers = read(blogs, paths, reads, few)
+    everything = [each for reader in readers for each in reader.reads]
+    answers = sum((reader.answers for reader in readers), Counter[str]())
+    report = Report(len(writers), writes, everything, answers)
+    judge(report)
+    return report
+
+
+# Who was wrong
+
+
+def judge(report: Report) -> None:
+    """Find the answers that no blog can give which is as fresh as its database."""
+    report.repeated = len(report.reads) - len({(read.path, read.etag) for read in report.reads})
+    pages = {(read.path, read.etag): read.numbers for read in report.reads if read.numbers}
+    seen = []
+    for read in report.reads:
+        numbers = read.numbers or pages.get((read.path, read.etag))
+        if numbers is None:
+            report.unknown += 1
+        else:
+            seen.append((read, numbers))
+    for kind, writes in report.writes.items():
+        shown = [(read, numbers[kind]) for read, numbers in seen if kind in PAGES[read.path]]
+        report.violations += _wrong(kind, writes, shown)
+
+
+def _wrong(kind: str, writes: list[Write], shown: list[tuple[Read, set[int]]]) -> Iterable[str]:
+    began, ended = [write.began for write in writes], [write.ended for write in writes]
+    by_arrival = sorted((read.received, max(numbers, default=0)) for read, numbers in shown)
+    arrivals = [moment for moment, _ in by_arrival]
+    newest = [0, *accumulate((number for _, number in by_arrival), max)]
+    for read, numbers in shown:
+        number = max(numbers, default=0)
+        where = f"{read.path} shows {kind} {number}"
+        # The first write has number 2, so that after n of them it is n + 1.
+        if number < (finished := 1 + bisect_left(ended, read.sent)):
+            yield f"{where}, though {finished} was committed before it was asked for"
+        if number > 1 + bisect_left(began, read.received):
+            yield f"{where}, though that had not begun when the answer was there"
+        if number < (known := newest[bisect_left(arrivals, read.sent)]):
+            yield f"{where}, though {known} was shown before it was asked for"
+        if kind == "swap" and len(numbers) != 1:
+            yield f"{read.path} shows {numbers}, of which each one replaced another"
+
+
+def reads_wanted(by_default: int) -> int:
+    """How many answers to read: as many as `FRESHNESS_READS` says, for a longer look."""
+    return int(os.environ.get("FRESHNESS_READS", by_default))
+
+
+# Moments at which pages become others
+
+
+@dataclass(frozen=True)
+class Look:
+    """Whether a page showed something, and the moments (time.time) before and after that."""
+
+    path: str
+    sent: float
+    received: float
+    shows: bool
+
+
+def watch(blog: str, words: dict[str, str], until: float) -> list[Look]:
+    """Look again and again, until a moment (time.time), for the words that a path may show."""
+    looks: list[Look] = []
+
+    def look(path: str) -> None:
+        with closing(HTTPConnection(urlsplit(blog).netloc, timeout=PATIENCE)) as connection:
+            while (sent := time.time()) < until:
+                connection.request("GET", path)
+                with connection.getresponse() as response:
+                    body = response.read().decode()
+                looks.append(Look(path, sent, time.time(), words[path] in body))
+
+    with ThreadPoolExecutor(len(words)) as executor:
+        list(executor.map(look, words))
+    return looks
+
+
+def too_late(looks: Iterable[Look], moment: float, shows: bool) -> list[Look]:
+    """Those that were sent when the moment had come, and do not have the page that it brings.
+
+    :param shows: whether that page shows the words that were looked for.
+    """
+    return [look for look in looks if look.sent >= moment and look.shows != shows]
+
+
+def too_early(looks: Iterable[Look], moment: float, shows: bool) -> list[Look]:
+    """Those that were there before the moment had come, and have the page that it brings."""
+    return [look for look in looks if look.received < moment and look.shows == shows]

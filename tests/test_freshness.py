@@ -1,0 +1,181 @@
+"""No answer is older than the last commit that had finished before its request began.
+
+As seen over HTTP, by readers of one server process or of two, while other processes write: with the
+blog's models, with SQL by hand, and as visitors. And that this would be noticed if it were not so.
+
+`FRESHNESS_READS=100000 pytest -s tests/test_freshness.py` looks longer, and prints what came of it.
+"""
+
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from blog.config import Config
+from pool.sqlite_file import LOOK_EVERY
+from tests.conftest import MakeEntry
+from tests.freshness import (
+    Look,
+    furnish,
+    reads_wanted,
+    run,
+    serve,
+    too_early,
+    too_late,
+    watch,
+)
+
+pytestmark = pytest.mark.timeout(120 + reads_wanted(0) / 50)
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+def test_no_answer_is_older_than_what_was_committed_before_it_was_asked_for(
+    config: Config, tmp_path: Path, servers: int
+) -> None:
+    furnish(config)
+
+    report = run(config, tmp_path, reads=reads_wanted(2_000), servers=servers)
+
+    click.echo(f"\n{servers} server processes: {report}")
+    assert report.violations == []
+    assert set(report.answers) == {"GET 200", "GET 304", "HEAD 200"}
+    assert len(report.writes) == 6
+    assert report.repeated > 0, "some pages were kept"
+
+
+# Proof that it would be noticed
+
+SECOND = """
+import time
+from blog import freshness
+ask, kept = freshness.stamp, {}
+def stamp(engine):
+    second = int(time.monotonic())
+    if second not in kept:
+        kept[second] = ask(engine)
+    return kept[second]
+freshness.stamp = stamp
+"""
+
+
+def test_it_is_noticed_when_the_version_is_asked_for_once_a_second(
+    config: Config, tmp_path: Path
+) -> None:
+    furnish(config)
+
+    report = run(config, tmp_path, reads=600, sabotage=SECOND)
+
+    assert "was committed before it was asked for" in report.violations[0]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind"),
+    [
+        ("site_changed_entry_update", "raw"),
+        ("site_changed_comment_insert", "remark"),
+        ("site_changed_tag_update", "subject"),
+    ],
+)
+def test_it_is_noticed_when_a_trigger_is_gone(
+    config: Config, engine: Engine, tmp_path: Path, trigger: str, kind: str
+) -> None:
+    furnish(config)
+    with engine.begin() as connection:
+        table = f" ON {trigger.split('_')[2]}" if engine.dialect.name == "postgresql" else ""
+        name = trigger.replace(f"{trigger.split('_')[2]}_", "") if table else trigger
+        connection.execute(text(f"DROP TRIGGER {name}{table}"))
+
+    report = run(config, tmp_path, reads=300, writers=[[kind]])
+
+    assert "was committed before it was asked for" in report.violations[0]
+
+
+# Moments at which pages change by themselves
+
+#: A blog that knows of no such moment.
+TIMELESS = """
+from dataclasses import replace
+from datetime import UTC, datetime
+from blog import freshness
+find = freshness.moments
+def moments(*given):
+    return replace(find(*given), until=datetime.max.replace(tzinfo=UTC))
+freshness.moments = moments
+"""
+
+
+def watch_one_appear(
+    config: Config, make_entry: MakeEntry, sabotage: str = ""
+) -> tuple[float, list[Look]]:
+    """Let an entry appear while it is looked for. Return when it should, and what was seen."""
+    make_entry("Old", tags=("one",), timestamp=datetime.now(UTC) - timedelta(days=40))
+    with serve(config, sabotage) as server:
+        moment = datetime.now(UTC) + timedelta(seconds=1.5)
+        make_entry("Soon", tags=("one",), timestamp=moment)
+        pages = ["/blog", "/blog/soon", "/blog/feed.atom", "/blog/tag/one", "/sitemap.xml"]
+        words = {**dict.fromkeys(pages, "soon"), "/blog/archive": f"{moment:/blog/%Y/%m}"}
+        looks = watch(server.url, words, moment.timestamp() + 0.5)
+    return moment.timestamp(), looks
+
+
+def test_a_scheduled_entry_appears_at_its_moment_and_not_before(
+    config: Config, make_entry: MakeEntry
+) -> None:
+    moment, looks = watch_one_appear(config, make_entry)
+
+    assert too_late(looks, moment, shows=True) == []
+    assert too_early(looks, moment, shows=True) == []
+    assert [look for look in looks if look.received < moment]
+    assert [look for look in looks if look.sent >= moment]
+
+
+def test_it_is_noticed_when_moments_are_forgotten(config: Config, make_entry: MakeEntry) -> None:
+    moment, looks = watch_one_appear(config, make_entry, TIMELESS)
+
+    late = {look.path for look in too_late(looks, moment, shows=True)}
+    assert "/blog" in late
+    assert "/blog/soon" not in late, "nothing is kept of what is not there"
+
+
+# The database is another one
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no file that is open")
+@pytest.mark.parametrize("stamped_alike", [False, True], ids=["changed", "stamped alike"])
+def test_a_database_that_was_replaced_is_noticed_within_a_second(
+    config: Config, make_entry: MakeEntry, tmp_path: Path, stamped_alike: bool
+) -> None:
+    make_entry("Entry")
+    database, copy = str(make_url(config.database).database), tmp_path / "copy.db"
+    change(database, f"VACUUM INTO '{copy}'")
+    # Each gets the same version, by a change of its own.
+    change(database, "UPDATE entry SET title = 'Original'")
+    change(copy, "UPDATE entry SET title = 'Restored'")
+    if stamped_alike:
+        (stamp,) = change(database, "SELECT changed FROM site")
+        change(copy, f"UPDATE site SET changed = '{stamp[0]}'")
+    assert change(database, "SELECT version FROM site") == change(copy, "SELECT version FROM site")
+
+    with serve(config) as server:
+        pages = dict.fromkeys(["/blog", "/blog/entry", "/blog/feed.atom"], "Restored")
+        assert not any(look.shows for look in watch(server.url, pages, time.time() + 0.2))
+        copy.replace(database)
+        moment = time.time()
+        looks = watch(server.url, pages, moment + LOOK_EVERY + 0.5)
+
+    assert too_late(looks, moment + LOOK_EVERY, shows=True) == []
+    first = min(look.received for look in looks if look.shows)
+    assert too_late(looks, first, shows=True) == [], "what was replaced does not come back"
+
+
+def change(database: str | Path, statement: str) -> list[tuple[Any, ...]]:
+    """Run a statement in a shell."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as shell:
+        return shell.execute(statement).fetchall()
