@@ -137,10 +137,11 @@ def store(db: Session, entry: Entry) -> None:
     db.commit()
 
 
-def serve(config: Config, sabotage: str = "") -> Server:
+def serve(config: Config, sabotage: str = "", **variables: object) -> Server:
     """Serve the blog in a process of its own.
 
     :param sabotage: Python that spoils the blog before it serves.
+    :param variables: what else stands in its environment.
     """
     program = f"{sabotage}\nfrom blog.cli import main\nmain()"
     settings = environment(
@@ -148,6 +149,7 @@ def serve(config: Config, sabotage: str = "") -> Server:
         THREADLEAF_TRUSTED_PROXY="127.0.0.1",
         THREADLEAF_PORT=0,
         THREADLEAF_THREADS=8,
+        **variables,
     )
     command = [sys.executable, "-W", "error", "-c", program, "serve"]
     return Server(start(command, environ=settings))

@@ -76,21 +76,19 @@ def test_it_is_noticed_when_the_version_is_asked_for_once_a_second(
 
 
 @pytest.mark.parametrize(
-    ("trigger", "kind"),
-    [
-        ("site_changed_entry_update", "raw"),
-        ("site_changed_comment_insert", "remark"),
-        ("site_changed_tag_update", "subject"),
-    ],
+    ("table", "event", "kind"),
+    [("entry", "update", "raw"), ("comment", "insert", "remark"), ("tag", "update", "subject")],
 )
 def test_it_is_noticed_when_a_trigger_is_gone(
-    config: Config, engine: Engine, tmp_path: Path, trigger: str, kind: str
+    config: Config, engine: Engine, tmp_path: Path, table: str, event: str, kind: str
 ) -> None:
     furnish(config)
+    names = {
+        "sqlite": f"site_changed_{table}_{event}",
+        "postgresql": f"site_changed_{event} ON {table}",
+    }
     with engine.begin() as connection:
-        table = f" ON {trigger.split('_')[2]}" if engine.dialect.name == "postgresql" else ""
-        name = trigger.replace(f"{trigger.split('_')[2]}_", "") if table else trigger
-        connection.execute(text(f"DROP TRIGGER {name}{table}"))
+        connection.execute(text(f"DROP TRIGGER {names[engine.dialect.name]}"))
 
     report = run(config, tmp_path, reads=300, writers=[[kind]])
 
@@ -142,6 +140,41 @@ def test_it_is_noticed_when_moments_are_forgotten(config: Config, make_entry: Ma
     late = {look.path for look in too_late(looks, moment, shows=True)}
     assert "/blog" in late
     assert "/blog/soon" not in late, "nothing is kept of what is not there"
+
+
+LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+@pytest.mark.faketime
+def test_pages_follow_a_clock_that_jumps(
+    config: Config, make_entry: MakeEntry, tmp_path: Path
+) -> None:
+    if LIBFAKETIME is None:
+        pytest.skip("there is no libfaketime")
+    clock = tmp_path / "clock"
+
+    def jump(hours: float) -> None:
+        clock.write_text(f"{hours * 3600:+.0f}", "ascii")
+
+    jump(0)
+    make_entry("Old")
+    make_entry("Soon", timestamp=datetime.now(UTC) + timedelta(hours=1))
+    faked = {"LD_PRELOAD": LIBFAKETIME, "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": 1}
+    with serve(config, **faked, FAKETIME_DONT_FAKE_MONOTONIC=1) as server:
+        assert "Soon" not in server.get("/blog")
+        jump(2)
+        assert "Soon" in server.get("/blog")
+        jump(0.5)
+        assert "Soon" not in server.get("/blog")
+        jump(-24)
+        assert "Old" not in server.get("/blog")
+        jump(2)
+        assert "Soon" in server.get("/blog")
+        change(str(make_url(config.database).database), "UPDATE entry SET title = 'Edited'")
+        assert "Edited" in server.get("/blog")
+        jump(1.5)
+        change(str(make_url(config.database).database), "UPDATE entry SET title = 'Again'")
+        assert "Again" in server.get("/blog")
 
 
 # The database is another one

@@ -30,6 +30,11 @@ from tests.test_bad_input import (  # noqa: F401
 from tests.test_comments import *  # noqa: F403 - here they run with the fixtures below
 from tests.test_feeds import *  # noqa: F403
 from tests.test_feeds import _blog  # noqa: F401 - a fixture of theirs
+from tests.test_freshness import (  # noqa: F401
+    test_a_scheduled_entry_appears_at_its_moment_and_not_before,
+    test_it_is_noticed_when_a_trigger_is_gone,
+    test_no_answer_is_older_than_what_was_committed_before_it_was_asked_for,
+)
 from tests.test_pages import *  # noqa: F403
 from tests.test_reader import *  # noqa: F403
 from tests.test_schema import (  # noqa: F401
