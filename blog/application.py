@@ -4,22 +4,32 @@ The life of a request is told in ``docs/architecture.md``.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug import Response
-from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, ServiceUnavailable
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    MisdirectedRequest,
+    NotFound,
+    ServiceUnavailable,
+)
+from werkzeug.utils import redirect
 
 from blog import csrf, flash, freshness, schema
 from blog.auth import GUARDS, Guard
 from blog.config import Config
 from blog.database import connect, session_factory
 from blog.freshness import Stamp
+from blog.headers import secure
+from blog.hosts import OwnHosts
 from blog.pages import KeptPages, Key, Page, has_cookie, key_of, page_of
 from blog.request import Request
 from blog.urls import url_map
@@ -34,18 +44,6 @@ log = logging.getLogger(__name__)
 View = Callable[..., Response]
 
 READ_ONLY_TRANSACTION = "25006"
-
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        # No script runs that could connect to anything, but Chromium loads robots.txt in the page's
-        # name for those who audit it.
-        "default-src 'none'; connect-src 'self'; style-src 'self'; "
-        "img-src 'self' https: http: data:; media-src 'self' https:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "strict-origin-when-cross-origin",
-}
 
 
 class Blog:
@@ -65,6 +63,7 @@ class Blog:
         self.secret = secret
         self.started = datetime.now(UTC)
         self.views = {rule.endpoint: resolve(rule.endpoint) for rule in url_map.iter_rules()}
+        self.hosts = OwnHosts(config)
         self.pages = KeptPages(config.page_cache * 1024 * 1024)
 
     def __call__(
@@ -76,7 +75,7 @@ class Blog:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Answer a request: with the page that is kept, if it is what would be made now."""
-        key = key_of(environ) if self.pages.capacity else None
+        key = key_of(environ) if environ.get("HTTP_HOST", "") in self.hosts else None
         if key is None:
             return self.answer(environ, start_response)
         page = self.pages.find(key, freshness.stamp(self.engine))
@@ -127,26 +126,54 @@ class Blog:
             return self.finish(request, self.error_response(request, error))
 
     def dispatch(self, request: Request) -> Response:
-        """Find the view for a request, let the guard decide, and call it."""
+        """Find out what a request is for, and call its view."""
         request.check_address()
+        if (host := request.environ.get("HTTP_HOST", "")) not in self.hosts:
+            raise MisdirectedRequest(
+                f"This site does not know itself by the name {host[:100]!r}. It is at "
+                f"{self.config.site_url}; whoever runs it can add names to the setting `hosts`."
+            )
         try:
-            endpoint, values = request.urls.match()
-            guard, view = self.views[endpoint]
-            guard(request)
-            csrf.protect(request)
-            return view(request, **values)
+            return self.visit(request, *request.urls.match())
+        except MethodNotAllowed as error:
+            allowed = sorted({*(error.valid_methods or ()), "OPTIONS"})
+            if request.method == "OPTIONS":
+                return Response(status=204, headers={"Allow": ", ".join(allowed)})
+            raise MethodNotAllowed(allowed) from error
         except NotFound:
-            response = reader.moved(request)
+            response = reader.moved(request) or self.respelt(request)
             if response is None:
                 raise
             return response
+
+    def visit(self, request: Request, endpoint: str, values: Mapping[str, Any]) -> Response:
+        """Let the guard decide, and call the view."""
+        guard, view = self.views[endpoint]
+        guard(request)
+        csrf.protect(request)
+        return view(request, **values)
+
+    def respelt(self, request: Request) -> Response | None:
+        """Lead from ``/Blog/A-Title/`` to ``/blog/a-title``; None where that is nothing, either."""
+        path = request.path.rstrip("/").lower()
+        if path in {"", request.path}:
+            return None
+        try:
+            endpoint, values = request.urls.match(path)
+            if request.method in csrf.SAFE_METHODS:
+                self.visit(request, endpoint, values)
+        except (NotFound, MethodNotAllowed):
+            return None
+        query = request.query_string.decode()
+        address = request.url_for(endpoint, **values)
+        return redirect(f"{address}?{query}" if query else address, 308)
 
     def finish(self, request: Request, response: Response) -> Response | Page:
         """Give an answer what all answers have, and make a page of one that is good for all.
 
         A view that sets Cache-Control to ``no-store`` has made its answer for one visitor.
         """
-        response.headers.update(SECURITY_HEADERS)
+        secure(response.headers, self.config)
         flash.carry(request, response)
         if (
             response.status_code != 200

@@ -18,4 +18,5 @@ GUARDS: dict[str, Guard] = {
     "comments": anyone,
     "feeds": anyone,
     "machines": anyone,
+    "media": anyone,
 }

@@ -94,8 +94,14 @@ class Config:
     #: Where readers find the site; every absolute address in feeds and pages begins with it.
     #: Unless set, it is where `threadleaf serve` listens.
     site_url: str = setting("http://127.0.0.1:8080", SITE_URL)
+    #: Other names under which the blog may be asked for, with spaces between them. Requests for a
+    #: name that is neither one of these nor the site's are refused.
+    hosts: str = setting("", TEXT)
     #: The database; a relative file name counts from the folder of the settings file.
     database: str = setting("threadleaf.db", DATABASE)
+    #: The folder of pictures and other files, which readers find below /media/; a relative name
+    #: counts from the folder of the settings file.
+    media: str = setting("media", SOME_TEXT)
     #: How many entries stand on a page of a list.
     per_page: int = setting(10, between(1, 100))
     #: How many entries or comments stand in a feed.
@@ -139,9 +145,12 @@ class Config:
             values = _from_file(path)
         values |= _from_environment(environ)
         values |= {name: value for name, value in overrides.items() if value is not None}
+        folder = path.parent if path is not None else Path()
+        media = values.get("media", cls.media)
+        if isinstance(media, str):
+            values["media"] = str((folder / media).resolve())
         database = values.get("database", cls.database)
         if isinstance(database, str) and database and "://" not in database:
-            folder = path.parent if path is not None else Path()
             values["database"] = f"sqlite:///{(folder / database).resolve().as_posix()}"
         values.setdefault("site_url", _own_url(values))
         return cls(**values)

@@ -61,6 +61,7 @@ url_map = Map(
                 get("/static/<name>", "static"),
             ],
         ),
+        EndpointPrefix("media.", [get("/media/<path:name>", "file")]),
     ],
     # An address with doubled slashes is another address, and has no page.
     merge_slashes=False,

@@ -65,12 +65,12 @@ def test_a_path_that_would_lead_elsewhere(app: Blog, path: bytes) -> None:
     assert get(app, path)[0] == "404 NOT FOUND"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW", "get"])
 def test_a_method_that_a_page_does_not_have(client: BlogClient, method: str) -> None:
     response = client.open("/blog", method=method)
 
     assert response.status_code == 405
-    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD"}
+    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
 def test_a_get_where_a_form_belongs(client: BlogClient, make_entry: MakeEntry) -> None:
@@ -78,7 +78,7 @@ def test_a_get_where_a_form_belongs(client: BlogClient, make_entry: MakeEntry) -
     response = client.get("/blog/a-title/comments")
 
     assert response.status_code == 405
-    assert response.headers["Allow"] == "POST"
+    assert response.headers["Allow"] == "OPTIONS, POST"
 
 
 def send(client: BlogClient, body: bytes, content_type: str = FORM) -> tuple[int, str]:
@@ -162,7 +162,6 @@ def test_a_cookie_that_is_not_ours(client: BlogClient, make_entry: MakeEntry, co
         {"If-Modified-Since": "yesterday"},
         {"Range": "bytes=5-1"},
         {"Accept-Encoding": ";;;q=x"},
-        {"Host": "a b<>"},
         {"Content-Type": ";" * 1000},
     ],
 )

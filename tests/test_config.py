@@ -136,7 +136,9 @@ def test_the_page_of_settings_is_up_to_date() -> None:
 def test_the_settings_file_of_a_new_blog_changes_nothing_until_edited(tmp_path: Path) -> None:
     text = settings.as_toml()
 
-    assert load(write(tmp_path, text)) == load(database=str(tmp_path / "threadleaf.db"))
+    files = {name: str(tmp_path / name) for name in ("threadleaf.db", "media")}
+    expected = load(database=files["threadleaf.db"], media=files["media"])
+    assert load(write(tmp_path, text)) == expected
     # Each line of it can be put to use by taking its mark away.
     edited = "\n".join(line.removeprefix("#") for line in text.splitlines() if " = " in line)
-    assert load(write(tmp_path, edited)) == load(database=str(tmp_path / "threadleaf.db"))
+    assert load(write(tmp_path, edited)) == expected

@@ -17,7 +17,7 @@ LAYERS = [
     {"blog.views"},
     {"blog.importing", "blog.syndication", "blog.demo"},
     {"blog.publishing", "blog.forms", "blog.settings", "blog.server"},
-    {"blog.templating", "blog.auth", "blog.pages"},
+    {"blog.templating", "blog.auth", "blog.pages", "blog.headers", "blog.hosts"},
     {"blog.csrf", "blog.flash", "blog.pagination", "blog.staticfiles", "blog.compression"},
     {"blog.request", "blog.schema"},
     {"blog.freshness"},

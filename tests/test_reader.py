@@ -233,24 +233,6 @@ def test_an_old_address_of_a_draft_leads_nowhere(
     assert client.get("/old").status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("asked", "location"),
-    [
-        ("/blog/", "/blog"),
-        ("/blog/archive/?a=b&a=c", "/blog/archive?a=b&a=c"),
-        # Names that the code has a use for itself.
-        ("/blog/tag/tea/?slug=x&endpoint=y&self=z", "/blog/tag/tea?slug=x&endpoint=y&self=z"),
-        ("/blog/none/", "/blog/none"),
-    ],
-)
-def test_a_final_slash_leads_to_the_address_without(
-    client: BlogClient, asked: str, location: str
-) -> None:
-    response = client.get(asked)
-
-    assert (response.status_code, response.location) == (308, location)
-
-
 def test_a_page_is_not_modified_until_something_changes(
     client: BlogClient, make_entry: MakeEntry
 ) -> None:
@@ -329,9 +311,9 @@ def test_absolute_addresses_come_from_the_settings_and_not_from_the_host_header(
 ) -> None:
     make_entry()
     for path in ("/blog", "/blog/a-title", "/blog/feed.atom", "/sitemap.xml", "/robots.txt"):
-        text = client.get(path, headers={"Host": "evil.example"}).text
+        text = client.get(path, headers={"Host": "203.0.113.9"}).text
         assert SITE_URL in text
-        assert "evil.example" not in text
+        assert "203.0.113.9" not in text
 
 
 def statements(app: Blog, path: str) -> list[str]:

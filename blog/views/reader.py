@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Executable, Row
 from werkzeug import Response
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import NotFound
 from werkzeug.utils import redirect
 
 from blog.forms import CommentForm
@@ -162,20 +162,6 @@ def moved(request: Request) -> Response | None:
     query = request.query_string.decode()
     found = request.db.execute(Entry.formerly_at(request.path, query, request.now)).first()
     if found is None:
-        return without_final_slash(request)
+        return None
     kind, slug = found
     return redirect(request.url_for(f"reader.{kind}", slug=slug), 301)
-
-
-def without_final_slash(request: Request) -> Response | None:
-    """Lead from ``/blog/`` to ``/blog``, for whatever page there is."""
-    path = request.path.rstrip("/")
-    if path == request.path or not path:
-        return None
-    try:
-        endpoint, values = request.urls.match(path)
-    except (NotFound, MethodNotAllowed):
-        return None
-    query = request.query_string.decode()
-    address = request.url_for(endpoint, **values)
-    return redirect(f"{address}?{query}" if query else address, 308)

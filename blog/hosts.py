@@ -1,0 +1,52 @@
+"""Whether a request was meant for this site at all, by its Host header."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from blog.config import Config
+
+
+class OwnHosts:
+    """The names under which the blog answers: ``request_host in OwnHosts(config)``.
+
+    They are the host of ``site_url``, those of ``hosts``, localhost, and every IP address: what an
+    attack by DNS rebinding needs is a foreign name that leads here. Ports, case and a final dot do
+    not count, and a request without the header is no attack.
+    """
+
+    def __init__(self, config: Config) -> None:
+        own = urlsplit(config.site_url).hostname or ""
+        self._names = {own, *config.hosts.lower().split(), "localhost"}
+        # As they come in requests; each request asks.
+        self._seen = {""}
+
+    def __contains__(self, host: str) -> bool:
+        if host in self._seen:
+            return True
+        name = _name(host)
+        if name is None or not (name in self._names or _is_address(name)):
+            return False
+        # There are as many ways to write one as there are ports.
+        if len(self._seen) < 100:
+            self._seen.add(host)
+        return True
+
+
+def _name(host: str) -> str | None:
+    """Return the name in a Host header, or None for what is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+        parts.port  # noqa: B018 - raises for what is no number
+    except ValueError:
+        return None
+    if parts.netloc != host or parts.username is not None or not parts.hostname:
+        return None
+    return parts.hostname.removesuffix(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

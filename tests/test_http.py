@@ -1,0 +1,200 @@
+"""The protocol: hosts, methods, ways to write an address, headers that every answer has."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+from werkzeug.test import create_environ, run_wsgi_app
+
+from blog.application import Blog
+from blog.config import Config
+from blog.hosts import OwnHosts
+from tests.conftest import BlogClient, MakeEntry
+
+HTML = "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("blog.example", "BLOG.example:8080", "blog.example.", "www.blog.example", "localhost:1"),
+        *("127.0.0.1", "192.168.1.5:8080", "[::1]", "[2001:db8::1]:80", ""),
+    ],
+)
+def test_the_blog_answers_under_its_own_names(config: Config, host: str) -> None:
+    assert host in OwnHosts(replace(config, hosts="www.blog.example other.example"))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "evil.example",
+            "blog.example.evil.example",
+            "blog.example@evil.example",
+            "blog.example:x",
+        ),
+        *(
+            "blog.example,evil.example",
+            "blog.example/",
+            "blog.example/x",
+            "blog.example?x",
+            "a b<>",
+        ),
+        *(
+            "blog.example\t",
+            "[::1",
+            "[evil]",
+            "xn--blog-9x2d.example",
+            "127.0.0.1.nip.example",
+            ":80",
+        ),
+    ],
+)
+def test_and_under_no_other(config: Config, host: str) -> None:
+    hosts = OwnHosts(config)
+
+    assert host not in hosts
+    assert host not in hosts, "the second time, too"
+
+
+@given(host=st.text(max_size=40))
+def test_any_host_is_ours_or_not(host: str) -> None:
+    assert (host in OwnHosts(Config())) in {True, False}
+
+
+def test_a_request_for_another_site_learns_what_this_one_is(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.get("/blog")
+    for path in ("/blog", "/healthz", "/nowhere"):
+        response = client.get(path, headers={"Host": "evil.example"})
+        assert response.status_code == 421
+        assert "https://blog.example" in response.text
+        assert not re.search(r'(href|action|src)="[^"]*evil', response.text)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/blog", "GET, HEAD, OPTIONS"),
+        ("/blog/any/comments", "OPTIONS, POST"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_options_tells_what_an_address_takes(client: BlogClient, path: str, allowed: str) -> None:
+    response = client.options(path)
+
+    assert (response.status_code, response.headers["Allow"]) == (204, allowed)
+
+
+@pytest.mark.parametrize(
+    ("asked", "location"),
+    [
+        ("/blog/", "/blog"),
+        ("/Blog", "/blog"),
+        ("/BLOG.HTML/", "/blog"),
+        ("/blog/a-title/", "/blog/a-title"),
+        ("/Blog/A-Title/?x=Y&x=z", "/blog/a-title?x=Y&x=z"),
+        ("/blog/archive/?a=b&a=c", "/blog/archive?a=b&a=c"),
+        # Names that the code has a use for itself.
+        ("/blog/tag/tea/?slug=x&endpoint=y&self=z", "/blog/tag/tea?slug=x&endpoint=y&self=z"),
+        ("/blog/Ünde/", "/blog/%C3%BCnde"),
+        ("/About//", "/about"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/journal"])
+def test_case_and_final_slashes_lead_to_the_one_address_at_once(
+    client: BlogClient, make_entry: MakeEntry, asked: str, location: str, prefix: str
+) -> None:
+    make_entry(tags=("tea",))
+    make_entry("Ünde", slug="ünde")
+    make_entry("About", kind="page")
+    response = client.get(asked, base_url=f"http://localhost{prefix}")
+
+    assert (response.status_code, response.location) == (308, prefix + location)
+    final = client.get(asked, base_url=f"http://localhost{prefix}", follow_redirects=True)
+    assert (final.status_code, len(final.history)) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    "asked", ["/blog/none/", "/Nowhere", "/blog//", "//blog", "/BLOG/TAG/NONE", "/Healthz/x"]
+)
+def test_nothing_leads_to_where_nothing_is(client: BlogClient, asked: str) -> None:
+    environ = create_environ("/")
+    environ["PATH_INFO"] = asked
+    _, status, headers = run_wsgi_app(client.application, environ, buffered=True)
+
+    if asked == "/blog//":
+        assert (status[:3], headers["Location"]) == ("308", "/blog")
+    else:
+        assert status[:3] == "404"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/blog", 200), ("/nowhere", 404), ("/", 302), ("/Blog", 308), ("/blog?x=%FF", 400)],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_every_answer_is_safe(
+    config: Config, engine: Engine, client: BlogClient, path: str, status: int, method: str
+) -> None:
+    response = client.open(path, method=method)
+
+    if method in {"GET", "HEAD"}:
+        assert response.status_code == status
+    policy = response.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    # This test blog has an address with https.
+    assert "max-age" in response.headers["Strict-Transport-Security"]
+    plain = BlogClient(Blog(replace(config, site_url="http://blog.example"), engine, "s"))
+    assert "Strict-Transport-Security" not in plain.get("/blog").headers
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    none_match=st.sampled_from(["", "*", "W/{}", "{}", '"x", {}', '"x"', "{}-gzip", "x"]),
+    accepted=st.sampled_from(["", "gzip", "br;q=0, *", "identity;q=0"]),
+)
+def test_a_page_that_the_reader_has_is_not_sent_again(
+    client: BlogClient, make_entry: MakeEntry, none_match: str, accepted: str
+) -> None:
+    if client.get("/blog/a-title").status_code == 404:
+        make_entry()
+    headers = {"Accept-Encoding": accepted}
+    etag = client.get("/blog", headers=headers).headers["ETag"]
+    condition = {"If-None-Match": none_match.format(etag)} if none_match else {}
+    matches = none_match not in {"", '"x"', "{}-gzip", "x"}
+    for method in ("GET", "HEAD"):
+        response = client.open("/blog", method=method, headers={**headers, **condition})
+        assert response.status_code == (304 if matches else 200)
+        assert response.headers["ETag"] == etag
+        if matches:
+            assert "Content-Length" not in response.headers
+            assert {"Cache-Control", "Vary", "Content-Security-Policy"} <= set(
+                response.headers.keys()
+            )
+
+
+def test_who_asks_for_a_page_that_is_another_by_now_is_told(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    etag = client.get("/blog").headers["ETag"]
+
+    assert client.get("/blog", headers={"If-Match": etag}).status_code == 200
+    assert client.get("/blog", headers={"If-Match": '"other"'}).status_code == 412
+
+
+def test_a_range_of_a_page_is_the_whole_page(client: BlogClient, make_entry: MakeEntry) -> None:
+    make_entry()
+    response = client.get("/blog", headers={"Range": "bytes=0-9"})
+
+    assert response.status_code == 200
+    assert response.content_type == HTML

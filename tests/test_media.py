@@ -1,0 +1,156 @@
+"""Pictures and other files of the author."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+from werkzeug.test import create_environ, run_wsgi_app
+
+from blog.application import Blog
+from blog.config import Config
+from blog.views.media import find
+from tests.conftest import BlogClient
+
+PICTURE = bytes(range(256)) * 4
+
+MakeFile = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "media"
+    (folder / "2026").mkdir(parents=True)
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    for name in ("a.png", "2026/Bild ü.JPG", "a.svg", "a.html", "a.unknown", ".hidden.png"):
+        (folder / name).write_bytes(PICTURE)
+    return folder
+
+
+@pytest.fixture
+def client(config: Config, engine: Engine, folder: Path) -> BlogClient:
+    return BlogClient(Blog(replace(config, media=str(folder)), engine, "s"))
+
+
+@pytest.mark.parametrize(
+    ("name", "mimetype"),
+    [
+        ("a.png", "image/png"),
+        ("2026/Bild ü.JPG", "image/jpeg"),
+        ("a.svg", "image/svg+xml"),
+        ("a.html", "application/octet-stream"),
+        ("a.unknown", "application/octet-stream"),
+    ],
+)
+def test_a_file_comes_with_its_type(client: BlogClient, name: str, mimetype: str) -> None:
+    response = client.get(f"/media/{name}")
+
+    assert (response.status_code, response.mimetype) == (200, mimetype)
+    assert response.data == PICTURE
+    is_offered = "attachment" in response.headers.get("Content-Disposition", "")
+    assert is_offered == (mimetype == "application/octet-stream")
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    head = client.head(f"/media/{name}")
+    assert head.data == b""
+    assert head.headers["Content-Length"] == str(len(PICTURE))
+
+
+def test_a_drawing_that_is_opened_by_itself_runs_nothing(client: BlogClient) -> None:
+    assert client.get("/media/a.svg").headers["Content-Security-Policy"].startswith("sandbox;")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "part"),
+    [
+        ("bytes=0-9", 206, PICTURE[:10]),
+        ("bytes=1000-", 206, PICTURE[1000:]),
+        ("bytes=-24", 206, PICTURE[-24:]),
+        ("bytes=0-9999", 206, PICTURE),
+        ("bytes=5000-", 416, None),
+        ("lines=1-2", 416, None),
+        ("bytes=9-2", 416, None),
+    ],
+)
+def test_a_part_of_a_file(client: BlogClient, asked: str, status: int, part: bytes | None) -> None:
+    response = client.get("/media/a.png", headers={"Range": asked})
+
+    assert response.status_code == status
+    if part is not None:
+        assert response.data == part
+        assert response.headers["Content-Range"].endswith("/1024")
+
+
+def test_a_part_of_what_is_another_file_by_now_is_the_whole(client: BlogClient) -> None:
+    headers = {"Range": "bytes=0-9", "If-Range": '"other"'}
+
+    assert client.get("/media/a.png", headers=headers).data == PICTURE
+
+
+def test_a_file_that_the_reader_has_is_not_sent_again(client: BlogClient) -> None:
+    etag = client.get("/media/a.png").headers["ETag"]
+
+    response = client.get("/media/a.png", headers={"If-None-Match": etag})
+    assert (response.status_code, response.data) == (304, b"")
+
+
+def test_no_file_stays_open(client: BlogClient, folder: Path) -> None:
+    for headers in ({}, {"Range": "bytes=0-1"}, {"Range": "bytes=5000-"}, {"If-None-Match": "*"}):
+        client.get("/media/a.png", headers=headers)
+        client.head("/media/a.png", headers=headers)
+    # Windows would not let it go.
+    (folder / "a.png").rename(folder / "b.png")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("none.png", "", "2026", "2026/", ".hidden.png", "../secret.png", "2026/../../secret.png"),
+        *(
+            "..%2fsecret.png",
+            "a.png/x",
+            "a.png:stream",
+            "..\\secret.png",
+            "/etc/passwd",
+            "C:/x",
+            "NUL",
+        ),
+        "x" * 5000,
+    ],
+)
+def test_what_is_no_file_of_the_folder_is_not_found(client: BlogClient, name: str) -> None:
+    environ = create_environ("/")
+    environ["PATH_INFO"] = f"/media/{name}"
+    _, status, _ = run_wsgi_app(client.application, environ, buffered=True)
+
+    assert status == "404 NOT FOUND"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(
+    client: BlogClient, folder: Path
+) -> None:
+    (folder / "out.png").symlink_to(folder.parent / "secret.png")
+    (folder / "in.png").symlink_to(folder / "a.png")
+
+    assert client.get("/media/out.png").status_code == 404
+    assert client.get("/media/in.png").status_code == 200
+
+
+@given(name=st.text(max_size=60))
+def test_no_name_leads_out_of_the_folder(name: str) -> None:
+    here = Path(__file__).parent
+    found = find(here / "pool", name)
+
+    assert found is None or found.is_relative_to(here / "pool")
+
+
+def test_a_blog_without_a_folder_has_no_files(
+    config: Config, engine: Engine, tmp_path: Path
+) -> None:
+    client = BlogClient(Blog(replace(config, media=str(tmp_path / "none")), engine, "s"))
+
+    assert client.get("/media/a.png").status_code == 404
