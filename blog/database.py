@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from pool import ThreadLocalPool
-from pool.sqlite import WRITING, configure, is_current
+from pool.sqlite import WRITING, configure, opened_file
 
 #: How long a transaction waits for another one that writes, in seconds.
 BUSY_TIMEOUT = 15.0
@@ -45,13 +45,14 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
     It takes a tenth of the time that they would, and is for what every request asks.
 
     :param statement: SQL that reads one row, without parameters.
-    :return: the row as the driver has it; None where the database cannot answer just now. Whoever
-        asks in the normal way will learn why.
+    :return: the row as the driver has it, and in the end which file it is from; None where the
+        database cannot answer just now. Whoever asks in the normal way will learn why.
     """
     try:
         connection = engine.raw_connection()
         try:
-            if not is_current(connection):
+            file = opened_file(connection)
+            if file is not None and not file.is_current():
                 return None
             # All rows, so that SQLite is through with it and holds no snapshot.
             driver: Any = connection.dbapi_connection
@@ -60,7 +61,7 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
             connection.close()
     except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error):
         return None
-    return tuple(row)
+    return (*row, file and file.identity)
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

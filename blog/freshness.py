@@ -11,8 +11,8 @@ from blog.database import ask_directly
 from blog.models import Entry, Site
 from blog.models.base import UTCDateTime
 
-#: What stands for the content of the site: its version, and when that came. After a backup is
-#: restored the numbers are given out again, at another time.
+#: What stands for the content of the site: its version, when that came, and in which file. After a
+#: backup is restored the numbers are given out again, at another time.
 Stamp = tuple[Any, ...]
 
 _STAMP = "SELECT version, changed FROM site"

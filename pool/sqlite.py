@@ -122,14 +122,14 @@ def use_wal(engine: Engine) -> None:
         )
 
 
-def is_current(connection: PoolProxiedConnection) -> bool:
-    """Tell whether a connection has the file open that is at its database's name by now.
+def opened_file(connection: PoolProxiedConnection) -> OpenedFile | None:
+    """Return the file that a connection has open; None in memory, or without :func:`configure`.
 
-    :param connection: one of `Engine.raw_connection()`, which nobody else looks after. Where this
-        is False, `Engine.connect()` in the same thread will bring it to the new file.
+    :param connection: one of `Engine.raw_connection()`, which nobody else looks after: where its
+        file ``is_current()`` no more, `Engine.connect()` in the same thread will bring it to the
+        new one.
     """
-    opened: OpenedFile | None = connection.info.get(_OPENED)
-    return opened is None or opened.is_current()
+    return connection.info.get(_OPENED)
 
 
 def _leave_transactions_alone(connection: sqlite3.Connection) -> None:

@@ -159,7 +159,11 @@ def test_pages_follow_a_clock_that_jumps(
     jump(0)
     make_entry("Old")
     make_entry("Soon", timestamp=datetime.now(UTC) + timedelta(hours=1))
-    faked = {"LD_PRELOAD": LIBFAKETIME, "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": 1}
+    faked: dict[str, Any] = {
+        "LD_PRELOAD": LIBFAKETIME,
+        "FAKETIME_TIMESTAMP_FILE": clock,
+        "FAKETIME_NO_CACHE": 1,
+    }
     with serve(config, **faked, FAKETIME_DONT_FAKE_MONOTONIC=1) as server:
         assert "Soon" not in server.get("/blog")
         jump(2)

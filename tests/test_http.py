@@ -31,27 +31,9 @@ def test_the_blog_answers_under_its_own_names(config: Config, host: str) -> None
 @pytest.mark.parametrize(
     "host",
     [
-        *(
-            "evil.example",
-            "blog.example.evil.example",
-            "blog.example@evil.example",
-            "blog.example:x",
-        ),
-        *(
-            "blog.example,evil.example",
-            "blog.example/",
-            "blog.example/x",
-            "blog.example?x",
-            "a b<>",
-        ),
-        *(
-            "blog.example\t",
-            "[::1",
-            "[evil]",
-            "xn--blog-9x2d.example",
-            "127.0.0.1.nip.example",
-            ":80",
-        ),
+        *("evil.example", "blog.example.evil.example", "blog.example@evil.example", "a b<>"),
+        *("blog.example,evil.example", "blog.example/", "blog.example/x", "blog.example?x"),
+        *("blog.example\t", "blog.example:x", "[::1", "[evil]", "127.0.0.1.nip.example", ":80"),
     ],
 )
 def test_and_under_no_other(config: Config, host: str) -> None:
@@ -63,7 +45,9 @@ def test_and_under_no_other(config: Config, host: str) -> None:
 
 @given(host=st.text(max_size=40))
 def test_any_host_is_ours_or_not(host: str) -> None:
-    assert (host in OwnHosts(Config())) in {True, False}
+    hosts = OwnHosts(Config(database="sqlite:///x"))
+
+    assert (host in hosts) == (host in hosts)
 
 
 def test_a_request_for_another_site_learns_what_this_one_is(
@@ -122,17 +106,15 @@ def test_case_and_final_slashes_lead_to_the_one_address_at_once(
 
 
 @pytest.mark.parametrize(
-    "asked", ["/blog/none/", "/Nowhere", "/blog//", "//blog", "/BLOG/TAG/NONE", "/Healthz/x"]
+    "asked", ["/blog/none/", "/Nowhere", "/BLOG/TAG/NONE", "/Healthz/x", "//Nowhere"]
 )
 def test_nothing_leads_to_where_nothing_is(client: BlogClient, asked: str) -> None:
     environ = create_environ("/")
     environ["PATH_INFO"] = asked
     _, status, headers = run_wsgi_app(client.application, environ, buffered=True)
 
-    if asked == "/blog//":
-        assert (status[:3], headers["Location"]) == ("308", "/blog")
-    else:
-        assert status[:3] == "404"
+    assert status[:3] == "404"
+    assert "Location" not in headers
 
 
 @pytest.mark.parametrize(
@@ -177,9 +159,8 @@ def test_a_page_that_the_reader_has_is_not_sent_again(
         assert response.headers["ETag"] == etag
         if matches:
             assert "Content-Length" not in response.headers
-            assert {"Cache-Control", "Vary", "Content-Security-Policy"} <= set(
-                response.headers.keys()
-            )
+            kept = {"Cache-Control", "Vary", "Content-Security-Policy"}
+            assert kept <= set(response.headers.keys())
 
 
 def test_who_asks_for_a_page_that_is_another_by_now_is_told(

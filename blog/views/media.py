@@ -72,5 +72,5 @@ def find(folder: Path, name: str) -> Path | None:
         path = Path(joined).resolve()
         is_inside = path.is_relative_to(folder.resolve())
         return path if is_inside and path.is_file() else None
-    except OSError:  # such as a name that is too long
+    except (OSError, ValueError):  # a name that is too long, or has a NUL in it
         return None
