@@ -15,7 +15,11 @@ from blog.models.base import UTCDateTime
 #: backup is restored the numbers are given out again, at another time.
 Stamp = tuple[Any, ...]
 
-_STAMP = "SELECT version, changed FROM site"
+_STAMPS = {
+    "sqlite": "SELECT version, changed FROM site",
+    # Another table of that name has another number, as another file has.
+    "postgresql": "SELECT version, changed, tableoid::int FROM site",
+}
 
 
 def stamp(engine: Engine) -> Stamp | None:
@@ -23,7 +27,7 @@ def stamp(engine: Engine) -> Stamp | None:
 
     Everything that was committed before this is called counts.
     """
-    return ask_directly(engine, _STAMP)
+    return ask_directly(engine, _STAMPS[engine.dialect.name])
 
 
 @dataclass(frozen=True)

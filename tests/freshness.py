@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from blog.config import Config
 from blog.database import connect, session_factory
-from blog.models import Comment, Entry, Tag
+from blog.models import Base, Comment, Entry, Site, Tag
 from blog.publishing import render_entry
 from tests.processes import PATIENCE, ROOT, Server, environment, start
 
@@ -95,26 +95,37 @@ class Report:
     unknown: int = 0
     violations: list[str] = field(default_factory=list)
 
-    def __str__(self) -> str:
-        number = sum(len(each) for each in self.writes.values())
-        answers = ", ".join(f"{n:,} {name}" for name, n in sorted(self.answers.items()))
-        return (
-            f"{self.processes} processes wrote {number:,} times; {len(self.reads):,} reads "
-            f"({answers}), {self.repeated:,} of them pages that were read before; "
-            f"{self.unknown:,} HEADs without a GET to compare; "
-            f"{len(self.violations):,} violations"
-        )
+
+def told(reports: Sequence[Report]) -> str:
+    """Sum up runs of the same kind, in a line."""
+
+    def total(numbers: Iterable[int]) -> str:
+        return f"{sum(numbers):,}"
+
+    answers = sum((report.answers for report in reports), Counter[str]())
+    return (
+        f"{reports[0].processes} processes wrote "
+        f"{total(len(each) for report in reports for each in report.writes.values())} times; "
+        f"{total(len(report.reads) for report in reports)} reads "
+        f"({', '.join(f'{n:,} {name}' for name, n in sorted(answers.items()))}), "
+        f"{total(report.repeated for report in reports)} of them pages that were read before; "
+        f"{total(report.unknown for report in reports)} HEADs without a GET to compare; "
+        f"{total(len(report.violations) for report in reports)} violations"
+    )
 
 
 # The blog that is written to
 
 
 def furnish(config: Config) -> None:
-    """Store what the writers write to, with the number 1 of each kind."""
+    """Empty the blog, and store what the writers write to, with the number 1 of each kind."""
     now = datetime.now(UTC)
     past = datetime(2001, 1, 15, tzinfo=UTC)
     engine = connect(config.database)
     with session_factory(engine)() as db:
+        for table in reversed(Base.metadata.sorted_tables):
+            if table is not Site.__table__:
+                db.execute(table.delete())
         tag = Tag(name="subject 1", slug="one")
         for slug, title, when in [
             ("model", "model 1", now - timedelta(hours=1)),
@@ -328,9 +339,9 @@ def _wrong(kind: str, writes: list[Write], shown: list[tuple[Read, set[int]]]) -
             yield f"{read.path} shows {numbers}, of which each one replaced another"
 
 
-def reads_wanted(by_default: int) -> int:
-    """How many answers to read: as many as `FRESHNESS_READS` says, for a longer look."""
-    return int(os.environ.get("FRESHNESS_READS", by_default))
+def rounds() -> int:
+    """How often to run, each time with an empty blog: more than once for a longer look."""
+    return int(os.environ.get("FRESHNESS_ROUNDS", "1"))
 
 
 # Moments at which pages become others

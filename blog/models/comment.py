@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Select, Text, select
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import CheckConstraint, ForeignKey, Row, Select, Text, bindparam, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from blog.models.base import Base
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CommentState = Literal["published", "held", "spam", "trash"]
 CommentFormat = Literal["text", "html"]
+
+ANONYMOUS = "Anonymous"
 
 #: The moment that stands for "nobody knows": comments of the seed have no date.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,7 +48,12 @@ class Comment(Base):
 
     @property
     def author(self) -> str:
-        return self.name or "Anonymous"
+        return self.name or ANONYMOUS
+
+    @classmethod
+    def below(cls, db: Session, entry_id: int) -> "Sequence[Row[Any]]":
+        """What readers see below an entry, in the order it was stored, as rows."""
+        return db.execute(_BELOW, {"entry_id": entry_id}).all()
 
     @classmethod
     def published(cls, entry_id: int) -> Select["Comment"]:
@@ -60,22 +67,41 @@ class Comment(Base):
 class Threaded:
     """A comment at its place in the discussion: 0 is an answer to the entry itself."""
 
-    comment: Comment
+    comment: Any
     depth: int
+    #: Who wrote what this one answers.
+    answers: str | None = None
 
 
-def threads(comments: Sequence[Comment]) -> Iterator[Threaded]:
+def threads(comments: Sequence[Any]) -> Iterator[Threaded]:
     """Put each comment below the one it answers, and otherwise the older first.
 
     A reply to a comment that is not in `comments` (held, or gone) stands at the top level.
     The walk keeps its own stack: a thread may be deeper than Python's recursion limit.
+
+    :param comments: what :meth:`Comment.below` returned.
     """
     ids = {comment.id for comment in comments}
-    replies: defaultdict[int | None, list[Comment]] = defaultdict(list)
+    replies: defaultdict[int | None, list[Any]] = defaultdict(list)
     for comment in sorted(comments, key=lambda c: (c.created or LONG_AGO, c.id), reverse=True):
         replies[comment.parent_id if comment.parent_id in ids else None].append(comment)
     waiting = [Threaded(comment, 0) for comment in replies[None]]
     while waiting:
         placed = waiting.pop()
         yield placed
-        waiting += [Threaded(reply, placed.depth + 1) for reply in replies[placed.comment.id]]
+        author, depth = placed.comment.author, placed.depth + 1
+        waiting += [Threaded(reply, depth, author) for reply in replies[placed.comment.id]]
+
+
+_COMMENT = Comment.__table__.c
+_BELOW = (
+    select(
+        *(_COMMENT.id, _COMMENT.parent_id, _COMMENT.created, _COMMENT.text, _COMMENT.format),
+        *(
+            _COMMENT.website,
+            func.coalesce(func.nullif(_COMMENT.name, ""), ANONYMOUS).label("author"),
+        ),
+    )
+    .where(_COMMENT.entry_id == bindparam("entry_id"), _COMMENT.state == "published")
+    .order_by(_COMMENT.id)
+)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 from uuid import uuid4
 
@@ -113,7 +113,8 @@ class Entry(Base):
         cls, db: Session, slug: str, now: datetime, kind: EntryKind = "entry"
     ) -> "Entry | None":
         """The entry or page that a reader finds at `slug`, or None."""
-        return db.scalar(_BY_SLUG, {"kind": kind, "slug": slug, "now": now})
+        found = db.scalars(_BY_SLUG, {"kind": kind, "slug": slug, "now": now})
+        return found.unique().one_or_none()
 
     @classmethod
     def formerly_at(cls, path: str, query: str, now: datetime) -> "Select[str, str]":
@@ -151,8 +152,20 @@ class Entry(Base):
         )
         unseen = Counter(f"{moment:%Y-%m}" for moment in db.scalars(later))
         months = select(Month.month, Month.entries).order_by(Month.month.desc())
-        seen = {month: entries - unseen[month] for month, entries in db.execute(months)}
+        counted = {
+            month: cls._count(db, month) if entries is None else entries
+            for month, entries in db.execute(months).all()
+        }
+        seen = {month: entries - unseen[month] for month, entries in counted.items()}
         return {month: number for month, number in seen.items() if number > 0}
+
+    @classmethod
+    def _count(cls, db: Session, month: str) -> int:
+        start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+        end = (start + timedelta(days=31)).replace(day=1)
+        dated = cls.timestamp >= start, cls.timestamp < end
+        published = cls.kind == "entry", cls.state == "published"
+        return db.scalar(select(func.count()).where(*published, *dated)) or 0
 
 
 # Few entries are featured, and each front page asks for the newest of them; few are standing pages,
@@ -166,7 +179,8 @@ _NOW = bindparam("now", type_=UTCDateTime())
 _BY_SLUG = (
     select(Entry)
     .where(Entry.kind == bindparam("kind"), Entry.slug == bindparam("slug"), Entry.is_visible(_NOW))
-    .options(selectinload(Entry.tags), joinedload(Entry.rendering))
+    # One statement for all: each further one costs as much as some rows more.
+    .options(joinedload(Entry.tags), joinedload(Entry.rendering))
 )
 _ENTRY = Entry.__table__.c
 _PAGES = (

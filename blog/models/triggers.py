@@ -97,25 +97,32 @@ def _count(dialect: str, event: str) -> str:
     )
 
 
+_CHANGED = """UPDATE site SET version = version + 1,
+                              changed = strftime('%Y-%m-%d %H:%M:%f000', 'now');"""
+
+
 def _on_sqlite() -> Iterator[str]:
     for table, seen in SEEN_BY_READERS.items():
         for event in _ROWS:
             yield from _sqlite(
                 f"site_changed_{table}_{event.lower()}",
                 f"{event}{_columns(seen, event)} ON {table} {_conditions(seen, event)}",
-                """UPDATE site SET version = version + 1,
-                                   changed = strftime('%Y-%m-%d %H:%M:%f000', 'now');""",
+                _CHANGED,
             )
     for event in _ROWS:
         columns = " OF timestamp, kind, state" if event == "UPDATE" else ""
         yield from _sqlite(
             f"month_{event.lower()}", f"{event}{columns} ON entry", _count("sqlite", event)
         )
+    yield from _replacing()
     listed = _LISTED.format(which="WHERE entry_id = NEW.{id};")
-    yield from _sqlite("entry_tag_listed", "INSERT ON entry_tag", listed.format(id="entry_id"))
-    yield from _sqlite(
-        "entry_listed", "UPDATE OF timestamp, kind, state ON entry", listed.format(id="id")
-    )
+    for name, when, id_ in (
+        ("entry_tag_listed_insert", "INSERT ON entry_tag", "entry_id"),
+        ("entry_tag_listed_update", "UPDATE OF entry_id ON entry_tag", "entry_id"),
+        ("entry_listed_insert", "INSERT ON entry", "id"),
+        ("entry_listed_update", "UPDATE OF timestamp, kind, state ON entry", "id"),
+    ):
+        yield from _sqlite(name, when, listed.format(id=id_))
     void = "DELETE FROM rendering WHERE entry_id = {row}.id;"
     yield from _sqlite(
         "rendering_update", "UPDATE OF body, format, summary ON entry", void.format(row="NEW")
@@ -125,9 +132,32 @@ def _on_sqlite() -> Iterator[str]:
     yield from _sqlite("rendering_delete", "DELETE ON entry", void.format(row="OLD"))
 
 
-def _sqlite(name: str, when: str, statements: str) -> Iterator[str]:
+def _replacing() -> Iterator[str]:
+    """Yield triggers for REPLACE, which deletes rows without a word to theirs.
+
+    They fire before it is known whether anything will be replaced. So they may raise the version for
+    nothing, and of the month they only say that its number is not known any more.
+    """
+    own = "(id = NEW.id OR uid = NEW.uid{}) AND state = 'published'{}"
+    for table, unique in (("entry", " OR (slug = NEW.slug AND kind = NEW.kind)"), ("comment", "")):
+        for event, others in (
+            ("INSERT", ""),
+            (f"UPDATE OF id, uid{', slug, kind' if unique else ''}", " AND id != OLD.id"),
+        ):
+            rows = f"FROM {table} WHERE {own.format(unique, others)}"
+            month = _MONTH["sqlite"].format(row="entry")
+            unknown = f"UPDATE month SET entries = NULL WHERE month IN (SELECT {month} {rows});"
+            yield from _sqlite(
+                f"replaced_{table}_{event[:6].lower()}",
+                f"{event} ON {table} WHEN EXISTS (SELECT 1 {rows})",
+                _CHANGED + (unknown if table == "entry" else ""),
+                "BEFORE",
+            )
+
+
+def _sqlite(name: str, when: str, statements: str, moment: str = "AFTER") -> Iterator[str]:
     yield f"DROP TRIGGER IF EXISTS {name}"
-    yield f"CREATE TRIGGER {name} AFTER {when} BEGIN {statements} END"
+    yield f"CREATE TRIGGER {name} {moment} {when} BEGIN {statements} END"
 
 
 def _on_postgresql() -> Iterator[str]:
@@ -157,7 +187,12 @@ def _on_postgresql() -> Iterator[str]:
     yield _trigger("month_truncate", "TRUNCATE ON entry", "month_truncate")
     listed = _LISTED.format(which="WHERE entry_id = NEW.{id};")
     yield from _postgresql("entry_tag_listed", listed.format(id="entry_id"))
-    yield _trigger("entry_tag_listed", "INSERT ON entry_tag", "entry_tag_listed", "FOR EACH ROW")
+    yield _trigger(
+        "entry_tag_listed",
+        "INSERT OR UPDATE OF entry_id ON entry_tag",
+        "entry_tag_listed",
+        "FOR EACH ROW",
+    )
     yield from _postgresql("entry_listed", listed.format(id="id"))
     yield _trigger(
         "entry_listed", "UPDATE OF timestamp, kind, state ON entry", "entry_listed", "FOR EACH ROW"

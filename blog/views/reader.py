@@ -132,7 +132,7 @@ def entries_page(
 
 def entry_page(request: Request, entry: Entry, form: CommentForm, status: int = 200) -> Response:
     """Return the page of `entry`, with `form` as the visitor left it."""
-    comments = request.db.scalars(Comment.published(entry.id)).all()
+    comments = Comment.below(request.db, entry.id)
     return render(
         request,
         "reader/entry.html",

@@ -34,7 +34,7 @@ def upgrade() -> None:
     op.create_table(
         "month",
         sa.Column("month", sa.Text, primary_key=True),
-        sa.Column("entries", sa.Integer, nullable=False),
+        sa.Column("entries", sa.Integer),
     )
     op.add_column("entry_tag", sa.Column("timestamp", sa.DateTime))
     op.add_column("entry_tag", sa.Column("listed", sa.Boolean))
