@@ -16,8 +16,6 @@ _ALWAYS = {
     # For browsers that do not know frame-ancestors.
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "strict-origin-when-cross-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
 #: A year in seconds, https://www.rfc-editor.org/rfc/rfc6797#section-6.1. Other hosts below the

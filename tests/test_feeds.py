@@ -162,7 +162,7 @@ def test_an_imported_entry_is_dated_when_it_appeared(
 
 @pytest.mark.parametrize(
     "path",
-    ["/blog/none/feed.atom", "/blog/tag/none/feed.rss", "/blog/feed.xml", "/blog/feed.ATOM"],
+    ["/blog/none/feed.atom", "/blog/tag/none/feed.rss", "/blog/feed.xml", "/blog/feed.ATOMS"],
 )
 def test_a_feed_of_nothing_is_not_found(client: BlogClient, path: str) -> None:
     assert client.get(path).status_code == 404

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Row, Select, Text, bindparam, func, select
+from sqlalchemy import CheckConstraint, ForeignKey, Select, Text, bindparam, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from blog.models.base import Base
@@ -51,7 +51,7 @@ class Comment(Base):
         return self.name or ANONYMOUS
 
     @classmethod
-    def below(cls, db: Session, entry_id: int) -> "Sequence[Row[Any]]":
+    def below(cls, db: Session, entry_id: int) -> Sequence[Any]:
         """What readers see below an entry, in the order it was stored, as rows."""
         return db.execute(_BELOW, {"entry_id": entry_id}).all()
 

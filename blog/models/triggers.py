@@ -135,8 +135,8 @@ def _on_sqlite() -> Iterator[str]:
 def _replacing() -> Iterator[str]:
     """Yield triggers for REPLACE, which deletes rows without a word to theirs.
 
-    They fire before it is known whether anything will be replaced. So they may raise the version for
-    nothing, and of the month they only say that its number is not known any more.
+    They fire before it is known whether anything will be replaced. So they may raise the version
+    for nothing, and of the month they only say that its number is not known any more.
     """
     own = "(id = NEW.id OR uid = NEW.uid{}) AND state = 'published'{}"
     for table, unique in (("entry", " OR (slug = NEW.slug AND kind = NEW.kind)"), ("comment", "")):
@@ -146,7 +146,8 @@ def _replacing() -> Iterator[str]:
         ):
             rows = f"FROM {table} WHERE {own.format(unique, others)}"
             month = _MONTH["sqlite"].format(row="entry")
-            unknown = f"UPDATE month SET entries = NULL WHERE month IN (SELECT {month} {rows});"
+            unknown = f"""UPDATE month SET entries = NULL
+                          WHERE month IN (SELECT {month} {rows});"""  # noqa: S608 - as above
             yield from _sqlite(
                 f"replaced_{table}_{event[:6].lower()}",
                 f"{event} ON {table} WHEN EXISTS (SELECT 1 {rows})",
