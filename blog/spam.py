@@ -1,0 +1,181 @@
+"""Which comments are published at once, and which wait for the author.
+
+What is looked at: the words, weighed by the author's own decisions; links; the same text elsewhere;
+how many come at the moment; a field that people do not see. Nobody else is asked. Each comment that
+waits comes with the reasons, in words.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+Decision = Literal["publish", "hold", "refuse"]
+
+#: More links than this make a comment wait.
+LINKS = 2
+#: More comments than this within an hour, on the whole blog, make the next ones wait.
+COMMENTS_AN_HOUR = 60
+#: From this probability on, the words make a comment wait.
+SUSPICIOUS = 0.93
+#: With fewer decisions of either kind than this the words say nothing.
+DECISIONS = 5
+
+# How much a word is believed that was hardly ever seen, and what is believed of it then
+# (G. Robinson, "A Statistical Approach to the Spam Problem", Linux Journal 107, 2003).
+_STRENGTH = 1.0
+_UNKNOWN = 0.5
+# A word that says so little says nothing.
+_LEAST = 0.2
+# The most words of a comment that are looked at, and of those the most that are weighed.
+_TOKENS = 1_000
+_WEIGHED = 50
+_NAMED = 5
+
+_LINK = re.compile(r"(?:https?://|www\.)([^\s/<>\"'?#]{3,100})[^\s<>\"']*", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]{2,30}")
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What is known of a comment when it comes.
+
+    :param trap: what stands in the field that people do not see.
+    :param copies: how many stored comments have the same text.
+    :param within_an_hour: how many comments came to the whole blog within the last hour.
+    :param is_trusted: whether the author has approved this person before.
+    """
+
+    text: str
+    name: str = ""
+    website: str = ""
+    trap: str = ""
+    copies: int = 0
+    within_an_hour: int = 0
+    is_trusted: bool = False
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What the author's decisions say of some words.
+
+    :param spam: how many comments were called spam.
+    :param real: how many were approved.
+    :param words: in how many of each kind, in this order, a word stood.
+    """
+
+    spam: int
+    real: int
+    words: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a comment, and why, a phrase for each reason."""
+
+    decision: Decision
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "; ".join(self.reasons)
+
+
+def tokens(text: str, name: str = "", website: str = "") -> frozenset[str]:
+    """Return what counts as the words of a comment: those of its text, its name, and its links.
+
+    :return: at most 1,000, none longer than 110 characters; each stands for itself, however often
+        it was written.
+    """
+    found = dict.fromkeys(_tokens(f"{text} {website}", name))
+    return frozenset(list(found)[:_TOKENS])
+
+
+def judge(signals: Signals, learnt: Learnt) -> Verdict:
+    """Decide what becomes of a comment. Words alone never refuse one.
+
+    :param learnt: at least what is known of :func:`tokens` of the comment.
+    """
+    if signals.trap:
+        return Verdict("refuse", ("the field that people do not see was filled in",))
+    if signals.is_trusted:
+        return Verdict("publish")
+    reasons = tuple(_reasons(signals, learnt))
+    return Verdict("hold" if reasons else "publish", reasons)
+
+
+def probability(words: Iterable[str], learnt: Learnt) -> float:
+    """Return how probable it is that a comment with `words` is spam, by the decisions so far.
+
+    Fisher's method on the probabilities of the words, as in the article above: 0.5 says nothing.
+    """
+    weights = [weight for _, weight in _strongest(words, learnt)]
+    if not weights:
+        return _UNKNOWN
+    spam = _chi_square(-2 * sum(math.log(weight) for weight in weights), 2 * len(weights))
+    real = _chi_square(-2 * sum(math.log(1 - weight) for weight in weights), 2 * len(weights))
+    return (1 + spam - real) / 2
+
+
+def _reasons(signals: Signals, learnt: Learnt) -> Iterator[str]:
+    if (links := len(_LINK.findall(f"{signals.text} {signals.website}"))) > LINKS:
+        yield f"{links} links"
+    if signals.copies:
+        yield f"the same text was sent {_times(signals.copies)} before"
+    if signals.within_an_hour > COMMENTS_AN_HOUR:
+        yield f"{signals.within_an_hour} comments within an hour"
+    words = tokens(signals.text, signals.name, signals.website)
+    if probability(words, learnt) >= SUSPICIOUS:
+        suspicious = [word for word, weight in _strongest(words, learnt) if weight > _UNKNOWN]
+        yield f"words: {', '.join(_explained(word, learnt) for word in suspicious[:_NAMED])}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def _explained(word: str, learnt: Learnt) -> str:
+    spam, real = learnt.words[word]
+    return f"“{word}” (in {spam} of {learnt.spam} spam, {real} of {learnt.real} real)"
+
+
+def _strongest(words: Iterable[str], learnt: Learnt) -> list[tuple[str, float]]:
+    """Return the words that say most, with the probability that a comment with it is spam."""
+    if min(learnt.spam, learnt.real) < DECISIONS:
+        return []
+    known = ((word, _weight(word, learnt)) for word in words if word in learnt.words)
+    telling = [(word, weight) for word, weight in known if abs(weight - _UNKNOWN) >= _LEAST]
+    return sorted(telling, key=lambda each: (-abs(each[1] - _UNKNOWN), each[0]))[:_WEIGHED]
+
+
+def _weight(word: str, learnt: Learnt) -> float:
+    spam, real = learnt.words[word]
+    often, seldom = spam / learnt.spam, real / learnt.real
+    if not often + seldom:
+        return _UNKNOWN
+    number = spam + real
+    return (_STRENGTH * _UNKNOWN + number * often / (often + seldom)) / (_STRENGTH + number)
+
+
+def _chi_square(value: float, degrees: int) -> float:
+    """Return the probability of a chi-square above `value`; `degrees` of freedom are even."""
+    term = total = math.exp(-value / 2)
+    for number in range(1, degrees // 2):
+        term *= value / 2 / number
+        total += term
+    return min(total, 1.0)
+
+
+def _tokens(text: str, name: str) -> Iterator[str]:
+    # Letters that only look like others are a way to hide words.
+    text, name = (unicodedata.normalize("NFKC", each).casefold() for each in (text, name))
+    links = _LINK.findall(text)
+    yield from (f"link {host.rsplit('@')[-1].removeprefix('www.')}"[:110] for host in links)
+    if links:
+        yield "a link"
+    yield from (f"named {word}" for word in _WORD.findall(name)[:20])
+    words = _WORD.findall(_LINK.sub(" ", text))
+    yield from words
+    yield from map(" ".join, pairwise(words))
