@@ -55,7 +55,7 @@ url_map = Map(
             "machines.",
             [
                 get("/sitemap.xml", "sitemap"),
-                get("/sitemap-<int(min=1):part>.xml", "sitemap_part"),
+                get("/sitemap-<int(min=1, max=50000):part>.xml", "sitemap_part"),
                 get("/robots.txt", "robots"),
                 get("/healthz", "healthz"),
                 get("/static/<name>", "static"),

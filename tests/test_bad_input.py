@@ -47,6 +47,11 @@ def test_a_nul_byte_in_the_path(app: Blog, path: bytes) -> None:
     assert "NUL" in page
 
 
+@pytest.mark.parametrize("part", ["0", "50001", "9" * 30])
+def test_a_part_of_the_sitemap_that_no_blog_has(client: BlogClient, part: str) -> None:
+    assert client.get(f"/sitemap-{part}.xml").status_code == 404
+
+
 def test_a_slug_of_five_thousand_characters(client: BlogClient) -> None:
     for path in ("/blog/" + "x" * 5000, "/blog/tag/" + "ü" * 5000, "/" + "x" * 5000):
         assert client.get(path).status_code == 404
