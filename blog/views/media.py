@@ -43,9 +43,12 @@ def file(request: Request, name: str) -> Response:
     if path is None:
         raise NotFound("There is no file of this name.")
     mimetype = TYPES.get(path.suffix.lower(), "application/octet-stream")
+    environ = request.environ.copy()
+    if not asks_for_a_part(request):
+        environ.pop("HTTP_RANGE", None)
     response = send_file(
         path,
-        request.environ,
+        environ,
         mimetype=mimetype,
         as_attachment=path.suffix.lower() not in TYPES,
         conditional=True,
@@ -54,6 +57,21 @@ def file(request: Request, name: str) -> Response:
     if mimetype == "image/svg+xml":
         response.headers["Content-Security-Policy"] = ALONE
     return response
+
+
+def asks_for_a_part(request: Request) -> bool:
+    """Tell whether one part of a file is asked for, in a way that has to be understood.
+
+    Other units are to be ignored, as is a range with HEAD, and several parts may be
+    (https://www.rfc-editor.org/rfc/rfc9110#section-14.2): who asks for those gets the whole file.
+    """
+    asked = request.range
+    return (
+        request.method == "GET"
+        and asked is not None
+        and asked.units == "bytes"
+        and len(asked.ranges) == 1
+    )
 
 
 def find(folder: Path, name: str) -> Path | None:
