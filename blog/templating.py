@@ -70,6 +70,11 @@ def day(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
+def exact(moment: datetime) -> str:
+    """22 November 2026, 14:03:05 UTC"""
+    return f"{day(moment)}, {moment:%H:%M:%S} UTC"
+
+
 def comment_html(comment: Comment) -> Markup:
     return markup.render_comment(comment.text, comment.format)
 
@@ -83,5 +88,6 @@ environment.globals |= {
 }
 environment.filters |= {
     "day": day,
+    "exact": exact,
     "comment_html": comment_html,
 }
