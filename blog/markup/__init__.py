@@ -6,6 +6,7 @@ Everything here is a function of its text alone.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from html import unescape
 from itertools import groupby, takewhile
 from typing import Literal
 from urllib.parse import urljoin
@@ -20,7 +21,7 @@ from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 Format = Literal["markdown", "html"]
 
 #: The version of what :func:`render` makes: raise it with every change that readers could see.
-RENDERER = 1
+RENDERER = 2
 
 _EXCERPT = 280
 _LONGEST_WORD = 40
@@ -30,6 +31,7 @@ _CHARACTERS_A_MINUTE = 500
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _MORE = re.compile(r"<!--\s{0,9}more\b[^>]{0,200}-->", re.IGNORECASE)
 _RELATIVE = re.compile(r"""\s(?:srcset|(?:href|poster|src)="(?!https?:|mailto:))""")
+_PICTURE = re.compile(r'<img [^>]*?\bsrc="([^"]+)"')
 _BLOCK = re.compile(r"<(?:p|br|pre|ul|ol|div|blockquote)\b", re.IGNORECASE)
 
 
@@ -123,6 +125,16 @@ def absolute_links(html: str, base_url: str) -> str:
     for element in body.elements:
         _make_absolute(element, base_url)
     return str(body)
+
+
+def first_picture(html: str, base_url: str) -> str | None:
+    """Return the absolute address of the first picture in a body.
+
+    :param html: what :func:`render` returned.
+    :param base_url: the absolute address of the entry.
+    """
+    found = _PICTURE.search(html)
+    return _joined(base_url, unescape(found[1])) if found else None
 
 
 def _make_absolute(element: Element, base_url: str) -> None:

@@ -101,8 +101,14 @@ def _footnotes_close(*_: object) -> str:
     return "</ol>\n</div>\n"
 
 
-def _footnote_number(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
-    return f"[{tokens[index].meta['id'] + 1}]"
+def _footnote_ref(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    meta = tokens[index].meta
+    number, use = meta["id"] + 1, meta.get("subId", 0)
+    place = f"{number}:{use}" if use > 0 else f"{number}"
+    return (
+        f'<sup class="footnote-ref"><a href="#fn{number}" id="fnref{place}" '
+        f'aria-label="Footnote {number}">[{number}]</a></sup>'
+    )
 
 
 def _footnote_back(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
@@ -128,7 +134,7 @@ def _full() -> MarkdownIt:
     markdown.core.ruler.push("align_by_class", _align_by_class)
     markdown.add_render_rule("footnote_block_open", _footnotes_open)
     markdown.add_render_rule("footnote_block_close", _footnotes_close)
-    markdown.add_render_rule("footnote_caption", _footnote_number)
+    markdown.add_render_rule("footnote_ref", _footnote_ref)
     markdown.add_render_rule("footnote_anchor", _footnote_back)
     return markdown
 

@@ -1,0 +1,41 @@
+"""The table of contents of a body, from the headings in it."""
+
+import re
+from dataclasses import dataclass, field
+from html import unescape
+
+from blog.markup.fragments import Fragment
+
+#: With fewer headings a text can be looked over without a table of contents.
+FEWEST = 3
+
+# As blog.markup.finishing writes them: each with an id, values without a ">".
+_HEADING = re.compile(r'<h([23]) (?:[^>]* )?id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading, and the headings of the parts of its section.
+
+    :param id: what a link to it ends in.
+    :param text: plain text.
+    """
+
+    id: str
+    text: str
+    below: "list[Heading]" = field(default_factory=list)
+
+
+def contents(html: str) -> list[Heading]:
+    """Return the headings of a body, two levels deep, or none if they are few.
+
+    :param html: a body that :func:`blog.markup.render` returned.
+    """
+    found = _HEADING.findall(html)
+    if len(found) < FEWEST:
+        return []
+    top: list[Heading] = []
+    for level, id_, inner in found:
+        siblings = top[-1].below if level == "3" and top else top
+        siblings.append(Heading(unescape(id_), Fragment(inner).text()))
+    return top
