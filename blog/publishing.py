@@ -5,14 +5,15 @@ of them commits.
 """
 
 import re
+from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sqlalchemy import and_, delete, select
+from sqlalchemy import Select, and_, delete, select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from blog.markup import RENDERER
-from blog.models import Entry, Redirect, Rendering, Tag
+from blog.models import Entry, Redirect, Rendering, Series, Tag
 from blog.models.entry import EntryKind
 from blog.slugs import numbered, slugify
 from blog.urls import url_map
@@ -67,18 +68,43 @@ def tag_named(db: Session, name: str) -> Tag:
 
     :param name: what readers see; not empty.
     """
-    found: Tag | None = None
-
-    def another(slug: str) -> bool:
-        nonlocal found
-        found = Tag.by_slug(db, slug)
-        return found is not None and _folded(found.name) != _folded(name)
-
-    slug = numbered(slugify(name) or "tag", another)
+    slug = _slug_named(name, "tag", lambda slug: select(Tag.name).where(Tag.slug == slug), db)
+    found = Tag.by_slug(db, slug)
     if found is None:
         found = Tag(name=name, slug=slug)
         db.add(found)
     return found
+
+
+def series_titled(db: Session, title: str) -> Series:
+    """Return the series of that title, a new one if there is none. Titles are told apart like tags.
+
+    :param title: what readers see; not empty.
+    """
+    slug = _slug_named(
+        title, "series", lambda slug: select(Series.title).where(Series.slug == slug), db
+    )
+    found = Series.by_slug(db, slug)
+    if found is None:
+        found = Series(title=title, slug=slug)
+        db.add(found)
+        db.flush()
+    return found
+
+
+def _slug_named(
+    name: str, otherwise: str, named_at: "Callable[[str], Select[str]]", db: Session
+) -> str:
+    """Return the slug that has this name already, or else the first that is free.
+
+    :param named_at: asks for the name of what has a slug.
+    """
+
+    def another(slug: str) -> bool:
+        known = db.scalar(named_at(slug))
+        return known is not None and _folded(known) != _folded(name)
+
+    return numbered(slugify(name) or otherwise, another)
 
 
 def redirect_from(db: Session, entry: Entry, address: str) -> str | None:

@@ -38,6 +38,7 @@ url_map = Map(
                 get(f"/blog/{YEAR}/{MONTH}", "month"),
                 get("/blog/tags", "tags"),
                 get("/blog/tag/<slug>", "tag"),
+                get("/blog/series/<slug>", "series"),
                 get("/blog/<slug>", "entry"),
                 get("/<slug>", "page"),
             ],

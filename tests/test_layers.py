@@ -15,7 +15,7 @@ LAYERS = [
     {"blog.cli"},
     {"blog.application"},
     {"blog.views"},
-    {"blog.importing", "blog.syndication", "blog.demo"},
+    {"blog.importing", "blog.syndication", "blog.structured", "blog.demo"},
     {"blog.publishing", "blog.forms", "blog.settings", "blog.server"},
     {"blog.templating", "blog.auth", "blog.pages", "blog.headers", "blog.hosts"},
     {"blog.csrf", "blog.flash", "blog.pagination", "blog.staticfiles", "blog.compression"},

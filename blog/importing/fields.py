@@ -20,14 +20,17 @@ _CHANGES = ("updated", "lastmod", "modified", "last_modified_at", "updated_at")
 _TAGS = ("tags", "categories", "tag", "category")
 _SUMMARIES = ("excerpt", "summary", "description")
 _OLD_ADDRESSES = ("aliases", "alias", "redirect_from", "tumblr_url")
+#: `weight` is what Hugo orders anything by: only within a series has it a meaning here.
+_NUMBERS = ("series_number", "series_index", "series_order", "series_part", "part", "weight")
 _KNOWN = {
     *_DATES, *_CHANGES, *_TAGS, *_SUMMARIES, *_OLD_ADDRESSES,
     "author", "authors", "comments", "draft", "featured", "guid", "id", "layout", "permalink",
-    "slug", "status", "taxonomies", "title", "type", "uid", "url",
+    "series", "slug", "status", "taxonomies", "title", "type", "uid", "url",
 }  # fmt: skip
 
 #: Jekyll's names for ways to build an address, and what other patterns have in them.
 _NO_ADDRESS = re.compile(r"date|none|ordinal|pretty|weekdate|false|.*[{}].*|(.*/)?:.*", re.DOTALL)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class Fields:
@@ -92,6 +95,17 @@ class Fields:
         return tuple(dict.fromkeys(filter(None, found)))
 
     @property
+    def series(self) -> str:
+        """The title of the series that this is a part of, or ``""``; of several, the first."""
+        return next(iter(self._texts("series")), "") if self.kind == "entry" else ""
+
+    @property
+    def series_number(self) -> int | None:
+        """The place in the series, or None if it is not told in a number."""
+        found = _NUMBER.fullmatch(self._text(*_NUMBERS)) if self.series else None
+        return int(found[0]) if found else None
+
+    @property
     def slug(self) -> str:
         """The last part of the address that the file asks for, or ``""``."""
         return self._text("slug") or last_part(self._permalink)
@@ -109,7 +123,8 @@ class Fields:
         wrong = [
             f"The date in “{name}” is not understood." for name in dates if not self._moment(name)
         ]
-        other = [name for name, value in self._front.items() if value and name not in _KNOWN]
+        known = _KNOWN.union(_NUMBERS if self.series else ())
+        other = [name for name, value in self._front.items() if value and name not in known]
         other += [name for name in _SUMMARIES if self._text(name) not in {"", self.summary}]
         return wrong + [f"The field “{one_line(name)[:40]}” has no place here." for name in other]
 

@@ -39,6 +39,7 @@ class ForeignEntry:
     :param slug: the last part of its address, as the source has it; it may be empty.
     :param uid: what feeds called it, an IRI, or None.
     :param updated: its last change, or None if the source does not say.
+    :param series: the title of the series that it is a part of, or empty.
     :param addresses: paths or URLs that it had.
     :param notes: what a person should know about how it was read, a sentence each.
     """
@@ -61,6 +62,8 @@ class ForeignEntry:
     featured: bool = False
     comments_open: bool = True
     tags: tuple[str, ...] = ()
+    series: str = ""
+    series_number: int | None = None
     addresses: tuple[str, ...] = ()
     comments: tuple[ForeignComment, ...] = ()
     notes: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from blog.importing.items import ForeignComment, ForeignEntry, digest
 from blog.models import Comment, Entry, Imported
 from blog.models.comment import LONG_AGO
-from blog.publishing import free_slug, redirect_from, render_entry, tag_named
+from blog.publishing import free_slug, redirect_from, render_entry, series_titled, tag_named
 from blog.slugs import slugify
 
 Verdict = Literal["imported", "updated", "unchanged", "skipped"]
@@ -130,6 +130,8 @@ def _fill(db: Session, entry: Entry, item: ForeignEntry) -> None:
     entry.author = item.author
     entry.featured = item.featured
     entry.comments_open = item.comments_open
+    entry.series_id = series_titled(db, item.series).id if item.series else None
+    entry.series_number = item.series_number
     # Two names may mean one tag.
     entry.tags = list(dict.fromkeys(tag_named(db, name) for name in item.tags))
 

@@ -134,6 +134,8 @@ def _entry(
         featured=fields.featured,
         comments_open=fields.comments_open,
         tags=fields.tags,
+        series=fields.series,
+        series_number=fields.series_number,
         addresses=fields.addresses,
         notes=tuple(notes + fields.notes),
     )

@@ -7,5 +7,6 @@ from blog.models.imported import Imported as Imported
 from blog.models.month import Month as Month
 from blog.models.redirect import Redirect as Redirect
 from blog.models.rendering import Rendering as Rendering
+from blog.models.series import Series as Series
 from blog.models.site import Site as Site
 from blog.models.tag import Tag as Tag

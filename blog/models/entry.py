@@ -9,6 +9,7 @@ from uuid import uuid4
 from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
+    ForeignKey,
     Index,
     Row,
     Select,
@@ -67,6 +68,8 @@ class Entry(Base):
     kind: Mapped[EntryKind] = mapped_column(Text, default="entry")
     comments_open: Mapped[bool] = mapped_column(default=True)
     author: Mapped[str | None] = mapped_column(Text)
+    series_id: Mapped[int | None] = mapped_column(ForeignKey("series.id"), index=True)
+    series_number: Mapped[int | None]
 
     tags: Mapped[list[Tag]] = relationship(secondary=entry_tag, order_by=func.lower(Tag.name))
     comments: Mapped[list[Comment]] = relationship(

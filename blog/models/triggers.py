@@ -32,6 +32,7 @@ SEEN_BY_READERS = {
     "tag": Seen(),
     "entry_tag": Seen(("entry_id", "tag_id")),
     "redirect": Seen(),
+    "series": Seen(),
 }
 
 #: Which of its rows an event leaves to look at.

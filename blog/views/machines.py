@@ -1,20 +1,21 @@
 """What search engines, monitors and browsers ask for besides pages."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from mimetypes import guess_type
 from xml.sax.saxutils import escape
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Select, func, select
 from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
-from blog.models import Entry, Site
+from blog.models import Entry, Series, Site
 from blog.request import Request
 from blog.staticfiles import immutable_names
 
 #: The most entries in one sitemap file: 50,000 addresses are allowed, and the first file has the
-#: front page too (https://www.sitemaps.org/protocol.html).
-SITEMAP_SIZE = 49_999
+#: front page and the series, too (https://www.sitemaps.org/protocol.html).
+SITEMAP_SIZE = 49_000
 
 NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
@@ -35,15 +36,21 @@ def sitemap(request: Request) -> Response:
 
 
 def sitemap_part(request: Request, part: int) -> Response:
-    """The addresses of one file of the sitemap, with the front page in the first."""
+    """The addresses of one file of the sitemap, with front page and series in the first."""
     statement = listed(request).limit(SITEMAP_SIZE).offset((part - 1) * SITEMAP_SIZE)
     rows = request.db.execute(statement).all()
     if not rows and part > 1:
         raise NotFound("The sitemap has no such part.")
-    front = [f"<url><loc>{escape(request.absolute_url_for('reader.blog'))}</loc></url>"]
-    return document(
-        "urlset", (front if part == 1 else []) + [location(request, row) for row in rows]
-    )
+    addresses = [location(request, *row) for row in rows]
+    return document("urlset", [*front(request), *addresses] if part == 1 else addresses)
+
+
+def front(request: Request) -> Iterator[str]:
+    """What stands in the sitemap before the entries."""
+    yield f"<url><loc>{escape(request.absolute_url_for('reader.blog'))}</loc></url>"
+    series = Series.begun(request.now).limit(50_000 - SITEMAP_SIZE - 1)
+    for slug, updated in request.db.execute(series):
+        yield location(request, "series", slug, updated)
 
 
 def listed(request: Request) -> "Select[str, str, datetime]":
@@ -55,9 +62,8 @@ def listed(request: Request) -> "Select[str, str, datetime]":
     )
 
 
-def location(request: Request, row: "Row[str, str, datetime]") -> str:
-    kind, slug, updated = row
-    address = escape(request.absolute_url_for(f"reader.{kind}", slug=slug))
+def location(request: Request, page: str, slug: str, updated: datetime) -> str:
+    address = escape(request.absolute_url_for(f"reader.{page}", slug=slug))
     return f"<url><loc>{address}</loc><lastmod>{updated:%Y-%m-%dT%H:%M:%SZ}</lastmod></url>"
 
 

@@ -8,10 +8,13 @@ from werkzeug import Response
 from werkzeug.exceptions import NotFound
 from werkzeug.utils import redirect
 
+from blog import structured
 from blog.forms import CommentForm
-from blog.models import Comment, Entry, Tag
+from blog.markup.contents import Heading, contents
+from blog.models import Comment, Entry, Rendering, Series, Tag
 from blog.models.comment import threads
 from blog.models.listed import FEATURED, NEWEST, TAGGED, TITLES, Listed, listed
+from blog.models.nearby import neighbours, part, parts, related
 from blog.pagination import Page, paginate
 from blog.request import Request
 from blog.templating import render
@@ -21,6 +24,9 @@ TITLES_ON_A_PAGE = 100
 
 #: How many featured entries stand on the front page besides the newest entries.
 HIGHLIGHTS = 3
+
+#: From how many minutes of reading on a text has a table of contents.
+LONG = 3
 
 
 def home(request: Request) -> Response:
@@ -37,7 +43,8 @@ def blog(request: Request) -> Response:
         featured = listed(
             request.db, FEATURED, now=request.now, limit=HIGHLIGHTS, offset=0, shown=shown
         )
-    return render(request, "reader/blog.html", page=page, featured=featured)
+    described = structured.blog(request)
+    return render(request, "reader/blog.html", page=page, featured=featured, structured=described)
 
 
 def entry(request: Request, slug: str) -> Response:
@@ -50,7 +57,8 @@ def page(request: Request, slug: str) -> Response:
     found = Entry.by_slug(request.db, slug, request.now, kind="page")
     if found is None:
         raise NotFound("There is no page at this address.")
-    return render(request, "reader/page.html", entry=found)
+    shown = found.shown
+    return render(request, "reader/page.html", entry=found, shown=shown, contents=headings(shown))
 
 
 def archive(request: Request) -> Response:
@@ -89,6 +97,15 @@ def tag(request: Request, slug: str) -> Response:
     if not page.items:
         raise no_tag()
     return render(request, "reader/tag.html", tag=found, page=page)
+
+
+def series(request: Request, slug: str) -> Response:
+    """The parts of a series that readers see, in their order."""
+    found = Series.by_slug(request.db, slug)
+    published = parts(request.db, found.id, request.now) if found else []
+    if not published:
+        raise NotFound("There is no series at this address.")
+    return render(request, "reader/series.html", series=found, parts=published)
 
 
 def find_entry(request: Request, slug: str) -> Entry:
@@ -133,15 +150,31 @@ def entries_page(
 def entry_page(request: Request, entry: Entry, form: CommentForm, status: int = 200) -> Response:
     """Return the page of `entry`, with `form` as the visitor left it."""
     comments = Comment.below(request.db, entry.id)
+    shown = entry.shown
+    older, newer = neighbours(request.db, entry, request.now)
+    place = part(request.db, entry, request.now)
+    siblings = [each.id for each in place.parts] if place else []
     return render(
         request,
         "reader/entry.html",
         status,
         entry=entry,
+        shown=shown,
+        contents=headings(shown),
+        part=place,
+        older=older,
+        newer=newer,
+        related=related(request.db, entry, request.now, without=siblings),
+        structured=structured.posting(request, entry, shown, place),
         comments=list(threads(comments)),
         accepts_comments=request.config.comments and entry.comments_open,
         form=form,
     )
+
+
+def headings(shown: Rendering) -> list[Heading]:
+    """Return the table of contents of a text, which only a long one has."""
+    return contents(shown.html) if shown.minutes >= LONG else []
 
 
 def period(request: Request, template: str, start: datetime, end: datetime) -> Response:

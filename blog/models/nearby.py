@@ -1,0 +1,157 @@
+"""What stands near an entry: the older and the newer one, its series, others on its subjects."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from heapq import nlargest
+from typing import Any, NamedTuple
+
+from sqlalchemy import Executable, Integer, and_, bindparam, select, tuple_, union_all
+from sqlalchemy.orm import Session
+
+from blog.models.base import UTCDateTime
+from blog.models.entry import Entry
+from blog.models.series import Series
+from blog.models.tag import entry_tag
+
+#: How many related entries stand below an entry.
+RELATED = 4
+
+#: How many of the tags of an entry, and how many of the newest entries of each, are looked at for
+#: them: the work stays the same when the blog has grown.
+SUBJECTS = 12
+CANDIDATES = 50
+
+
+class Linked(NamedTuple):
+    """An entry that another page links to."""
+
+    id: int
+    slug: str
+    title: str
+    timestamp: datetime
+
+
+@dataclass(frozen=True)
+class Part:
+    """The place of an entry in its series, and what readers see of the series.
+
+    :param number: from 1 on.
+    """
+
+    title: str
+    slug: str
+    number: int
+    parts: Sequence[Linked]
+
+    @property
+    def previous(self) -> Linked | None:
+        return self.parts[self.number - 2] if self.number > 1 else None
+
+    @property
+    def next(self) -> Linked | None:
+        return self.parts[self.number] if self.number < len(self.parts) else None
+
+
+_ENTRY, _SERIES, _UNDER = (table.c for table in (Entry.__table__, Series.__table__, entry_tag))
+_LINKED = (_ENTRY.id, _ENTRY.slug, _ENTRY.title, _ENTRY.timestamp)
+_NOW = bindparam("now", type_=UTCDateTime())
+_VISIBLE = and_(_ENTRY.kind == "entry", Entry.is_visible(_NOW))
+
+_PLACE = tuple_(_ENTRY.timestamp, _ENTRY.id)
+_HERE = tuple_(bindparam("timestamp", type_=UTCDateTime()), bindparam("id", type_=Integer))
+# A moment that somebody's shell wrote without its fraction is not equal to itself.
+_OTHER = (
+    select(*_LINKED)
+    .where(_ENTRY.kind == "entry", _ENTRY.state == "published", _ENTRY.id != bindparam("id"))
+    .limit(1)
+)
+_NEIGHBOURS = union_all(
+    *(
+        select(neighbour.subquery())
+        for neighbour in (
+            # What is older than an entry that readers see has appeared. Were it asked for all the
+            # same, SQLite would walk the index from now on, and not from the entry.
+            _OTHER.where(_PLACE < _HERE).order_by(_ENTRY.timestamp.desc(), _ENTRY.id.desc()),
+            _OTHER.where(_PLACE > _HERE, _ENTRY.timestamp <= _NOW).order_by(
+                _ENTRY.timestamp, _ENTRY.id
+            ),
+        )
+    )
+)
+_PARTS = (
+    select(*_LINKED)
+    .where(_ENTRY.series_id == bindparam("series"), _VISIBLE)
+    .order_by(_ENTRY.series_number.is_(None), _ENTRY.series_number, _ENTRY.timestamp, _ENTRY.id)
+)
+_PARTS_NAMED = _PARTS.add_columns(
+    _SERIES.title.label("series_title"), _SERIES.slug.label("series_slug")
+).join(Series.__table__, _SERIES.id == _ENTRY.series_id)
+_BY_ID = select(*_LINKED).where(_ENTRY.id.in_(bindparam("ids", expanding=True)))
+
+
+def neighbours(db: Session, entry: Entry, now: datetime) -> tuple[Linked | None, Linked | None]:
+    """Return the entries that readers see before and after `entry`: the older, the newer."""
+    place = (entry.timestamp, entry.id)
+    given = {"now": now, "timestamp": entry.timestamp, "id": entry.id}
+    found = [Linked(*row) for row in db.execute(_NEIGHBOURS, given)]
+    older = next((each for each in found if (each.timestamp, each.id) < place), None)
+    newer = next((each for each in found if (each.timestamp, each.id) > place), None)
+    return older, newer
+
+
+def parts(db: Session, series_id: int, now: datetime) -> list[Linked]:
+    """Return what readers see of a series, in its order."""
+    return [Linked(*row) for row in db.execute(_PARTS, {"series": series_id, "now": now})]
+
+
+def part(db: Session, entry: Entry, now: datetime) -> Part | None:
+    """Return the place of `entry` in its series, or None if it belongs to none."""
+    if entry.series_id is None:
+        return None
+    rows = db.execute(_PARTS_NAMED, {"series": entry.series_id, "now": now}).all()
+    found = [Linked(*row[:4]) for row in rows]
+    if not found:  # a shell without foreign keys has deleted the series
+        return None
+    number = 1 + [each.id for each in found].index(entry.id)
+    return Part(rows[0].series_title, rows[0].series_slug, number, found)
+
+
+def related(
+    db: Session, entry: Entry, now: datetime, without: Collection[int] = ()
+) -> list[Linked]:
+    """Return the entries that share most tags with `entry`; a rare tag counts for more.
+
+    :param without: the ids of those that its page shows anyway.
+    """
+    tags = [tag.id for tag in entry.tags[:SUBJECTS]]
+    if not tags:
+        return []
+    given: dict[str, Any] = {f"tag{number}": tag for number, tag in enumerate(tags)}
+    rows = db.execute(_candidates(len(tags)), {"now": now, **given}).all()
+    carriers = Counter(row.tag_id for row in rows)
+    timestamps = {row.entry_id: row.timestamp for row in rows}
+    # Whole numbers, for a sum of fractions depends on the order of the rows.
+    shared: Counter[int] = Counter()
+    for row in rows:
+        shared[row.entry_id] += 1_000_000 // carriers[row.tag_id]
+    others = shared.keys() - {entry.id, *without}
+    best = nlargest(RELATED, others, key=lambda id_: (shared[id_], timestamps[id_], id_))
+    found = {row.id: Linked(*row) for row in db.execute(_BY_ID, {"ids": best})} if best else {}
+    return [found[id_] for id_ in best]
+
+
+@cache
+def _candidates(tags: int) -> Executable:
+    """Build the statement that looks up the newest entries under so many tags."""
+    newest = (
+        select(_UNDER.tag_id, _UNDER.entry_id, _UNDER.timestamp)
+        .where(_UNDER.tag_id == bindparam(f"tag{number}"), _UNDER.listed, _UNDER.timestamp <= _NOW)
+        .order_by(_UNDER.timestamp.desc(), _UNDER.entry_id.desc())
+        .limit(CANDIDATES)
+        .subquery()
+        for number in range(tags)
+    )
+    return union_all(*(select(each) for each in newest))

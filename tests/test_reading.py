@@ -1,0 +1,254 @@
+"""What stands around a text and helps to read on."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import html
+
+from blog.application import Blog
+from blog.markup import render
+from blog.markup.contents import Heading, contents
+from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
+from tests.test_reader import statements
+
+LONG = "word " * 700
+
+
+def page_of(client: BlogClient, path: str) -> Any:
+    response = client.get(path)
+    assert response.status_code == 200
+    return html.document_fromstring(response.text)
+
+
+def neighbours(client: BlogClient, slug: str) -> dict[str, str]:
+    links = page_of(client, f"/blog/{slug}").xpath("//nav[@aria-label='Entries']//a")
+    return {link.get("rel"): link.text for link in links}
+
+
+def related(client: BlogClient, slug: str) -> list[str]:
+    links = page_of(client, f"/blog/{slug}").xpath("//section[@class='related']//a")
+    return [link.text for link in links]
+
+
+def described(client: BlogClient, path: str) -> Any:
+    (script,) = page_of(client, path).xpath("//script")
+    assert script.get("type") == "application/ld+json"
+    return json.loads(script.text)
+
+
+def test_an_entry_leads_to_the_older_and_the_newer_one(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    for age, title in enumerate(("Newest", "Middle", "Oldest")):
+        make_entry(title, timestamp=NOW - timedelta(days=age + 1))
+    make_entry("Page", kind="page", timestamp=NOW - timedelta(days=1, hours=1))
+    make_entry("Draft", state="draft", timestamp=NOW - timedelta(days=1, hours=1))
+    make_entry("Later", timestamp=NOW + timedelta(hours=1))
+
+    assert neighbours(client, "newest") == {"prev": "Middle"}
+    assert neighbours(client, "middle") == {"prev": "Oldest", "next": "Newest"}
+    assert neighbours(client, "oldest") == {"next": "Middle"}
+
+
+def test_entries_of_one_moment_are_told_apart(client: BlogClient, make_entry: MakeEntry) -> None:
+    for title in ("First", "Second", "Third"):
+        make_entry(title, timestamp=NOW)
+
+    assert neighbours(client, "first") == {"next": "Second"}
+    assert neighbours(client, "second") == {"prev": "First", "next": "Third"}
+    assert neighbours(client, "third") == {"prev": "Second"}
+
+
+def test_a_single_entry_has_no_neighbours(client: BlogClient, make_entry: MakeEntry) -> None:
+    make_entry()
+
+    assert neighbours(client, "a-title") == {}
+
+
+def test_related_entries_share_tags_and_a_rare_one_counts_for_more(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry("This", tags=("common", "rare"))
+    make_entry("Rare", tags=("rare",), timestamp=NOW - timedelta(days=900))
+    make_entry("Both", tags=("common", "rare"), timestamp=NOW - timedelta(days=800))
+    for age in range(1, 10):
+        make_entry(f"Common {age}", tags=("common",), timestamp=NOW - timedelta(days=age))
+    make_entry("Other", tags=("other",))
+    make_entry("Draft", tags=("rare",), state="draft")
+    make_entry("Later", tags=("rare",), timestamp=NOW + timedelta(days=1))
+
+    assert related(client, "this") == ["Both", "Rare", "Common 1", "Common 2"]
+    assert related(client, "other") == []
+
+
+def test_an_entry_with_hundreds_of_tags_has_a_page(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    tags = tuple(f"tag-{number:03}" for number in range(600))
+    make_entry("Other", tags=tags)
+    make_entry(tags=tags)
+
+    assert related(client, "a-title") == ["Other"]
+
+
+def test_related_entries_cost_no_statement_where_there_are_no_tags(
+    app: Blog, make_entry: MakeEntry
+) -> None:
+    make_entry("Other", tags=("tea",))
+    make_entry("With", tags=("tea",))
+    make_entry("Without")
+
+    assert len(statements(app, "/blog/with")) - len(statements(app, "/blog/without")) == 2
+
+
+def test_the_names_of_months_are_said_and_the_exact_instant_is_in_the_title(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry(timestamp=datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC))
+
+    for path in ("/blog", "/blog/a-title", "/blog/2020"):
+        (time,) = page_of(client, path).xpath("//time[@class='dt-published']")
+        assert time.get("title") == "3 February 2020, 04:05:06 UTC"
+        assert time.get("datetime") == "2020-02-03T04:05:06+00:00"
+        assert time.text == ("3" if path == "/blog/2020" else "3 February 2020")
+
+
+# The table of contents
+
+
+def test_a_long_text_has_a_table_of_contents(client: BlogClient, make_entry: MakeEntry) -> None:
+    body = f"# One & *two*\n\n{LONG}\n\n## Below\n\n### Deep\n\n# Überschrift 50%\n"
+    for kind, path in (("entry", "/blog/a-title"), ("page", "/a-title")):
+        make_entry(kind=kind, body=body)
+        page = page_of(client, path)
+        links = page.xpath("//details//nav//a")
+
+        assert [link.text for link in links] == ["One & two", "Below", "Überschrift 50%"]
+        for link in links:
+            assert page.get_element_by_id(unquote(link.get("href")[1:])).tag in {"h2", "h3"}
+        assert page.xpath("//details//nav/ol/li[1]/ol/li/a/text()") == ["Below"]
+    assert "<details" not in client.get("/blog/feed.atom").text
+
+
+@pytest.mark.parametrize(
+    "body", [f"# One\n\n# Two\n\n{LONG}", "# One\n\n# Two\n\n# Three\n\nShort."]
+)
+def test_a_text_that_can_be_looked_over_has_none(
+    client: BlogClient, make_entry: MakeEntry, body: str
+) -> None:
+    make_entry(body=body)
+
+    assert page_of(client, "/blog/a-title").xpath("//details") == []
+
+
+def test_a_mark_of_a_footnote_is_no_part_of_a_heading() -> None:
+    body = render("# A[^1]\n\n# B\n\n# C\n\n[^1]: Note.", "markdown").html
+
+    assert contents(body) == [Heading("a", "A"), Heading("b", "B"), Heading("c", "C")]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.text(),
+            st.builds("<h{} id='{}'>{}".format, st.integers(1, 6), st.text(), st.text()),
+            st.builds("<div title='{}'>{}</h2>".format, st.text(), st.text()),
+        )
+    ).map("\n".join)
+)
+def test_every_line_of_the_contents_leads_to_a_heading(text: str) -> None:
+    body = render(text, "html").html
+    found = [each for top in contents(body) for each in (top, *top.below)]
+    ids = {
+        element.get("id")
+        for element in html.fragment_fromstring(body, create_parent="div").iter("h2", "h3")
+    }
+
+    assert {each.id for each in found} <= ids
+
+
+# What search engines are told
+
+
+def test_an_entry_is_described_for_search_engines(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry(
+        tags=("tea", "walks"),
+        author="Ann",
+        summary="In *short*.",
+        body='Text ![A "picture" > src="x](/media/a.png?b=1&c=2) ![Other](b.png)',
+        timestamp=datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC),
+        updated=datetime(2021, 2, 3, 4, 5, 6, tzinfo=UTC),
+    )
+
+    posting, path = described(client, "/blog/a-title")["@graph"]
+    address = f"{SITE_URL}/blog/a-title"
+    blog = f"{SITE_URL}/blog"
+    assert posting == {
+        "@type": "BlogPosting",
+        "@id": address,
+        "url": address,
+        "mainEntityOfPage": address,
+        "headline": "A title",
+        "description": "In short.",
+        "datePublished": "2020-02-03T04:05:06+00:00",
+        "dateModified": "2021-02-03T04:05:06+00:00",
+        "author": {"@type": "Person", "name": "Ann", "url": blog},
+        "keywords": ["tea", "walks"],
+        "image": f"{SITE_URL}/media/a.png?b=1&c=2",
+        "inLanguage": "en",
+        "isPartOf": [{"@type": "Blog", "@id": blog, "name": "Test blog", "url": blog}],
+    }
+    assert [step["name"] for step in path["itemListElement"]] == ["Test blog", "A title"]
+
+
+def test_an_entry_without_anything_is_described_all_the_same(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry("", slug="a", body="", timestamp=datetime(2020, 2, 3, tzinfo=UTC))
+
+    posting = described(client, "/blog/a")["@graph"][0]
+    assert posting["headline"] == "2020-02-03"
+    assert posting["author"]["name"] == "Test blog"
+    assert "image" not in posting
+
+
+def test_the_front_page_is_described_as_a_blog(client: BlogClient) -> None:
+    found = described(client, "/blog")
+
+    assert (found["@type"], found["name"]) == ("Blog", "Test blog")
+
+
+@pytest.mark.parametrize(
+    "title", ["</script><script>alert(1)</script>", "<!--<script>", "\u2028'\"&"]
+)
+def test_no_title_ends_the_description(
+    client: BlogClient, make_entry: MakeEntry, title: str
+) -> None:
+    make_entry(title, slug="a")
+
+    assert described(client, "/blog/a")["@graph"][0]["headline"] == title
+    assert "<script>" not in client.get("/blog/a").text
+
+
+# Footnotes
+
+
+def test_both_ways_of_a_footnote_have_names(client: BlogClient, make_entry: MakeEntry) -> None:
+    make_entry(body="A[^x] and again[^x], and^[a second].\n\n[^x]: The note.")
+
+    links = page_of(client, "/blog/a-title").xpath("//*[@class='prose e-content']//a")
+    assert [(link.get("href"), link.get("aria-label")) for link in links] == [
+        ("#fn1", "Footnote 1"),
+        ("#fn1", "Footnote 1"),
+        ("#fn2", "Footnote 2"),
+        ("#fnref1", "Back to reference 1"),
+        ("#fnref1:1", "Back to reference 1:1"),
+        ("#fnref2", "Back to reference 2"),
+    ]

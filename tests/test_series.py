@@ -1,0 +1,168 @@
+"""Series: entries in an order, on a page of their own and around each part."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from lxml import etree, html
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from blog.models import Series
+from blog.publishing import series_titled
+from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
+from tests.importing import import_all
+
+
+@pytest.fixture
+def series(db: Session) -> Series:
+    made = series_titled(db, "Bread & butter")
+    db.commit()
+    return made
+
+
+@pytest.fixture
+def five(make_entry: MakeEntry, series: Series) -> None:
+    """Three parts with a number, newest first, and two without, oldest first."""
+    numbers = {"Flour": 1, "Water": 2, "Salt": 10, "Oven": None, "Crust": None}
+    for age, (title, number) in enumerate(numbers.items()):
+        make_entry(
+            title,
+            series_id=series.id,
+            series_number=number,
+            timestamp=NOW - timedelta(days=age + 1 if number else 30 - age),
+        )
+
+
+ORDER = ["Flour", "Water", "Salt", "Oven", "Crust"]
+
+
+def parts(client: BlogClient) -> list[str]:
+    page = html.document_fromstring(client.get("/blog/series/bread-butter").text)
+    return [link.text for link in page.xpath("//ol[@class='parts']/li/a")]
+
+
+def around(client: BlogClient, slug: str) -> dict[str, str]:
+    """Return what the page of an entry says of its series, and where each of its links leads."""
+    page = html.document_fromstring(client.get(f"/blog/{slug}").text)
+    found = {
+        row.text_content().split("\n")[0].replace(row.find("a").text, "").strip(): row.find(
+            "a"
+        ).text
+        for row in page.xpath("//nav[@aria-label='Series']/p")
+    }
+    place = page.xpath("//article/header/p[@class='path']")
+    return found | {"place": " ".join(place[0].text_content().split()) if place else ""}
+
+
+@pytest.mark.usefixtures("five")
+def test_numbered_parts_come_first_and_the_others_as_they_appeared(client: BlogClient) -> None:
+    assert parts(client) == ORDER
+
+
+@pytest.mark.usefixtures("five")
+def test_a_part_says_where_it_stands_and_leads_to_the_next(client: BlogClient) -> None:
+    assert around(client, "flour") == {
+        "place": "Part 1 of 5 in Bread & butter",
+        "Next part": "Water",
+    }
+    assert around(client, "salt") == {
+        "place": "Part 3 of 5 in Bread & butter",
+        "Previous part": "Water",
+        "Next part": "Oven",
+    }
+    assert around(client, "crust") == {
+        "place": "Part 5 of 5 in Bread & butter",
+        "Previous part": "Oven",
+    }
+
+
+@pytest.mark.usefixtures("five")
+def test_parts_that_readers_do_not_see_are_not_counted(
+    client: BlogClient, make_entry: MakeEntry, series: Series
+) -> None:
+    hidden = {"series_id": series.id, "series_number": 0}
+    make_entry("Draft", state="draft", **hidden)
+    make_entry("Later", timestamp=NOW + timedelta(days=1), **hidden)
+    make_entry("A page", kind="page", **hidden)
+
+    assert parts(client) == ORDER
+    assert around(client, "flour")["place"] == "Part 1 of 5 in Bread & butter"
+
+
+def test_a_series_is_there_when_a_part_of_it_is(
+    client: BlogClient, make_entry: MakeEntry, series: Series
+) -> None:
+    make_entry("Draft", state="draft", series_id=series.id)
+    address = "/blog/series/bread-butter"
+
+    assert client.get(address).status_code == 404
+    assert client.get("/blog/series/none").status_code == 404
+    assert SITE_URL + address not in client.get("/sitemap.xml").text
+    make_entry("First", series_id=series.id)
+    assert client.get(address).status_code == 200
+    root = etree.fromstring(client.get("/sitemap.xml").data)
+    assert SITE_URL + address in [loc.text for loc in root.iter("{*}loc")]
+
+
+@pytest.mark.usefixtures("five")
+def test_a_change_in_a_shell_is_on_the_page_at_once(client: BlogClient, engine: Engine) -> None:
+    assert parts(client) == ORDER
+    for change in (
+        "UPDATE entry SET series_number = 11 WHERE title = 'Flour'",
+        "UPDATE series SET title = 'Bread alone'",
+        "UPDATE entry SET series_id = NULL WHERE title = 'Crust'",
+    ):
+        with engine.begin() as connection:
+            connection.execute(text(change))
+
+    assert parts(client) == ["Water", "Salt", "Flour", "Oven"]
+    assert around(client, "flour")["place"] == "Part 3 of 4 in Bread alone"
+    assert around(client, "crust") == {"place": ""}
+
+
+def test_titles_that_differ_in_case_are_one_series(db: Session) -> None:
+    first = series_titled(db, "Bread & Butter")
+
+    assert series_titled(db, "bread &  butter") is first
+    assert series_titled(db, "Bread, butter").slug == "bread-butter-2"
+    assert series_titled(db, "?!").slug == "series"
+
+
+@pytest.mark.parametrize(
+    ("front", "expected"),
+    [
+        ("series: Bread & butter\nseries_number: 2", ("Bread & butter", 2)),
+        ("series: [Bread & butter, Other]\nweight: 2", ("Bread & butter", 2)),
+        ("series: Bread & butter\npart: two", ("Bread & butter", None)),
+        ("series: Bread & butter\npart: -1", ("Bread & butter", None)),
+        ("weight: 2", None),
+        ("series: Bread & butter\ntype: page", None),
+    ],
+)
+def test_an_import_keeps_the_series(
+    tmp_path: Path, engine: Engine, db: Session, front: str, expected: tuple[str, int] | None
+) -> None:
+    (tmp_path / "2020-01-02-a.md").write_text(f"---\n{front}\n---\nText.\n", encoding="utf-8")
+    summary = import_all(tmp_path, engine)
+
+    found = db.execute(
+        text("SELECT series.title, series_number FROM entry JOIN series ON series.id = series_id")
+    ).one_or_none()
+    assert found == expected
+    noted = "The field “weight” has no place here." in summary.notes
+    assert noted is (front == "weight: 2")
+
+
+def test_a_part_leaves_the_series_when_its_source_does(
+    tmp_path: Path, engine: Engine, client: BlogClient
+) -> None:
+    for name in ("one", "two"):
+        path = tmp_path / f"2020-01-02-{name}.md"
+        path.write_text(f"---\nseries: Bread, butter\n---\n{name}\n", encoding="utf-8")
+    import_all(tmp_path, engine)
+    assert parts(client) == ["One", "Two"]
+    path.write_text("Alone.\n", encoding="utf-8")
+    import_all(tmp_path, engine)
+
+    assert parts(client) == ["One"]
