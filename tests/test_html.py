@@ -23,6 +23,7 @@ pytestmark = [
 PAGES = [
     *("/blog", "/blog?page=2", "/blog/archive", "/blog/2026", "/blog/2025/03", "/blog/tags"),
     *("/blog/tag/garden", "/about", "/blog/two-visitors-and-one-key", "/blog/counting-words"),
+    *("/blog/series/a-small-garden", "/blog/the-wrong-spade", "/blog/the-slow-post"),
     *("/blog/a-list-for-january", "/blog/questions-for-a-garden-diary", "/nowhere"),
 ]
 

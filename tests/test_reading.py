@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import html
+from sqlalchemy import Engine, text
 
 from blog.application import Blog
 from blog.markup import render
@@ -62,6 +63,19 @@ def test_entries_of_one_moment_are_told_apart(client: BlogClient, make_entry: Ma
     assert neighbours(client, "first") == {"next": "Second"}
     assert neighbours(client, "second") == {"prev": "First", "next": "Third"}
     assert neighbours(client, "third") == {"prev": "Second"}
+
+
+def test_an_entry_that_a_shell_wrote_is_not_its_own_neighbour(
+    client: BlogClient, make_entry: MakeEntry, engine: Engine
+) -> None:
+    make_entry("Older", timestamp=datetime(2020, 2, 2, tzinfo=UTC))
+    make_entry("This", timestamp=datetime(2020, 2, 3, tzinfo=UTC))
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE entry SET timestamp = '2020-02-03 00:00:00' WHERE slug = 'this'")
+        )
+
+    assert neighbours(client, "this") == {"prev": "Older"}
 
 
 def test_a_single_entry_has_no_neighbours(client: BlogClient, make_entry: MakeEntry) -> None:
@@ -161,8 +175,8 @@ def test_a_mark_of_a_footnote_is_no_part_of_a_heading() -> None:
         )
     ).map("\n".join)
 )
-def test_every_line_of_the_contents_leads_to_a_heading(text: str) -> None:
-    body = render(text, "html").html
+def test_every_line_of_the_contents_leads_to_a_heading(body: str) -> None:
+    body = render(body, "html").html
     found = [each for top in contents(body) for each in (top, *top.below)]
     ids = {
         element.get("id")

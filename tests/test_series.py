@@ -1,5 +1,7 @@
 """Series: entries in an order, on a page of their own and around each part."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -119,6 +121,17 @@ def test_a_change_in_a_shell_is_on_the_page_at_once(client: BlogClient, engine: 
     assert parts(client) == ["Water", "Salt", "Flour", "Oven"]
     assert around(client, "flour")["place"] == "Part 3 of 4 in Bread alone"
     assert around(client, "crust") == {"place": ""}
+
+
+@pytest.mark.usefixtures("five")
+def test_a_part_of_a_series_that_is_gone_has_a_page(client: BlogClient, engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite has shells that know no foreign keys")
+    with closing(sqlite3.connect(str(engine.url.database))) as connection:
+        connection.execute("DELETE FROM series")
+        connection.commit()
+
+    assert around(client, "flour") == {"place": ""}
 
 
 def test_titles_that_differ_in_case_are_one_series(db: Session) -> None:
