@@ -5,12 +5,14 @@ The life of a request is told in ``docs/architecture.md``.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug import Response
 from werkzeug.exceptions import (
@@ -23,10 +25,10 @@ from werkzeug.exceptions import (
 )
 from werkzeug.utils import redirect
 
-from blog import csrf, flash, freshness, schema
+from blog import csrf, flash, freshness, moderation, schema
 from blog.auth import GUARDS, Guard
 from blog.config import Config
-from blog.database import connect, session_factory
+from blog.database import begin_writing, connect, session_factory
 from blog.freshness import Stamp
 from blog.headers import secure
 from blog.hosts import OwnHosts
@@ -161,10 +163,11 @@ class Blog:
         try:
             endpoint, values = request.urls.match(path)
             if request.method in csrf.SAFE_METHODS:
-                self.visit(request, endpoint, values)
+                self.visit(request, endpoint, values).close()
         except (NotFound, MethodNotAllowed):
             return None
-        query = request.query_string.decode()
+        # As it came, but for what a header cannot have.
+        query = quote(request.query_string, safe="!$%&'()*+,-./:;=?@[]_~")
         address = request.url_for(endpoint, **values)
         return redirect(f"{address}?{query}" if query else address, 308)
 
@@ -182,7 +185,9 @@ class Blog:
             or response.cache_control.no_store
         ):
             return response
-        moments = freshness.moments(request.db, request.now, self.started)
+        moments = freshness.moments(
+            request.db, request.now, self.started, self.config.comments_close_after
+        )
         personal = request.looked_at_cookies
         return page_of(response, request.stamp, request.now, moments, personal)
 
@@ -223,7 +228,16 @@ def create_app(config: Config) -> Blog:
     engine = connect(config.database)
     try:
         site = schema.check(engine)
+        forget_addresses(engine, config)
     finally:
         # The thread that starts a server seldom serves, and would keep this connection open.
         engine.dispose()
     return Blog(config, engine, site.secret)
+
+
+def forget_addresses(engine: Engine, config: Config) -> None:
+    """Remove what is stored of the addresses of old comments, if the database can be written to."""
+    with session_factory(engine)() as db, suppress(DBAPIError):
+        begin_writing(db)
+        moderation.forget(db, config.comment_days, datetime.now(UTC))
+        db.commit()

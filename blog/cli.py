@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from blog import demo, schema
 from blog.application import create_app
+from blog.cli_comments import comments
 from blog.config import Config, ConfigError
 from blog.database import begin_writing, connect, session_factory
 from blog.importing.run import Summary, import_path
@@ -133,6 +134,9 @@ def demo_command(host: str | None, port: int | None) -> None:
             demo.add_comments(db)
         engine.dispose()
         run(config)
+
+
+threadleaf.add_command(comments)
 
 
 def bring_up_to_date(config: Config) -> None:

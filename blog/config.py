@@ -38,6 +38,10 @@ def between(low: int, high: int) -> Rule:
     return Rule(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
 
 
+def one_of(*words: str) -> Rule:
+    return Rule(" or ".join(words), lambda value: value in words)
+
+
 def _is_site_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
@@ -114,6 +118,18 @@ class Config:
     comment_name_length: int = setting(80, between(1, 500))
     #: How many MiB of finished pages are kept in memory; 0 keeps none.
     page_cache: int = setting(32, between(0, 100_000))
+    #: What comments are written in: "text", or "markdown" without pictures and headings.
+    comment_format: str = setting("text", one_of("text", "markdown"))
+    #: How many levels of answers are indented; 0 sets all comments below each other.
+    comment_depth: int = setting(4, between(0, 5))
+    #: For how many days after its publication an entry takes comments; 0 for ever.
+    comments_close_after: int = setting(0, between(0, 36_500))
+    #: Which comments wait for the author: "filter" for those that look like spam, "all" for all.
+    comment_moderation: str = setting("filter", one_of("filter", "all"))
+    #: Whether the comments of somebody who was approved before are published at once.
+    comment_trust: bool = setting(True, YES_NO)
+    #: For how many days it is kept, as a keyed hash, from which network a comment came.
+    comment_days: int = setting(30, between(1, 3_650))
     #: The address that `threadleaf serve` listens on.
     host: str = setting("127.0.0.1", SOME_TEXT)
     #: The port that `threadleaf serve` listens on; 0 lets the system choose.

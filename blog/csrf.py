@@ -2,24 +2,28 @@
 
 First by what the browser says of the request itself (Fetch Metadata, https://www.w3.org/TR/fetch-metadata/),
 then by its Origin, and always by a signed token in the form. The token is the same for all
-visitors, so that pages with a form can be kept and compared like any other; what it proves is that
-the form came from a page of ours. It gives nobody anything, because no visitor is logged in.
+visitors of a day, so that pages with a form can be kept and compared like any other; what it proves
+is that the form came from a page of ours, and how old that is. It gives nobody anything, because no
+visitor is logged in.
 """
 
+from datetime import date, timedelta
 from urllib.parse import urlsplit
 
-from itsdangerous import Signer
+from itsdangerous import BadSignature, Signer
 from werkzeug.exceptions import Forbidden
 
 from blog.request import Request
 
 FIELD = "csrf_token"
+#: For how many days a form is taken as it is.
+MAX_AGE = timedelta(days=7)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def token(request: Request) -> str:
     """Return what a form of this site carries in its field :data:`FIELD`."""
-    return _signer(request).get_signature(FIELD).decode()
+    return _signer(request).sign(request.now.date().isoformat()).decode()
 
 
 def protect(request: Request) -> None:
@@ -36,8 +40,27 @@ def protect(request: Request) -> None:
         same_site = fetch_site in {"same-origin", "none"}
     if not same_site:
         raise Forbidden("The form was sent from a page of another site.")
-    if not _signer(request).verify_signature(FIELD, request.form.get(FIELD, "")):
+    if _day(request) is None:
         raise Forbidden("The form has no valid token. Open the page again, and send it from there.")
+
+
+def is_old(request: Request) -> bool:
+    """Tell whether a form, which :func:`protect` has let through, is one of long ago.
+
+    Its token was collected once, and is now used again and again; or somebody has had the page open
+    for days, and sends the form once more.
+    """
+    day = _day(request)
+    return day is None or request.now.date() - day > MAX_AGE
+
+
+def _day(request: Request) -> date | None:
+    """Return when the page with the form was made, or None if its token is false."""
+    try:
+        signed = _signer(request).unsign(request.form.get(FIELD, ""))
+        return date.fromisoformat(signed.decode())
+    except (BadSignature, ValueError):
+        return None
 
 
 def _is_own_origin(request: Request) -> bool:
@@ -45,7 +68,8 @@ def _is_own_origin(request: Request) -> bool:
     if origin is None:
         return True
     own = {urlsplit(request.config.site_url).netloc, request.environ.get("HTTP_HOST")}
-    return urlsplit(origin).netloc in own
+    # Not urlsplit, which raises for what is none.
+    return origin.partition("://")[2] in own
 
 
 def _signer(request: Request) -> Signer:

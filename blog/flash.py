@@ -3,15 +3,19 @@
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug import Response
 
+from blog import cookies
 from blog.request import Request
 
-COOKIE = "threadleaf-flash"
+PURPOSE = "flash"
+
+#: Stands in the Cookie header of everybody who has a message.
+COOKIE = f"{cookies.MARK}-{PURPOSE}"
 
 
 def messages(request: Request) -> list[str]:
     """Return what the request before had to say."""
     try:
-        found: list[str] = _serializer(request).loads(request.cookies.get(COOKIE, ""))
+        found: list[str] = _serializer(request).loads(cookies.get(request, PURPOSE))
     except BadSignature:
         return []
     return found
@@ -19,18 +23,11 @@ def messages(request: Request) -> list[str]:
 
 def carry(request: Request, response: Response) -> None:
     """Send the messages of this request along, or forget those that its page has shown."""
-    path = request.root_path or "/"
     if request.messages_to_flash:
-        response.set_cookie(
-            COOKIE,
-            _serializer(request).dumps(request.messages_to_flash),
-            path=path,
-            secure=request.config.site_url.startswith("https:"),
-            httponly=True,
-            samesite="Lax",
-        )
-    elif COOKIE in request.cookies and response.mimetype == "text/html":
-        response.delete_cookie(COOKIE, path=path)
+        message = _serializer(request).dumps(request.messages_to_flash)
+        cookies.put(request, response, PURPOSE, str(message))
+    elif cookies.get(request, PURPOSE) and response.mimetype == "text/html":
+        cookies.put(request, response, PURPOSE, "", max_age=0)
         # A page with somebody's message on it is not the page that others get.
         response.headers["Cache-Control"] = "private, no-store"
 

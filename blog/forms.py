@@ -1,25 +1,56 @@
 """What visitors send: one class a form, with its rules and what it says when one is broken."""
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Self
+from urllib.parse import urlsplit
 
 from werkzeug.datastructures import ImmutableMultiDict
 
 from blog.config import Config
 
+#: The longest address of a website that the form takes, in characters.
+WEBSITE_LENGTH = 200
+
+#: The field that people do not see. No browser has an idea what to fill in.
+TRAP = "subject"
+
 
 @dataclass
 class CommentForm:
-    """A comment as it was typed, and what is wrong with it, by field."""
+    """A comment as it was typed, and what is wrong with it, by field.
+
+    :param parent: the id of the comment that this one answers, None for the entry itself.
+    :param remember: whether the browser shall keep name and website.
+    :param trap: what stands in the field that people do not see.
+    """
 
     text: str = ""
     name: str = ""
+    website: str = ""
+    parent: int | None = None
+    remember: bool = False
+    trap: str = ""
     errors: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, fields: ImmutableMultiDict[str, str], config: Config) -> Self:
-        form = cls(clean(fields.get("text", "")), clean(fields.get("name", "")).replace("\n", " "))
+        form = cls(
+            clean(fields.get("text", "")),
+            clean(fields.get("name", "")).replace("\n", " "),
+            clean(fields.get("website", "")),
+            parse_id(fields.get("parent", "")),
+            "remember" in fields,
+            fields.get(TRAP, ""),
+        )
+        if form.website and "://" not in form.website:
+            form.website = f"https://{form.website}"
+        if form.website and not is_website(form.website):
+            form.errors["website"] = (
+                f"{form.website[:WEBSITE_LENGTH]!r} is no address of a website. One looks like "
+                f"https://example.org, and has {WEBSITE_LENGTH} characters at most."
+            )
         if not form.text:
             form.errors["text"] = "Please write a comment before you send it."
         if (length := len(form.text)) > config.comment_length:
@@ -27,6 +58,26 @@ class CommentForm:
         if (length := len(form.name)) > config.comment_name_length:
             form.errors["name"] = too_long("name", length, config.comment_name_length)
         return form
+
+
+def is_website(address: str) -> bool:
+    """Tell whether a link to `address` leads to a website, and nowhere else."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as a bracket that is not closed
+        return False
+    return (
+        len(address) <= WEBSITE_LENGTH
+        and parts.scheme in {"http", "https"}
+        and "." in (parts.hostname or "")
+        and "@" not in parts.netloc
+        and not any(character.isspace() for character in address)
+    )
+
+
+def parse_id(text: str) -> int | None:
+    """Return the number of a row; None for what is none, or larger than any."""
+    return int(text) if re.fullmatch("[1-9][0-9]{0,8}", text) else None
 
 
 def clean(text: str) -> str:

@@ -43,18 +43,26 @@ _SITE, _ENTRY = Site.__table__.c, Entry.__table__.c
 _MOMENTS = select(
     _SITE.changed,
     select(func.max(_ENTRY.timestamp)).where(Entry.is_visible(_NOW)).scalar_subquery(),
-    select(func.min(_ENTRY.timestamp))
-    .where(_ENTRY.state == "published", _ENTRY.timestamp > _NOW)
-    .scalar_subquery(),
+    *(
+        select(func.min(_ENTRY.timestamp))
+        .where(_ENTRY.state == "published", _ENTRY.timestamp > bindparam(name, type_=UTCDateTime()))
+        .scalar_subquery()
+        for name in ("now", "open_since")
+    ),
 )
 
 
-def moments(db: Session, now: datetime, started: datetime) -> Moments:
+def moments(db: Session, now: datetime, started: datetime, open_days: int) -> Moments:
     """Return since when all pages are as they are at `now`, and until when at most.
 
     :param started: when this process began: templates, settings or code may be new since then.
+    :param open_days: for how many days after its publication an entry takes comments; 0 for ever.
     """
-    changed, appeared, appears = db.execute(_MOMENTS, {"now": now}).one()
+    open_for = timedelta(days=open_days)
+    asked = {"now": now, "open_since": now - open_for}
+    changed, appeared, appears, closes = db.execute(_MOMENTS, asked).one()
     # The token in a form has its day in it.
-    tomorrow = datetime.combine(now + timedelta(days=1), time.min, UTC)
-    return Moments(max(changed, appeared or changed, started), min(appears or tomorrow, tomorrow))
+    coming = [datetime.combine(now + timedelta(days=1), time.min, UTC)]
+    coming += [appears] if appears else []
+    coming += [closes + open_for] if closes else []
+    return Moments(max(changed, appeared or changed, started), min(coming))

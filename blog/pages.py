@@ -20,6 +20,7 @@ from werkzeug import Response
 from werkzeug.http import http_date, parse_date, parse_etags
 
 from blog import compression
+from blog.cookies import MARK
 from blog.flash import COOKIE as FLASH
 from blog.freshness import Moments, Stamp
 from blog.urls import PARAMETERS
@@ -173,7 +174,7 @@ def key_of(environ: "WSGIEnvironment") -> Key | None:
 
 def has_cookie(environ: "WSGIEnvironment") -> bool:
     """Tell whether the visitor has a cookie of ours. Others are no concern of the pages."""
-    return "threadleaf" in environ.get("HTTP_COOKIE", "")
+    return MARK in environ.get("HTTP_COOKIE", "")
 
 
 @lru_cache(maxsize=1024)

@@ -6,11 +6,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
 from werkzeug import Response
 
 from blog import csrf, flash, markup
-from blog.models import Comment
 from blog.request import Request
 from blog.staticfiles import immutable_name
 
@@ -75,10 +73,6 @@ def exact(moment: datetime) -> str:
     return f"{day(moment)}, {moment:%H:%M:%S} UTC"
 
 
-def comment_html(comment: Comment) -> Markup:
-    return markup.render_comment(comment.text, comment.format)
-
-
 environment.globals |= {
     "url_for": url_for,
     "absolute_url_for": absolute_url_for,
@@ -89,5 +83,5 @@ environment.globals |= {
 environment.filters |= {
     "day": day,
     "exact": exact,
-    "comment_html": comment_html,
+    "comment_html": markup.render_comment,
 }

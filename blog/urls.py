@@ -43,7 +43,15 @@ url_map = Map(
                 get("/<slug>", "page"),
             ],
         ),
-        EndpointPrefix("comments.", [post("/blog/<slug>/comments", "add")]),
+        EndpointPrefix(
+            "comments.",
+            [
+                post("/blog/<slug>/comments", "add"),
+                get("/blog/<slug>/comments/<receipt>", "receipt"),
+                get("/blog/<slug>/reply/<int(max=999999999):id>", "reply"),
+                get("/blog/privacy", "privacy"),
+            ],
+        ),
         EndpointPrefix(
             "feeds.",
             [

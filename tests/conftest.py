@@ -68,6 +68,9 @@ def app(config: Config, engine: Engine) -> Blog:
 class BlogClient(Client):
     """A browser without JavaScript: it reads each answer to its end, and closes it."""
 
+    #: From where it sends comments.
+    address = "203.0.113.7"
+
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         # Unless told so, Werkzeug's client never closes a response, and the hook would not run.
         kwargs.setdefault("buffered", True)
@@ -78,7 +81,10 @@ class BlogClient(Client):
         page = self.get(f"/blog/{slug}").text
         token = re.search(r'name="csrf_token" value="([^"]+)"', page)
         assert token, "the page has no comment form"
-        return self.post(f"/blog/{slug}/comments", data={"csrf_token": token[1], **fields})
+        data = {"csrf_token": token[1], **fields}
+        return self.post(
+            f"/blog/{slug}/comments", data=data, environ_base={"REMOTE_ADDR": self.address}
+        )
 
 
 @pytest.fixture

@@ -47,8 +47,10 @@ STATEMENTS = st.lists(
 )
 
 
-def kept(connection: Any) -> list[Any]:
-    """Return what the triggers keep."""
+def kept(connection: Any, *unknown: str) -> list[Any]:
+    """Return what the triggers keep, without the numbers of months that are not known."""
+    for month in unknown:
+        connection.execute(text("DELETE FROM month WHERE month = :month"), {"month": month})
     return [
         connection.execute(text(query)).all()
         for query in (
@@ -67,13 +69,16 @@ def test_what_triggers_keep_is_what_counting_anew_would_find(
         connection.exec_driver_sql("INSERT INTO tag VALUES (1, 'one', 'one'), (2, 'two', 'two')")
         for statement in statements:
             connection.exec_driver_sql(statement)
-        found = kept(connection)
+        # The number of a month in which a row was replaced, or nearly, is not known any more: it is
+        # counted for the page.
+        unknown = connection.scalars(text("SELECT month FROM month WHERE entries IS NULL")).all()
+        found = kept(connection, *unknown)
         stale = connection.scalar(
             text("SELECT count(*) FROM rendering JOIN entry ON id = entry_id WHERE html != body")
         )
         for statement in recount(engine.dialect.name):
             connection.exec_driver_sql(statement)
 
-        assert found == kept(connection)
+        assert found == kept(connection, *unknown)
         assert stale == 0
         connection.rollback()

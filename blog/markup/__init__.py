@@ -80,15 +80,17 @@ def render_summary(text: str) -> Markup:
 
 
 @lru_cache(maxsize=2048)
-def render_comment(text: str, format: Literal["text", "html"]) -> Markup:
-    """Render a comment: paragraphs and lines of plain text, or imported HTML with few tags.
+def render_comment(text: str, format: Literal["text", "markdown", "html"]) -> Markup:
+    """Render a comment: paragraphs and lines of plain text, or Markdown or HTML with few tags.
 
     :param text: any text.
-    :param format: ``"text"`` is shown as it was typed, ``"html"`` is cleaned.
+    :param format: ``"text"`` is shown as it was typed, the others are cleaned.
     :return: safe HTML; its links pass on no reputation.
     """
     if format == "text":
         return _safe(clean_comment(_paragraphs(escape(text))))
+    if format == "markdown":
+        return _safe(finish_comment(clean_comment(to_html(text))))
     # Other blogs store line ends, and make paragraphs of them when they show a comment.
     html = text if _BLOCK.search(text) else _paragraphs(text)
     return _safe(finish_comment(clean_comment(html)))

@@ -9,4 +9,5 @@ from blog.models.redirect import Redirect as Redirect
 from blog.models.rendering import Rendering as Rendering
 from blog.models.series import Series as Series
 from blog.models.site import Site as Site
+from blog.models.spam_word import SpamWord as SpamWord
 from blog.models.tag import Tag as Tag

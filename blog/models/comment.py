@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Select, Text, bindparam, func, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Select, Text, bindparam, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from blog.models.base import Base
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blog.models.entry import Entry
 
 CommentState = Literal["published", "held", "spam", "trash"]
-CommentFormat = Literal["text", "html"]
+CommentFormat = Literal["text", "markdown", "html"]
 
 ANONYMOUS = "Anonymous"
 
@@ -25,12 +25,20 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Comment(Base):
-    """What a visitor wrote below an entry. ``html`` is only ever an imported comment's format."""
+    """What a visitor wrote below an entry. ``html`` is only ever an imported comment's format.
+
+    ``reason`` says in words why a comment is held, ``taught`` what the filter has learnt from it.
+    ``person`` and ``network`` are keyed hashes of who sent it and from where, ``digest`` is one of
+    the whole form, by which one that is sent again is known.
+    """
 
     __tablename__ = "comment"
     __table_args__ = (
         CheckConstraint("state IN ('published', 'held', 'spam', 'trash')", name="state"),
-        CheckConstraint("format IN ('text', 'html')", name="format"),
+        CheckConstraint("format IN ('text', 'markdown', 'html')", name="format"),
+        CheckConstraint("taught IN ('spam', 'real')", name="taught"),
+        # For the number of those that came lately, from all the world or from one network.
+        Index("ix_comment_created", "created", "network"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -43,6 +51,11 @@ class Comment(Base):
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("comment.id"), index=True)
     website: Mapped[str | None] = mapped_column(Text)
     uid: Mapped[str] = mapped_column(Text, unique=True, default=lambda: uuid4().urn)
+    reason: Mapped[str | None] = mapped_column(Text)
+    taught: Mapped[Literal["spam", "real"] | None] = mapped_column(Text)
+    person: Mapped[str | None] = mapped_column(Text, index=True)
+    network: Mapped[str | None] = mapped_column(Text)
+    digest: Mapped[str | None] = mapped_column(Text, unique=True)
 
     entry: Mapped["Entry"] = relationship(back_populates="comments")
 

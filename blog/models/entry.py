@@ -77,6 +77,11 @@ class Entry(Base):
     )
     rendering: Mapped[Rendering | None] = relationship(viewonly=True)
 
+    def takes_comments(self, now: datetime, days: int) -> bool:
+        """Tell whether it takes comments at `now`: for so many days, or for ever if that is 0."""
+        is_over = days > 0 and now >= self.timestamp + timedelta(days=days)
+        return self.comments_open and not is_over
+
     @classmethod
     def is_visible(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
         """The one rule of what a reader may see at `now`."""

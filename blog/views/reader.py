@@ -8,7 +8,7 @@ from werkzeug import Response
 from werkzeug.exceptions import NotFound
 from werkzeug.utils import redirect
 
-from blog import structured
+from blog import remembering, structured
 from blog.forms import CommentForm
 from blog.markup.contents import Heading, contents
 from blog.models import Comment, Entry, Rendering, Series, Tag
@@ -49,7 +49,32 @@ def blog(request: Request) -> Response:
 
 def entry(request: Request, slug: str) -> Response:
     """An entry, its comments, and the form to add one."""
-    return entry_page(request, find_entry(request, slug), CommentForm())
+    entry = find_entry(request, slug)
+    comments = Comment.below(request.db, entry.id)
+    shown = entry.shown
+    older, newer = neighbours(request.db, entry, request.now)
+    place = part(request.db, entry, request.now)
+    siblings = [each.id for each in place.parts] if place else []
+    form = blank_form(request)
+    days = request.config.comments_close_after
+    response = render(
+        request,
+        "reader/entry.html",
+        entry=entry,
+        shown=shown,
+        contents=headings(shown),
+        part=place,
+        older=older,
+        newer=newer,
+        related=related(request.db, entry, request.now, without=siblings),
+        structured=structured.posting(request, entry, shown, place),
+        comments=list(threads(comments)),
+        accepts_comments=request.config.comments and entry.takes_comments(request.now, days),
+        form=form,
+    )
+    if form.remember:
+        response.headers["Cache-Control"] = "private, no-store"
+    return response
 
 
 def page(request: Request, slug: str) -> Response:
@@ -147,29 +172,10 @@ def entries_page(
     return paginate(fetch, request.args.get("page"), size)
 
 
-def entry_page(request: Request, entry: Entry, form: CommentForm, status: int = 200) -> Response:
-    """Return the page of `entry`, with `form` as the visitor left it."""
-    comments = Comment.below(request.db, entry.id)
-    shown = entry.shown
-    older, newer = neighbours(request.db, entry, request.now)
-    place = part(request.db, entry, request.now)
-    siblings = [each.id for each in place.parts] if place else []
-    return render(
-        request,
-        "reader/entry.html",
-        status,
-        entry=entry,
-        shown=shown,
-        contents=headings(shown),
-        part=place,
-        older=older,
-        newer=newer,
-        related=related(request.db, entry, request.now, without=siblings),
-        structured=structured.posting(request, entry, shown, place),
-        comments=list(threads(comments)),
-        accepts_comments=request.config.comments and entry.comments_open,
-        form=form,
-    )
+def blank_form(request: Request) -> CommentForm:
+    """Return the form for a new comment, with what the visitor wanted to be remembered."""
+    person = remembering.recall(request)
+    return CommentForm(name=person.name, website=person.website, remember=person.id != "")
 
 
 def headings(shown: Rendering) -> list[Heading]:

@@ -43,6 +43,4 @@ def _give_way() -> None:
     for slug in TAKEN:
         if slug in slugs:
             free = numbered(slug, lambda each: each in slugs or each in TAKEN)
-            connection.execute(
-                entry.update().where(entry.c.id == slugs[slug]).values(slug=free)
-            )
+            connection.execute(entry.update().where(entry.c.id == slugs[slug]).values(slug=free))

@@ -1,0 +1,100 @@
+"""The commands ``threadleaf comments …``: what waits, and what becomes of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from blog import moderation, schema
+from blog.config import Config
+from blog.database import begin_writing, connect, session_factory
+from blog.models import Comment, Entry
+
+#: How much of a comment stands in the list, in characters.
+SHOWN = 500
+
+
+@click.group()
+def comments() -> None:
+    """Comments that wait for a decision, and those that have one."""
+
+
+@comments.command("list")
+@click.option(
+    "--state",
+    type=click.Choice(["held", "published", "spam"]),
+    default="held",
+    show_default=True,
+    help="Which ones.",
+)
+@click.option("--entry", "slug", help="Only those below the entry with this slug.")
+@click.pass_obj
+def list_comments(settings: Path | None, state: str, slug: str | None) -> None:
+    """Show comments, the oldest first: those that wait, unless told otherwise."""
+    statement = select(Comment, Entry.slug).join(Entry).where(Comment.state == state)
+    if slug is not None:
+        statement = statement.where(Entry.slug == slug)
+    with opened(Config.load(settings)) as db:
+        rows = db.execute(statement.order_by(Comment.id)).all()
+        for comment, below in rows:
+            show(comment, below)
+    click.echo(f"{len(rows)} comment{'s' if len(rows) != 1 else ''}: {state}.")
+
+
+def deciding(name: str, act: Callable[[Session, Comment], None], done: str) -> None:
+    """Add the command `name`, which does `act` with each comment that is named."""
+
+    @comments.command(name, help=f"{(act.__doc__ or '').splitlines()[0]}")
+    @click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
+    @click.pass_obj
+    def command(settings: Path | None, ids: tuple[int, ...]) -> None:
+        with opened(Config.load(settings)) as db:
+            rows = ((id_, db.get(Comment, id_)) for id_ in ids)
+            found = {id_: comment for id_, comment in rows if comment is not None}
+            if missing := [str(id_) for id_ in ids if id_ not in found]:
+                raise click.ClickException(
+                    f"There is no comment {', '.join(missing)}; nothing was changed. "
+                    "`threadleaf comments list` shows the numbers."
+                )
+            for comment in found.values():
+                act(db, comment)
+            db.commit()
+        click.echo(f"{', '.join(map(str, found))}: {done}.")
+
+
+deciding("approve", moderation.approve, "published")
+deciding("spam", moderation.call_spam, "taken away, and the filter has learnt from it")
+deciding("delete", moderation.remove, "deleted for good")
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Session]:
+    """Open the blog's database for writing, and forget what is too old to be kept."""
+    engine = connect(config.database)
+    try:
+        schema.check(engine)
+        with session_factory(engine)() as db:
+            begin_writing(db)
+            moderation.forget(db, config.comment_days, datetime.now(UTC))
+            db.commit()
+            begin_writing(db)
+            yield db
+    finally:
+        engine.dispose()
+
+
+def show(comment: Comment, slug: str) -> None:
+    when = f"{comment.created:%Y-%m-%d %H:%M}" if comment.created else "no date"
+    click.echo(f"{comment.id}  {comment.author}, {when}, on /blog/{slug}")
+    if comment.website:
+        click.echo(f"    {comment.website}")
+    if comment.reason:
+        click.echo(f"    {comment.state}: {comment.reason}")
+    shown = comment.text if len(comment.text) <= SHOWN else f"{comment.text[:SHOWN]}…"
+    for line in shown.splitlines():
+        click.echo(f"    | {line}")
+    click.echo()

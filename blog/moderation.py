@@ -1,0 +1,212 @@
+"""What becomes of comments: when they come, and when the author decides.
+
+Acts on the session and values, never on the request. None of them commits.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from blog import spam
+from blog.config import Config
+from blog.models import Comment, Entry, SpamWord
+from blog.models.spam_word import TOTAL
+from blog.networks import network_of
+
+#: How many comments one network may send within how long. A family shares an address, and a
+#: provider's network has some hundred of them, but who writes five comments in ten minutes can
+#: wait for the sixth.
+RATES = ((5, timedelta(minutes=10)), (40, timedelta(days=1)))
+
+_HOUR = timedelta(hours=1)
+#: Databases limit how many values one statement takes.
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A comment as it was sent, its form without errors.
+
+    :param address: the client's IP address.
+    :param person: the id of a visitor who is remembered, else empty.
+    :param trap: what stood in the field that people do not see.
+    """
+
+    text: str
+    name: str
+    website: str
+    parent_id: int | None
+    address: str
+    person: str
+    trap: str
+
+
+class RefusedError(Exception):
+    """The comment is not taken. The message says why."""
+
+
+class TooManyError(RefusedError):
+    """The visitor's network has sent too many. ``wait`` is for how long, in seconds."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(
+            f"Too many comments have come from your network. Please try again in "
+            f"{max(1, round(wait / 60))} minutes; what you wrote is still here."
+        )
+        self.wait = wait
+
+
+def check_rate(db: Session, secret: str, address: str, now: datetime) -> None:
+    """Let a network send so many comments, and no more.
+
+    :raises TooManyError: it has sent them.
+    """
+    network = _keyed(secret, "network", network_of(address))
+    for number, period in RATES:
+        # Not from the future, where they stand after a clock was set back.
+        recent = Comment.network == network, Comment.created.between(now - period, now + period)
+        newest = select(Comment.created).where(*recent).order_by(Comment.created.desc())
+        oldest = db.scalar(newest.offset(number - 1).limit(1))
+        if oldest is not None:
+            raise TooManyError(int((oldest + period - now).total_seconds()) + 1)
+
+
+def receive(
+    db: Session, config: Config, secret: str, entry: Entry, sent: Sent, now: datetime
+) -> Comment:
+    """Store a comment, published or held; or find it, if it was sent before.
+
+    :param db: a session in a transaction that writes.
+    :return: the comment; whoever sends a form twice gets the one that is there.
+    :raises RefusedError: it is not taken.
+    """
+    network = network_of(sent.address)
+    identity = [entry.id, sent.parent_id, sent.name, sent.text, sent.website, network]
+    digest = _keyed(secret, "digest", json.dumps(identity))
+    known = db.scalar(select(Comment).where(Comment.digest == digest))
+    if known is not None:
+        return known
+    check_rate(db, secret, sent.address, now)
+    forget(db, config.comment_days, now)
+    person = _keyed(secret, "person", sent.person) if sent.person else None
+    verdict = _judge(db, config, sent, person, now)
+    if verdict.decision == "refuse":
+        raise RefusedError(f"This comment cannot be taken: {verdict}.")
+    comment = Comment(
+        entry_id=entry.id,
+        text=sent.text,
+        name=sent.name or None,
+        website=sent.website or None,
+        parent_id=sent.parent_id,
+        format=config.comment_format,
+        created=now,
+        state="held" if verdict.decision == "hold" else "published",
+        reason=str(verdict) or None,
+        person=person,
+        network=_keyed(secret, "network", network),
+        digest=digest,
+    )
+    db.add(comment)
+    db.flush()
+    return comment
+
+
+def forget(db: Session, days: int, now: datetime) -> None:
+    """Remove what was stored of the addresses of comments that are older than so many days."""
+    past = Comment.created < now - timedelta(days=days)
+    db.execute(
+        update(Comment).where(past, Comment.network.is_not(None)).values(network=None, digest=None),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def approve(db: Session, comment: Comment) -> None:
+    """Publish a comment, and learn from it."""
+    comment.state, comment.reason = "published", None
+    _teach(db, comment, "real")
+
+
+def call_spam(db: Session, comment: Comment) -> None:
+    """Take a comment away, and learn from it."""
+    comment.state = "spam"
+    _teach(db, comment, "spam")
+
+
+def remove(db: Session, comment: Comment) -> None:
+    """Delete a comment for good; the answers to it become answers to what it answered itself."""
+    db.execute(
+        update(Comment).where(Comment.parent_id == comment.id).values(parent_id=comment.parent_id)
+    )
+    db.execute(delete(Comment).where(Comment.id == comment.id))
+
+
+def learnt(db: Session, words: Iterable[str]) -> spam.Learnt:
+    """Return what the author's decisions say of `words`."""
+    wanted = [TOTAL, *words]
+    rows: dict[str, tuple[int, int]] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        part = SpamWord.word.in_(wanted[start : start + _AT_ONCE])
+        found = db.execute(select(SpamWord.word, SpamWord.spam, SpamWord.real).where(part))
+        rows |= {word: (bad, good) for word, bad, good in found}
+    number = rows.pop(TOTAL, (0, 0))
+    return spam.Learnt(*number, rows)
+
+
+def _judge(
+    db: Session, config: Config, sent: Sent, person: str | None, now: datetime
+) -> spam.Verdict:
+    by_them = and_(Comment.person == person, Comment.taught == "real")
+    is_trusted = (
+        config.comment_trust
+        and person is not None
+        and db.scalar(select(Comment.id).where(by_them).limit(1)) is not None
+    )
+    same = Comment.text == sent.text, Comment.created > now - timedelta(days=config.comment_days)
+    signals = spam.Signals(
+        text=sent.text,
+        name=sent.name,
+        website=sent.website,
+        trap=sent.trap,
+        copies=db.scalar(select(func.count()).where(*same)) or 0,
+        within_an_hour=_number(db, now),
+        is_trusted=is_trusted,
+    )
+    words = spam.tokens(sent.text, sent.name, sent.website)
+    verdict = spam.judge(signals, learnt(db, words))
+    if verdict.decision == "publish" and config.comment_moderation == "all" and not is_trusted:
+        return spam.Verdict("hold", ("every comment waits here",))
+    return verdict
+
+
+def _number(db: Session, now: datetime) -> int:
+    recent = Comment.created.between(now - _HOUR, now + _HOUR)
+    return db.scalar(select(func.count()).where(recent)) or 0
+
+
+def _teach(db: Session, comment: Comment, kind: Literal["spam", "real"]) -> None:
+    """Count the words of a comment as what the author calls it, and no more as before."""
+    if comment.taught == kind:
+        return
+    words = spam.tokens(comment.text, comment.name or "", comment.website or "")
+    counts = {kind: 1} | ({comment.taught: -1} if comment.taught else {})
+    for word in (TOTAL, *sorted(words)):
+        row = db.get(SpamWord, word)
+        if row is None:
+            row = SpamWord(word=word, spam=0, real=0)
+            db.add(row)
+        for column, number in counts.items():
+            setattr(row, column, getattr(row, column) + number)
+    comment.taught = kind
+
+
+def _keyed(secret: str, purpose: str, value: str) -> str:
+    """Return a hash that nobody without the secret can compute, or undo by trying."""
+    key = f"{purpose}:{secret}".encode()
+    return hmac.new(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
