@@ -1,0 +1,488 @@
+"""Which comments wait, what the author decides, and what is learnt and forgotten."""
+
+import ipaddress
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import html
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from blog import moderation
+from blog.application import Blog, forget_addresses
+from blog.models import Comment, SpamWord
+from blog.models.spam_word import TOTAL
+from blog.networks import network_of
+from tests.conftest import NOW, BlogClient, MakeEntry
+
+MakeComment = Callable[..., Comment]
+
+
+def all_comments(db: Session) -> list[Comment]:
+    db.rollback()
+    db.expire_all()
+    return list(db.scalars(select(Comment).order_by(Comment.id)))
+
+
+def status_line(page: str) -> str:
+    (line,) = html.document_fromstring(page).xpath("//*[@role='status']")
+    return str(line.text_content())
+
+
+def with_settings(client: BlogClient, **values: Any) -> BlogClient:
+    app: Blog = client.application
+    return BlogClient(Blog(replace(app.config, **values), app.engine, app.secret))
+
+
+def hold(client: BlogClient, text: str = "Read this", **fields: str) -> TestResponse:
+    """Send a comment that looks like spam."""
+    links = " ".join(f"https://{name}.example/" for name in "abcd")
+    return client.send_comment("a-title", text=f"{text} {links}", **fields)
+
+
+def test_a_comment_with_many_links_waits_and_its_writer_is_told(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    response = hold(client, name="Ann")
+
+    assert response.status_code == 303
+    page = client.get(response.location)
+    assert "waits for the author" in status_line(page.text)
+    assert "Read this" in page.text
+    assert page.cache_control.no_store
+    assert "Read this" not in client.get("/blog/a-title").text
+    (comment,) = all_comments(db)
+    assert (comment.state, comment.reason) == ("held", "4 links")
+
+
+def test_its_page_says_later_what_has_become_of_it(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    address = hold(client).location
+    (comment,) = all_comments(db)
+    moderation.approve(db, comment)
+    db.commit()
+    assert "It is published" in status_line(client.get(address).text)
+    assert "Read this" in client.get("/blog/a-title").text
+
+    moderation.call_spam(db, comment)
+    db.commit()
+    assert "not to publish" in status_line(client.get(address).text)
+    assert "Read this" not in client.get("/blog/a-title").text
+
+    moderation.remove(db, comment)
+    db.commit()
+    assert client.get(address).status_code == 404
+
+
+@pytest.mark.parametrize("receipt", ["1", "1.x", "x", "1.", ".", "999999999999999999999.x"])
+def test_nobody_can_guess_the_address_of_a_comment_that_waits(
+    client: BlogClient, make_entry: MakeEntry, receipt: str
+) -> None:
+    make_entry()
+    hold(client)
+
+    assert client.get(f"/blog/a-title/comments/{receipt}").status_code == 404
+
+
+def test_all_comments_wait_where_the_author_wants_it(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    careful = with_settings(client, comment_moderation="all")
+    careful.send_comment("a-title", text="Hello")
+
+    (comment,) = all_comments(db)
+    assert (comment.state, comment.reason) == ("held", "every comment waits here")
+
+
+def test_somebody_who_was_approved_need_not_wait_again(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    careful = with_settings(client, comment_moderation="all")
+    careful.send_comment("a-title", text="The first", remember="yes")
+    careful.send_comment("a-title", text="The second", remember="yes")
+    first, second = all_comments(db)
+    assert (first.state, second.state) == ("held", "held")
+    moderation.approve(db, first)
+    db.commit()
+
+    careful.send_comment("a-title", text="The third", remember="yes")
+    other = with_settings(client, comment_moderation="all")
+    other.send_comment("a-title", text="The fourth", remember="yes")
+    assert [c.state for c in all_comments(db)] == ["published", "held", "published", "held"]
+    strict = with_settings(client, comment_moderation="all", comment_trust=False)
+    strict._cookies = careful._cookies
+    strict.send_comment("a-title", text="The fifth", remember="yes")
+    assert all_comments(db)[-1].state == "held"
+
+
+def test_the_browser_remembers_who_wants_it_and_forgets_who_does_not(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.send_comment(
+        "a-title", text="One", name="Ann", website="https://ann.example", remember="yes"
+    )
+    client.get("/blog")
+    page = client.get("/blog/a-title")
+    form = html.document_fromstring(page.text).forms[0]
+    assert (form.fields["name"], form.fields["website"]) == ("Ann", "https://ann.example")
+    assert form.fields["remember"] == "yes"
+    assert page.cache_control.no_store, "it is nobody else's"
+    for each in (client._cookies or {}).values():
+        assert each.http_only
+        assert each.secure
+        assert each.same_site == "Lax"
+        assert each.key.startswith("__Host-")
+
+    client.send_comment("a-title", text="Two", name="Ann")
+    client.get("/blog")
+    form = html.document_fromstring(client.get("/blog/a-title").text).forms[0]
+    assert form.fields["name"] == ""
+
+
+def test_the_field_that_people_do_not_see_catches_programs(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    response = client.send_comment("a-title", text="Hello", subject="Great offer")
+
+    assert response.status_code == 403
+    assert "cannot be taken" in response.text
+    assert "Hello" in response.text
+    assert all_comments(db) == []
+
+
+def test_a_form_that_is_sent_again_leads_to_the_comment_that_is_there(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    make_entry("Other")
+    first = client.send_comment("a-title", text="Once", name="Ann")
+    again = client.send_comment("a-title", text=" Once\r\n", name="Ann ")
+    held = hold(client)
+    assert hold(client).location == held.location
+
+    assert again.location == first.location
+    assert len(all_comments(db)) == 2
+    client.send_comment("a-title", text="Once", name="Bob")
+    client.send_comment("other", text="Once", name="Ann")
+    assert len(all_comments(db)) == 4, "another person, another entry"
+
+
+def test_a_form_that_is_sent_twice_at_once_is_one_comment(
+    app: Blog, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    together = threading.Barrier(8)
+    answers: list[str] = []
+
+    def send() -> None:
+        client = BlogClient(app)
+        client.get("/blog/a-title")
+        together.wait(10)
+        answers.append(client.send_comment("a-title", text="Once").location)
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(answers) == 8
+    assert len(set(answers)) == 1
+    assert len(all_comments(db)) == 1
+
+
+def test_a_network_that_sends_too_many_is_asked_to_wait(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    for number in range(30):
+        client.address = f"203.0.113.{number}"
+        response = client.send_comment("a-title", text=f"Number {number}")
+    assert response.status_code == 429
+    assert 0 < int(response.headers["Retry-After"]) <= 600
+    assert "Number 29" in response.text
+    assert "try again in" in response.text
+    assert len(all_comments(db)) == 5
+
+    client.address = "198.51.100.1"
+    assert client.send_comment("a-title", text="From elsewhere").status_code == 303
+    client.address = "203.0.113.4"
+    assert client.send_comment("a-title", text="Number 4").status_code == 303, "sent before"
+    db.execute(update(Comment).values(created=NOW - timedelta(minutes=11)))
+    db.commit()
+    assert client.send_comment("a-title", text="Later").status_code == 303
+
+
+def test_a_clock_that_was_set_back_locks_nobody_out(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    for number in range(5):
+        client.send_comment("a-title", text=f"Number {number}")
+    db.execute(update(Comment).values(created=NOW + timedelta(days=300)))
+    db.commit()
+
+    assert client.send_comment("a-title", text="Now").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.0/24"),
+        ("::ffff:203.0.113.7", "203.0.113.0/24"),
+        ("2001:db8:1:2:3::4", "2001:db8:1::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("", ""),
+        ("unix:", "unix:"),
+    ],
+)
+def test_the_network_of_an_address(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+@given(st.ip_addresses(v=4) | st.ip_addresses(v=6, network="2000::/3"))
+def test_an_address_lies_in_its_network(address: ipaddress.IPv4Address) -> None:
+    assert address in ipaddress.ip_network(network_of(str(address)))
+
+
+@given(st.text(max_size=50))
+def test_what_is_no_address_has_a_network_too(address: str) -> None:
+    assert network_of(address) == network_of(address)
+
+
+def test_no_address_is_stored(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
+    make_entry()
+    client.send_comment("a-title", text="Hello", remember="yes")
+    (comment,) = all_comments(db)
+
+    for value in (comment.network, comment.digest, comment.person):
+        assert re.fullmatch("[0-9a-f]{64}", value or "")
+
+
+def test_what_was_stored_of_an_address_is_removed_in_time(
+    client: BlogClient, app: Blog, engine: Engine, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.send_comment("a-title", text="Old")
+    client.send_comment("a-title", text="New")
+    version = db.scalar(text("SELECT version FROM site"))
+    old = update(Comment).where(Comment.text == "Old")
+    db.execute(old.values(created=NOW - timedelta(days=app.config.comment_days, hours=1)))
+    db.commit()
+    version = db.scalar(text("SELECT version FROM site"))
+    forget_addresses(engine, app.config)
+
+    assert [(c.network is None, c.digest is None) for c in all_comments(db)] == [
+        (True, True),
+        (False, False),
+    ]
+    assert db.scalar(text("SELECT version FROM site")) == version, "nobody sees it"
+
+
+def test_the_filter_learns_from_decisions_and_unlearns_with_them(
+    client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    entry = make_entry()
+    for number in range(8):
+        moderation.call_spam(db, make_comment(entry, f"Buy cheap pills now, offer {number}"))
+        moderation.approve(db, make_comment(entry, f"My tomatoes liked the rain, bed {number}"))
+    db.commit()
+    response = client.send_comment("a-title", text="Cheap pills, buy now")
+    comment = all_comments(db)[-1]
+    assert "/comments/" in response.location
+    assert comment.state == "held"
+    assert "“pills” (in 8 of 8 spam, 0 of 8 real)" in (comment.reason or "")
+    assert client.send_comment("a-title", text="My tomatoes, too").location.startswith(
+        "/blog/a-title#"
+    )
+
+    for each in all_comments(db)[:16]:
+        (moderation.approve if "pills" in each.text else moderation.call_spam)(db, each)
+    words = db.get(SpamWord, "pills"), db.get(SpamWord, TOTAL)
+    assert [(w.spam, w.real) for w in words if w] == [(0, 8), (8, 8)]
+
+
+def test_a_comment_that_is_deleted_leaves_its_answers(
+    client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    entry = make_entry()
+    top = make_comment(entry, "Top")
+    middle = make_comment(entry, "Middle", parent_id=top.id)
+    make_comment(entry, "Below", parent_id=middle.id)
+    moderation.remove(db, middle)
+    db.commit()
+
+    page = client.get("/blog/a-title").text
+    assert "Middle" not in page
+    assert "Below" in page
+    assert [c.parent_id for c in all_comments(db)] == [None, top.id]
+
+
+def test_a_preview_shows_the_comment_and_stores_nothing(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    response = client.send_comment(
+        "a-title", text="Look <b>here</b>", name="Ann", website="ann.example", preview="yes"
+    )
+
+    assert response.status_code == 200
+    (preview,) = html.document_fromstring(response.text).xpath("//*[@aria-label='Preview']")
+    assert "Look <b>here</b>" in preview.text_content()
+    form = html.document_fromstring(response.text).forms[0]
+    assert form.fields["text"].strip() == "Look <b>here</b>"
+    assert form.fields["website"] == "https://ann.example"
+    assert all_comments(db) == []
+
+
+def test_a_reply_stands_below_what_it_answers(
+    client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    entry = make_entry()
+    other = make_entry("Other")
+    first = make_comment(entry, "First", name="Ann")
+    make_comment(entry, "Second")
+    elsewhere = make_comment(other)
+    held = make_comment(entry, state="held")
+
+    page = client.get("/blog/a-title").text
+    assert f'href="/blog/a-title/reply/{first.id}"' in page
+    reply = client.get(f"/blog/a-title/reply/{first.id}")
+    assert "Reply to Ann" in reply.text
+    assert "First" in reply.text
+    assert "noindex" in reply.text
+    fields = dict(html.document_fromstring(reply.text).forms[0].fields)
+    assert fields["parent"] == str(first.id)
+    client.send_comment("a-title", text="My answer", parent=str(first.id))
+    assert all_comments(db)[-1].parent_id == first.id
+    page = client.get("/blog/a-title").text
+    assert page.index("First") < page.index("My answer") < page.index("Second")
+    for id_ in (elsewhere.id, held.id, 999_999):
+        assert client.get(f"/blog/a-title/reply/{id_}").status_code == 404
+        assert client.send_comment("a-title", text=f"To {id_}", parent=str(id_)).status_code == 303
+        assert all_comments(db)[-1].parent_id is None
+
+
+@pytest.mark.parametrize(
+    "website",
+    [
+        "javascript:alert(1)",
+        "ftp://a.example",
+        "https://",
+        "https://a b.example",
+        "http://[x",
+        "x" * 300,
+    ],
+)
+def test_a_website_that_is_none_is_explained(
+    client: BlogClient, db: Session, make_entry: MakeEntry, website: str
+) -> None:
+    make_entry()
+    response = client.send_comment("a-title", text="Kept", website=website)
+
+    assert response.status_code == 422
+    assert "is no address of a website" in response.text
+    assert "Kept" in response.text
+    assert all_comments(db) == []
+
+
+def test_a_name_leads_to_a_website_without_a_recommendation(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.send_comment("a-title", text="Hello", name="Ann", website="https://ann.example/?a=1&b=2")
+
+    (link,) = html.document_fromstring(client.get("/blog/a-title").text).xpath(
+        "//*[@class='meta']/a[@rel='ugc nofollow']"
+    )
+    assert (link.text, link.get("href")) == ("Ann", "https://ann.example/?a=1&b=2")
+
+
+def test_markdown_in_comments_has_few_elements(
+    client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    make_entry()
+    written = with_settings(client, comment_format="markdown")
+    written.send_comment(
+        "a-title",
+        text="# Big\n\n*soft* [link](https://a.example) ![x](y.png) <script>x</script>\n\n- one",
+    )
+
+    (body,) = html.document_fromstring(written.get("/blog/a-title").text).xpath(
+        "//*[contains(@class, 'comment')]//*[contains(@class, 'e-content')]"
+    )
+    names = {element.tag for element in body.iter()}
+    assert {"em", "a", "ul", "li"} <= names
+    assert not names & {"h1", "h2", "img", "script"}
+    (link,) = body.iter("a")
+    assert set(link.get("rel").split()) >= {"ugc", "nofollow"}
+
+
+def test_comments_close_some_days_after_the_entry_appeared(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry("Young", timestamp=NOW - timedelta(days=6))
+    make_entry("Old", timestamp=NOW - timedelta(days=8))
+    closing = with_settings(client, comments_close_after=7)
+
+    assert "<textarea" in closing.get("/blog/young").text
+    assert "Comments are closed" in closing.get("/blog/old").text
+    token = closing.get("/blog/young").text.split('csrf_token" value="')[1].split('"')[0]
+    data = {"csrf_token": token, "text": "Late"}
+    assert closing.post("/blog/old/comments", data=data).status_code == 403
+
+
+def test_a_form_of_last_month_is_shown_again_with_what_was_typed(
+    client: BlogClient, db: Session, make_entry: MakeEntry, app: Blog
+) -> None:
+    from itsdangerous import Signer
+
+    make_entry()
+    old = Signer(app.secret, salt="csrf").sign("2020-01-01").decode()
+    response = client.post("/blog/a-title/comments", data={"csrf_token": old, "text": "Kept"})
+    assert response.status_code == 422
+    assert "send it once more" in response.text
+    assert all_comments(db) == []
+
+    fields = dict(html.document_fromstring(response.text).forms[0].fields)
+    again = client.post("/blog/a-title/comments", data={k: v for k, v in fields.items() if v})
+    assert again.status_code == 303
+
+
+def test_deep_threads_are_indented_to_the_set_depth(
+    client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    entry = make_entry()
+    parent = None
+    for number in range(6):
+        parent = make_comment(entry, f"Level {number}", parent_id=parent and parent.id)
+
+    for depth in (0, 3):
+        page = html.document_fromstring(
+            with_settings(client, comment_depth=depth).get("/blog/a-title").text
+        )
+        shown = [
+            li.get("class").split()[1] for li in page.xpath("//li[contains(@class, 'comment')]")
+        ]
+        assert shown == [f"depth-{min(number, depth)}" for number in range(6)]
+
+
+def test_the_page_about_what_is_stored_tells_the_days(client: BlogClient) -> None:
+    page = with_settings(client, comment_days=12).get("/blog/privacy").text
+
+    assert "after 12 days" in page
