@@ -9,24 +9,27 @@ from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from blog import demo, schema
+from blog import schema
 from blog.application import create_app
 from blog.cli_comments import comments
 from blog.config import Config, ConfigError
 from blog.database import begin_writing, connect, session_factory
-from blog.importing.run import Summary, import_path
-from blog.importing.sources import SourceError
+from blog.importing.errors import SourceError
 from blog.models import Entry
 from blog.publishing import render_entry, unrendered
 from blog.schema import DatabaseUnusableError
 from blog.server import ServerError, serve
 from blog.settings import as_toml
+
+if TYPE_CHECKING:
+    from blog.importing.run import Summary
 
 SETTINGS_FILE = "threadleaf.toml"
 
@@ -90,6 +93,9 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
 
     It can be run again: what has been taken in before is left alone.
     """
+    # Here, because a server has no use for what reads foreign formats, and would wait for it.
+    from blog.importing.run import import_path
+
     config = Config.load(settings)
     engine = connect(config.database)
     if schema.is_missing(engine):
@@ -121,6 +127,9 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
 @click.option("--port", type=int, help="The port to listen on; 0 lets the system choose.")
 def demo_command(host: str | None, port: int | None) -> None:
     """Serve a throw-away blog with sample entries, to look around."""
+    from blog import demo
+    from blog.importing.run import import_path
+
     # Windows removes no file that is open, and a second Ctrl-C ends the server before all are shut.
     with TemporaryDirectory(prefix="threadleaf-", ignore_cleanup_errors=True) as folder:
         database = Path(folder, "demo.db").as_posix()
@@ -168,7 +177,7 @@ def render_all(engine: Engine) -> None:
                 db.commit()
 
 
-def tell(summary: Summary) -> None:
+def tell(summary: "Summary") -> None:
     """Say what an import has done, and of each item that was left out, why."""
     skipped = sum(len(names) for names in summary.skipped.values())
     found = summary.imported + summary.updated + summary.unchanged + skipped

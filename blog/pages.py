@@ -7,7 +7,7 @@ by itself. Nothing anywhere has to say that it is no longer good.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -55,6 +55,8 @@ class Variant:
     body: bytes
     etag: str
     headers: list[tuple[str, str]]
+    #: The same with the date, which counts once the page is settled.
+    dated: list[tuple[str, str]]
 
 
 @dataclass
@@ -101,14 +103,12 @@ class Page:
         if self._compressed:
             encoding = compression.choose(environ.get("HTTP_ACCEPT_ENCODING", ""))
         variant = self._variants.get(encoding) or self._variant(encoding)
-        headers = variant.headers.copy()
-        modified = None
-        if time() >= self._settled:
-            modified = self.moments.changed
-            headers.append(("Last-Modified", http_date(modified)))
+        is_settled = time() >= self._settled
+        # A copy, because servers may add to what they are given.
+        headers = (variant.dated if is_settled else variant.headers).copy()
         if any(name in environ for name in _CONDITIONS):
-            status = _condition(environ, variant.etag, modified)
-            if status is not None:
+            modified = self.moments.changed if is_settled else None
+            if (status := _condition(environ, variant.etag, modified)) is not None:
                 start_response(status, [h for h in headers if h[0] not in _OF_THE_BODY])
                 return []
         start_response("200 OK", headers)
@@ -122,7 +122,8 @@ class Page:
         etag = f'"{digest}-{encoding}"' if encoding else f'"{digest}"'
         headers = [*self.headers, *own, ("Content-Length", str(len(body))), ("ETag", etag)]
         # Two threads may do this at once, and make the same.
-        variant = self._variants[encoding] = Variant(body, etag, headers)
+        dated = [*headers, ("Last-Modified", http_date(self.moments.changed))]
+        variant = self._variants[encoding] = Variant(body, etag, headers, dated)
         return variant
 
 
@@ -212,9 +213,9 @@ class KeptPages:
         page = self._pages.get(key)
         if page is None or stamp is None or not page.is_fresh(stamp):
             return None
-        with self._lock:
-            if key in self._pages:
-                self._pages.move_to_end(key)
+        # Without the lock, which all would wait for: it is one step for Python, too.
+        with suppress(KeyError):
+            self._pages.move_to_end(key)
         return page
 
     def keep(self, key: Key, page: Page) -> None:

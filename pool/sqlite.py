@@ -85,7 +85,7 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
         # nothing. Without one it could, so that FULL must stay.
         if _ask(connection, "journal_mode") == "wal":
             _set(connection, "synchronous", 1)
-        _set(connection, "cache_size", -8000)
+        _set(connection, "cache_size", -2000)
         # A temporary file would be one more that can fail.
         _set(connection, "temp_store", 2)
         if path:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from blog.importing.sources import SourceError, read
+from blog.importing.errors import SourceError
+from blog.importing.sources import read
 from blog.models import Comment, Entry
 from tests.importing import EXPORTS, entry, import_all
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine, event, func, select
 from sqlalchemy.orm import Session
 
 from blog.database import session_factory
+from blog.importing.errors import SourceError
 from blog.importing.run import import_path
-from blog.importing.sources import SourceError
 from blog.models import Comment, Entry, Imported, Redirect, Tag
 from tests.importing import EXPORTS, entry, import_all, redirects, site_version
 

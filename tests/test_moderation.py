@@ -38,7 +38,8 @@ def status_line(page: str) -> str:
 
 
 def with_settings(client: BlogClient, **values: Any) -> BlogClient:
-    app: Blog = client.application
+    app = client.application
+    assert isinstance(app, Blog)
     return BlogClient(Blog(replace(app.config, **values), app.engine, app.secret))
 
 
@@ -223,6 +224,7 @@ def test_a_network_that_sends_too_many_is_asked_to_wait(
     assert client.send_comment("a-title", text="From elsewhere").status_code == 303
     client.address = "203.0.113.4"
     assert client.send_comment("a-title", text="Number 4").status_code == 303, "sent before"
+    db.rollback()
     db.execute(update(Comment).values(created=NOW - timedelta(minutes=11)))
     db.commit()
     assert client.send_comment("a-title", text="Later").status_code == 303

@@ -100,6 +100,6 @@ def import_path(path: Path, sessions: SessionFactory, *, dry_run: bool = False) 
     :param sessions: opens a session of the blog's database.
     :param dry_run: write nothing.
     :return: the import, not begun: its length is known, and iterating over it does it.
-    :raises blog.importing.sources.SourceError: there is nothing that could be imported.
+    :raises blog.importing.errors.SourceError: there is nothing that could be imported.
     """
     return Import(read(path), sessions, dry_run=dry_run)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from blog.importing.errors import SourceError
 from blog.importing.items import Item, Skipped, Source
 from blog.importing.markdown import MarkdownFiles, is_markdown, name_below
 from blog.importing.wordpress import WordPressExport
@@ -16,10 +17,6 @@ _WXR = b"wordpress.org/export/"
 
 _UNSAFE = "it declares XML entities, which no export does and an attack would: nothing was read"
 _OTHER_FOLDERS = {"node_modules", "__pycache__"}
-
-
-class SourceError(Exception):
-    """There is nothing to import at a path. The message says why, and what could be imported."""
 
 
 class _Sources:

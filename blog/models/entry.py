@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship, selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from blog.markup import RENDERER
 from blog.models.base import Base, UTCDateTime
@@ -121,8 +122,11 @@ class Entry(Base):
         cls, db: Session, slug: str, now: datetime, kind: EntryKind = "entry"
     ) -> "Entry | None":
         """The entry or page that a reader finds at `slug`, or None."""
-        found = db.scalars(_BY_SLUG, {"kind": kind, "slug": slug, "now": now})
-        return found.unique().one_or_none()
+        found = db.scalar(_BY_SLUG, {"kind": kind, "slug": slug, "now": now})
+        if found is not None:
+            tags = db.scalars(_TAGS, {"entry_id": found.id}).all()
+            set_committed_value(found, "tags", tags)
+        return found
 
     @classmethod
     def formerly_at(cls, path: str, query: str, now: datetime) -> "Select[str, str]":
@@ -187,8 +191,15 @@ _NOW = bindparam("now", type_=UTCDateTime())
 _BY_SLUG = (
     select(Entry)
     .where(Entry.kind == bindparam("kind"), Entry.slug == bindparam("slug"), Entry.is_visible(_NOW))
-    # One statement for all: each further one costs as much as some rows more.
-    .options(joinedload(Entry.tags), joinedload(Entry.rendering))
+    .options(joinedload(Entry.rendering))
+)
+# By itself: what SQLAlchemy would make of it is built for each entry anew, or, joined to it, makes
+# SQLite read all tags of all entries.
+_TAGS = (
+    select(Tag)
+    .join(entry_tag)
+    .where(entry_tag.c.entry_id == bindparam("entry_id"))
+    .order_by(func.lower(Tag.name))
 )
 _ENTRY = Entry.__table__.c
 _PAGES = (

@@ -50,7 +50,7 @@ def engine(path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
         ("trusted_schema", 0),
         ("journal_mode", "wal"),
         ("synchronous", 1),
-        ("cache_size", -8000),
+        ("cache_size", -2000),
         ("temp_store", 2),
     ],
 )
