@@ -1,0 +1,167 @@
+"""Thousands of strange requests: no 500, each answer well-formed, and the blog goes on.
+
+`FUZZ_REQUESTS=50000 pytest -s tests/test_fuzz.py` sends more, and `FUZZ_SEED` others.
+"""
+
+import logging
+import os
+import socket
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from http.client import HTTPResponse, RemoteDisconnected
+from io import BytesIO
+from typing import cast
+from urllib.parse import urlsplit
+
+import click
+import pytest
+from sqlalchemy import text
+from werkzeug.test import create_environ, run_wsgi_app
+
+from blog.application import SECURITY_HEADERS, Blog
+from tests.conftest import SITE_URL
+from tests.freshness import serve
+from tests.fuzz import Answer, Fuzzer, Wanted, Wire, faults
+from tests.processes import PATIENCE, Server
+
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
+SEED = int(os.environ.get("FUZZ_SEED", "4"))
+
+pytestmark = pytest.mark.timeout(120 + REQUESTS / 20)
+
+#: Comments that are left: a page with thousands would only be slow.
+COMMENTS = 30
+
+
+def ask(app: Blog, wanted: Wanted) -> Answer:
+    """Give a request to the application, as a server does."""
+    environ = create_environ("/", SITE_URL, method=wanted.method)
+    environ["PATH_INFO"] = wanted.path.decode("latin-1")
+    environ["QUERY_STRING"] = wanted.query.decode("latin-1")
+    environ["wsgi.input"] = BytesIO(wanted.body)
+    environ["REMOTE_ADDR"] = "192.0.2.1"
+    for name, value in wanted.headers.items():
+        key = name.upper().replace("-", "_")
+        raw = value.encode("utf-8", "surrogatepass").decode("latin-1")
+        environ[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = raw
+    body, status, headers = run_wsgi_app(app, environ, buffered=True)
+    return Answer(int(status.split()[0]), list(headers), b"".join(body))
+
+
+def test_every_answer_is_well_formed_and_the_same_from_memory(
+    demo_blog: Blog, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    fuzzer = Fuzzer(SEED)
+    statuses: Counter[int] = Counter()
+    wrong: dict[str, str] = {}
+    keeps = Blog(replace(demo_blog.config, page_cache=4), demo_blog.engine, demo_blog.secret)
+    makes = Blog(replace(demo_blog.config, page_cache=0), demo_blog.engine, demo_blog.secret)
+    makes.started = keeps.started
+    for number in range(REQUESTS):
+        wanted = fuzzer.request()
+        answer = ask(keeps, wanted)
+        found = list(faults(wanted, answer, SECURITY_HEADERS))
+        found += [record.getMessage() for record in caplog.records]
+        if wanted.method in {"GET", "HEAD"} and ask(makes, wanted) != answer:
+            found.append("a page that is made anew is another one")
+        wrong.update({fault: str(wanted) for fault in found})
+        caplog.clear()
+        fuzzer.learn(wanted, answer)
+        statuses[answer.status] += 1
+        if number % 500 == 0:
+            prune(keeps)
+
+    click.echo(f"\n{REQUESTS:,} requests in process: {dict(sorted(statuses.items()))}")
+    assert not wrong, "\n".join(f"{fault}: {request}" for fault, request in wrong.items())
+    assert {200, 303, 304, 400, 403, 404, 405, 422} <= set(statuses)
+    assert keeps.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def prune(app: Blog) -> None:
+    with app.engine.begin() as connection:
+        connection.execute(
+            text(
+                "DELETE FROM comment WHERE id NOT IN (SELECT id FROM comment ORDER BY id LIMIT :n)"
+            ),
+            {"n": COMMENTS},
+        )
+
+
+def test_nothing_on_a_connection_is_too_strange_for_the_server(demo_blog: Blog) -> None:
+    fuzzer, wire = Fuzzer(SEED), Wire(SEED)
+    outcomes: Counter[int] = Counter()
+    wrong: dict[str, str] = {}
+    with serve(demo_blog.config, THREADLEAF_SITE_URL=SITE_URL) as server:
+        for number in range(max(200, REQUESTS // 10)):
+            wanted = fuzzer.request()
+            request, is_plain = wire.write(wanted)
+            answer = parse(request, send(server, request, patience=PATIENCE if is_plain else 0.2))
+            outcomes[answer.status if answer else 0] += 1
+            found: list[str] = []
+            if answer is None:
+                found = ["there is no answer"] if is_plain else []
+            elif not is_of_waitress(answer):
+                found = list(faults(wanted, answer, SECURITY_HEADERS))
+                if is_plain:
+                    fuzzer.learn(wanted, answer)
+            wrong.update({fault: repr(request[:1_000]) for fault in found})
+            if number % 500 == 0:
+                prune(demo_blog)
+        assert server.get("/healthz") == "ok\n"
+        server.stop()
+        code, _, logged = server.ended()
+
+    click.echo(f"\n{outcomes.total():,} requests on connections: {dict(sorted(outcomes.items()))}")
+    assert not wrong, "\n".join(f"{fault}: {request}" for fault, request in wrong.items())
+    assert (code, logged) == (0, "")
+    assert {0, 200, 400, 404, 405, 431} <= set(outcomes)
+
+
+def send(server: Server, request: bytes, patience: float) -> bytes:
+    """Send bytes on a new connection, and return all that comes back.
+
+    :param patience: how long to wait for a server that waits for more, in seconds.
+    """
+    address = urlsplit(server.url)
+    assert address.hostname is not None
+    answer = b""
+    with socket.create_connection((address.hostname, address.port or 80), patience) as client:
+        # The server may refuse before it has read all.
+        with suppress(ConnectionError, TimeoutError):
+            client.sendall(request)
+        with suppress(ConnectionError, TimeoutError):
+            while part := client.recv(65_536):
+                answer += part
+    return answer
+
+
+def parse(request: bytes, raw: bytes) -> Answer | None:
+    """Return the first answer on a connection."""
+    if not raw:
+        return None
+    response = HTTPResponse(
+        cast("socket.socket", Received(raw)), method=request[:4].decode("latin-1")
+    )
+    try:
+        response.begin()
+    except RemoteDisconnected:  # after "100 Continue"
+        return None
+    return Answer(response.status, response.getheaders(), response.read())
+
+
+class Received:
+    """What HTTPResponse takes for a connection."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.makefile = lambda _mode: BytesIO(raw)
+
+
+def is_of_waitress(answer: Answer) -> bool:
+    """Tell what waitress said before the blog was asked. It has words of its own, and no more."""
+    return (
+        answer.mimetype == "text/plain"
+        and answer.get("Content-Security-Policy") is None
+        and answer.status in {400, 413, 431, 501}
+    )
