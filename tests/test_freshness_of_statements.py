@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
@@ -98,13 +98,30 @@ def execute(engine: Engine, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-@settings(
+SLOWLY = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25
 )
+
+
+@SLOWLY
 @given(performed=st.lists(STATEMENTS, min_size=1, max_size=5))
+@example(performed=["UPDATE entry_tag SET entry_id = 2 WHERE entry_id = 1"])
 def test_each_page_is_what_would_be_made_anew(
     app: Blog, config: Config, engine: Engine, performed: list[str]
 ) -> None:
+    compare(app, config, engine, performed)
+
+
+@SLOWLY
+@given(performed=st.lists(REPLACING, min_size=1, max_size=5))
+@example(performed=["REPLACE" + entry(1, "2025-02-01", "draft", "entry").removeprefix("INSERT")])
+def test_it_is_so_where_rows_are_replaced(
+    app: Blog, config: Config, engine: Engine, performed: list[str]
+) -> None:
+    compare(app, config, engine, performed)
+
+
+def compare(app: Blog, config: Config, engine: Engine, performed: list[str]) -> None:
     fill(engine)
     uncached = Blog(replace(config, page_cache=0), engine, app.secret)
     uncached.started = app.started

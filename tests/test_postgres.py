@@ -35,6 +35,9 @@ from tests.test_freshness import (  # noqa: F401
     test_it_is_noticed_when_a_trigger_is_gone,
     test_no_answer_is_older_than_what_was_committed_before_it_was_asked_for,
 )
+from tests.test_freshness_of_statements import (  # noqa: F401
+    test_each_page_is_what_would_be_made_anew,
+)
 from tests.test_pages import *  # noqa: F403
 from tests.test_reader import *  # noqa: F403
 from tests.test_reading import *  # noqa: F403
