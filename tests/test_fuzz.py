@@ -26,8 +26,10 @@ from blog.config import Config
 from blog.headers import secure
 from tests.conftest import SITE_URL
 from tests.freshness import serve
-from tests.fuzz import Answer, Fuzzer, Wanted, Wire, faults
+from tests.fuzz import Answer, Fuzzer, Wanted
 from tests.processes import PATIENCE, Server
+from tests.wellformed import faults
+from tests.wire import Wire
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
 SEED = int(os.environ.get("FUZZ_SEED", "4"))
