@@ -38,6 +38,11 @@ from tests.test_freshness import (  # noqa: F401
 from tests.test_freshness_of_statements import (  # noqa: F401
     test_each_page_is_what_would_be_made_anew,
 )
+from tests.test_fuzz import (  # noqa: F401
+    filled,
+    media,
+    test_every_answer_is_well_formed_and_the_same_from_memory,
+)
 from tests.test_pages import *  # noqa: F403
 from tests.test_reader import *  # noqa: F403
 from tests.test_reading import *  # noqa: F403
