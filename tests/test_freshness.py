@@ -33,6 +33,7 @@ from tests.freshness import (
     too_late,
     watch,
 )
+from tests.processes import PATIENCE, Server
 
 pytestmark = pytest.mark.timeout(120 + 60 * rounds())
 
@@ -138,6 +139,20 @@ def test_a_scheduled_entry_appears_at_its_moment_and_not_before(
     assert [look for look in looks if look.sent >= moment]
 
 
+def test_comments_close_at_their_moment_and_not_before(
+    config: Config, make_entry: MakeEntry
+) -> None:
+    moment = datetime.now(UTC) + timedelta(seconds=2)
+    make_entry("Talk", timestamp=moment - timedelta(days=3))
+    with serve(config, THREADLEAF_COMMENTS_CLOSE_AFTER=3) as server:
+        looks = watch(server.url, {"/blog/talk": 'id="comment-form"'}, moment.timestamp() + 0.5)
+
+    assert too_late(looks, moment.timestamp(), shows=False) == []
+    assert too_early(looks, moment.timestamp(), shows=False) == []
+    assert [look for look in looks if look.shows]
+    assert [look for look in looks if not look.shows]
+
+
 def test_it_is_noticed_when_moments_are_forgotten(config: Config, make_entry: MakeEntry) -> None:
     moment, looks = watch_one_appear(config, make_entry, TIMELESS)
 
@@ -165,30 +180,39 @@ def test_pages_follow_a_clock_that_jumps(
     make_entry("Soon", timestamp=datetime.now(UTC) + timedelta(hours=1))
     with serve(
         config,
+        THREADLEAF_COMMENTS_CLOSE_AFTER=1,
         LD_PRELOAD=LIBFAKETIME,
         FAKETIME_TIMESTAMP_FILE=clock,
         FAKETIME_NO_CACHE=1,
         FAKETIME_DONT_FAKE_MONOTONIC=1,
     ) as server:
-        assert "Soon" not in server.get("/blog")
+        assert "Soon" not in get(server, "/blog")[0]
         jump(2)
-        with urlopen(f"{server.url}/blog") as response:
-            assert b"Soon" in response.read()
-            modified = response.headers["Last-Modified"]
+        page, date = get(server, "/blog")
+        assert "Soon" in page
         jump(0.5)
-        # Its date is later than what is true by now.
-        kept = Request(f"{server.url}/blog", headers={"If-Modified-Since": modified})
-        with urlopen(kept) as response:
-            assert b"Soon" not in response.read()
+        assert "Soon" not in get(server, "/blog", date)[0], "the date is later than what is true"
         jump(-24)
-        assert "Old" not in server.get("/blog")
+        assert "Old" not in get(server, "/blog")[0]
         jump(2)
-        assert "Soon" in server.get("/blog")
+        assert "Soon" in get(server, "/blog")[0]
         change(str(make_url(config.database).database), "UPDATE entry SET title = 'Edited'")
-        assert "Edited" in server.get("/blog")
+        assert "Edited" in get(server, "/blog")[0]
         jump(1.5)
         change(str(make_url(config.database).database), "UPDATE entry SET title = 'Again'")
-        assert "Again" in server.get("/blog")
+        assert "Again" in get(server, "/blog")[0]
+        jump(3)
+        page, date = get(server, "/blog/old")
+        assert 'id="comment-form"' in page
+        jump(23.5)
+        assert 'id="comment-form"' not in get(server, "/blog/old", date)[0]
+
+
+def get(server: Server, path: str, date: str | None = None) -> tuple[str, str | None]:
+    """Return a page and its date, for a browser that has one of `date`."""
+    known = {"If-Modified-Since": date} if date else {}
+    with urlopen(Request(server.url + path, headers=known), timeout=PATIENCE) as response:
+        return response.read().decode(), response.headers["Last-Modified"]
 
 
 # The database is another one

