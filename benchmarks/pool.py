@@ -11,12 +11,8 @@ CPU time, which a waiting thread does not use.
 import argparse
 import gc
 import itertools
-import os
-import platform
 import random
-import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -27,13 +23,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import sqlalchemy
-
 ROOT = Path(__file__).resolve().parents[1]
 # Not the directory of this file, where `pool` would be this file.
 sys.path[0] = str(ROOT)
 
-from benchmarks import picture  # noqa: E402
+from benchmarks import docs, picture  # noqa: E402
 from benchmarks.contenders import (  # noqa: E402
     BASE,
     COMMIT,
@@ -50,8 +44,6 @@ SAMPLE = 0.12
 QUICK_SAMPLE = 0.002
 
 PAGE = ROOT / "docs" / "pool.md"
-PICTURE = ROOT / "docs" / "images" / "pool.svg"
-BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 
 class Sample(NamedTuple):
@@ -120,15 +112,6 @@ def measure(rounds: int, threads: int, seconds: float) -> Results:
     return results
 
 
-def digits(value: float) -> str:
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
-
-
-def spread(values: list[float]) -> str:
-    """The median, and the least and the greatest value in brackets."""
-    return f"{digits(statistics.median(values))} ({digits(min(values))} to {digits(max(values))})"
-
-
 def ratio(these: list[Sample], those: list[Sample]) -> str:
     """The median of the ratios of two series of samples, round by round."""
     return f"{statistics.median(a.cpu / b.cpu for a, b in zip(these, those, strict=True)):.2f}"
@@ -140,10 +123,10 @@ def cells(results: Results, operation: str, pool: str, threads: int) -> Iterator
     one = results.get(Key(operation, pool, 1))
     for number in (1, threads):
         samples = results.get(Key(operation, pool, number))
-        yield spread([sample.cpu for sample in samples]) if samples else "-"
+        yield docs.spread([sample.cpu for sample in samples]) if samples else "-"
         yield ratio(samples, results[Key(operation, BASE, number)]) if samples else "-"
         if operation == COMMIT:
-            yield spread([sample.wall for sample in samples]) if samples else "-"
+            yield docs.spread([sample.wall for sample in samples]) if samples else "-"
     yield ratio(samples, one) if samples and one else "-"
 
 
@@ -156,26 +139,12 @@ def tables(results: Results, threads: int) -> str:
             head += [f"CPU, {who}", f"to {BASE}"]
             if operation == COMMIT:
                 head.append(f"wall, {who}")
-        rows = [[*head, f"{threads} threads to 1"], ["---", *["---:"] * len(head)]]
-        rows += [list(cells(results, operation, pool, threads)) for pool in [*pools(threads), RAW]]
-        lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]
+        rows = [list(cells(results, operation, pool, threads)) for pool in [*pools(threads), RAW]]
+        lines.append(docs.table([*head, f"{threads} threads to 1"], rows))
     return "\n".join(lines)
 
 
-def processor() -> str:
-    """The name of the processor, as far as the system tells."""
-    if platform.system() == "Darwin":
-        return subprocess.check_output(
-            ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], text=True
-        ).strip()
-    if platform.system() == "Linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def report(results: Results, threads: int, command: str) -> str:
+def report(results: Results, threads: int) -> str:
     """The tables with what is needed to judge them."""
     rounds = len(next(iter(results.values())))
     return f"""\
@@ -192,10 +161,7 @@ SingletonThreadPool has room for {8 * threads} threads, lest it close a connecti
 * Threads that wait for the file's one write lock sleep: the wall time of {threads} says how \
 SQLite shares it out, and little of the pool.
 
-{processor()}, {os.cpu_count()} processors, {platform.system()}; Python \
-{platform.python_version()}, SQLAlchemy {sqlalchemy.__version__}, SQLite \
-{sqlite3.sqlite_version}; {time.strftime("%Y-%m-%d")}; `{command}`
-"""
+{docs.surroundings()}"""
 
 
 def drawing(results: Results, threads: int) -> str:
@@ -219,16 +185,6 @@ def drawing(results: Results, threads: int) -> str:
     )
 
 
-def page_around() -> tuple[str, str]:
-    """What stands before and after the report in the page, with the markers."""
-    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{PAGE} needs a line {BEGIN} and, below it, a line {END}")
-    return before + begin, end + after
-
-
 def main() -> None:
     """Measure, print, and perhaps write."""
     parser = argparse.ArgumentParser(description="Compare connection pools on SQLite.")
@@ -241,16 +197,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 1 or options.threads < 2:
         parser.error("it takes at least 1 round and 2 threads")
-    before, after = page_around() if options.write else ("", "")
+    around = docs.page_around(PAGE) if options.write else None
     results = measure(options.rounds, options.threads, QUICK_SAMPLE if options.quick else SAMPLE)
-    text = report(results, options.threads, " ".join(["python benchmarks/pool.py", *sys.argv[1:]]))
+    text = report(results, options.threads)
     sys.stdout.write(text)
-    if options.write:
-        PICTURE.parent.mkdir(exist_ok=True)
-        PICTURE.write_text(drawing(results, options.threads), encoding="utf-8", newline="\n")
-        image = "![The medians of CPU time in the tables below](images/pool.svg)"
-        page = f"{before}\n{image}\n\n{text}{after}"
-        PAGE.write_text(page, encoding="utf-8", newline="\n")
+    if around is not None:
+        caption = "The medians of CPU time in the tables below"
+        docs.write(PAGE, around, text, drawing(results, options.threads), caption)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,83 @@
+"""What the benchmarks write into the docs: figures, where they were measured, and where to."""
+
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import sqlalchemy
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
+
+
+def digits(value: float) -> str:
+    """A figure, as exact as it can be told."""
+    return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def spread(values: list[float]) -> str:
+    """The median, and the least and the greatest value in brackets."""
+    return f"{digits(statistics.median(values))} ({digits(min(values))} to {digits(max(values))})"
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A table in Markdown, its first column to the left."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def surroundings(*more: str) -> str:
+    """What was measured on, by which command.
+
+    :param more: other software, with its version.
+    """
+    software = [
+        f"Python {platform.python_version()}",
+        f"SQLAlchemy {sqlalchemy.__version__}",
+        f"SQLite {sqlite3.sqlite_version}",
+        *more,
+    ]
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return (
+        f"{_processor()}, {os.cpu_count()} processors, {platform.system()}; "
+        f"{', '.join(software)}; {time.strftime('%Y-%m-%d')}; `{command}`\n"
+    )
+
+
+def page_around(page: Path) -> tuple[str, str]:
+    """What stands before and after the report in a page, with the markers."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{page} needs a line {BEGIN} and, below it, a line {END}")
+    return before + begin, end + after
+
+
+def write(page: Path, around: tuple[str, str], report: str, picture: str, caption: str) -> None:
+    """Put a report into a page, and its picture into a file of the same name."""
+    image = page.parent / "images" / f"{page.stem}.svg"
+    image.parent.mkdir(exist_ok=True)
+    image.write_text(picture, encoding="utf-8", newline="\n")
+    shown = f"![{caption}](images/{image.name})"
+    before, after = around
+    page.write_text(f"{before}\n{shown}\n\n{report}{after}", encoding="utf-8", newline="\n")
+
+
+def _processor() -> str:
+    """The name of the processor, as far as the system tells."""
+    if platform.system() == "Darwin":
+        return subprocess.check_output(
+            ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], text=True
+        ).strip()
+    if platform.system() == "Linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
