@@ -1,4 +1,4 @@
-"""The benchmark of the pools: that it runs, and what it writes. Never how fast anything is."""
+"""The benchmarks: that they run, and what they write. Never how fast anything is."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ POOLS = [
     "raw sqlite3",
 ]
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
@@ -108,3 +108,48 @@ def test_write_says_at_once_that_the_page_has_no_markers(checkout: Path, page: s
     assert done.stdout == ""
     assert "pool.md needs a line <!-- benchmark -->" in done.stderr
     assert (file.read_text(encoding="utf-8") if page else None) == page
+
+
+VISITED = [
+    "constant bytes",
+    "Threadleaf",
+    "Threadleaf, nothing kept",
+    "raw sqlite3",
+    "Bottle",
+    "Flask, scoped_session",
+    "Flask-SQLAlchemy",
+    "Django",
+    "nginx",
+]
+
+
+def test_the_visit_is_measured_for_whoever_is_installed_and_written_into_the_docs(
+    tmp_path: Path,
+) -> None:
+    for part in ("benchmarks", "blog", "pool", "templates", "pyproject.toml"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, tmp_path / part)
+    page = tmp_path / "docs" / "speed.md"
+    page.parent.mkdir()
+    page.write_text("# Speed\n<!-- benchmark -->\nold\n<!-- /benchmark -->\n", encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", tmp_path / "benchmarks" / "visit.py", "--quick", "--write"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=200,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    text = page.read_text(encoding="utf-8")
+    assert text.endswith(done.stdout + "<!-- /benchmark -->\n")
+    table = rows(text)
+    over_http = next(n for n, row in enumerate(table) if row[0].startswith("Over HTTP"))
+    assert [row[0] for row in table[over_http + 1 :][: len(VISITED)]] == VISITED
+    mixed = next(n for n, row in enumerate(table) if row[0].startswith("95 % read"))
+    assert table[mixed + 1][0] == "Threadleaf, 2 threads"
+    assert {row[3] for row in table[mixed + 1 : mixed + 3]} == {"nothing"}
+    drawing = ElementTree.parse(tmp_path / "docs" / "images" / "speed.svg")
+    words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert "Threadleaf" in words

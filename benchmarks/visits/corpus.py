@@ -1,0 +1,179 @@
+"""The blog that all contenders serve: a database of any number of entries, always the same."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Connection, Table, insert, update
+
+from blog import schema
+from blog.config import Config
+from blog.database import connect
+from blog.models import Comment, Entry, Rendering, Site, Tag
+from blog.models.tag import entry_tag
+from pool.sqlite import WRITING
+
+#: However many entries there are, they are dated within the same years.
+BEGINNING, END = datetime(2016, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+
+#: How many texts there are; entries share them. Rendering as many as entries would take minutes.
+TEXTS = 300
+
+TAGS = 40
+COMMENTS = 12  # on the entry whose page is measured; elsewhere one on average
+
+#: What the entry that is measured is called, and a tag of it.
+SLUG, TAG = "the-entry", "subject-1"
+
+#: What signs the forms, of whoever serves them.
+SECRET = "benchmark"  # noqa: S105 - it guards nothing
+
+# Of the tables: inserts into entities would look at each row.
+ENTRY, RENDERING, COMMENT = (
+    cast("Table", model.__table__) for model in (Entry, Rendering, Comment)
+)
+
+#: Rows in one statement.
+PORTION = 2_000
+
+WORDS = """
+afternoon again almost answer apple autumn basket because before bench between bicycle bird boat
+book bottle branch bread bridge bright brother butter candle careful chair cheese cherry clean clock
+cloud coat coffee cold colour corner cotton country cup dark daughter deep distance door dry dusk
+early east egg empty evening every family farm fence field finger fire flower fog forest found fresh
+friend frost fruit garden gate glass grass green grey half hand harbour heavy hedge hill honey
+horse house hundred iron island kettle key kitchen ladder lake lamp late leaf letter light linen
+little low map market meadow mild milk mill minute moon morning moss mountain narrow near needle
+never night noon north notebook oak often old onion open orchard oven page paint paper path pear
+pebble pencil people piano plain plate plum pocket pond quiet rain red reed repair river road roof
+room rope round rust salt sand seed seven shadow shed shelf shore silver sister slow small smoke
+snow soap soft soil south spade spoon spring stairs stone storm straw street sugar summer table tea
+thin thread three tide tower town train tree under upper valley village violet walk wall warm water
+week west wheel white wide wild willow wind window winter wood wool work yard yellow young
+""".split()  # noqa: SIM905 - a list of so many would fill a screen
+
+
+def configuration(file: Path, **settings: Any) -> Config:
+    """The settings of the blog in `file`. Its comments come through a proxy that is believed."""
+    return Config(
+        title="A hundred gardens",
+        tagline="Notes from between the beds.",
+        author="Ada",
+        site_url="http://127.0.0.1:8080",
+        database=f"sqlite:///{file.as_posix()}",
+        trusted_proxy="127.0.0.1",
+        **settings,
+    )
+
+
+def make(file: Path, entries: int) -> None:
+    """Make the database of a blog with so many entries."""
+    engine = connect(f"sqlite:///{file.as_posix()}")
+    try:
+        schema.upgrade(engine)
+        with engine.connect().execution_options(**WRITING) as connection:
+            _fill(connection, entries)
+            connection.execute(update(Site).values(secret=SECRET))
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+def _fill(connection: Connection, entries: int) -> None:
+    chance = random.Random(4)  # noqa: S311 - the same numbers for everybody are what is wanted
+    texts = [_text(chance) for _ in range(TEXTS)]
+    rendered = [_columns(Rendering.of(0, text, "markdown", None)) for text in texts]
+    tags = [{"id": n, "name": f"Subject {n}", "slug": f"subject-{n}"} for n in range(1, TAGS + 1)]
+    connection.execute(insert(Tag), tags)
+    step = (END - BEGINNING) / entries
+    for first in range(0, entries, PORTION):
+        numbers = range(first, min(first + PORTION, entries))
+        rows = [_entry(chance, n, BEGINNING + n * step, texts) for n in numbers]
+        if entries // 2 in numbers:
+            rows[entries // 2 - first] |= {"slug": SLUG, "title": "The entry"}
+        connection.execute(insert(ENTRY), rows)
+        connection.execute(
+            insert(RENDERING),
+            [rendered[n % TEXTS] | {"entry_id": n + 1} for n in numbers],
+        )
+        connection.execute(
+            insert(entry_tag),
+            [{"entry_id": n + 1, "tag_id": tag} for n in numbers for tag in _tags(chance, n)],
+        )
+        connection.execute(insert(COMMENT), [_comment(chance, n, n) for n in numbers])
+    about = {"slug": "about", "title": "About", "kind": "page"}
+    connection.execute(insert(ENTRY), _entry(chance, entries, BEGINNING, texts) | about)
+    connection.execute(
+        insert(COMMENT),
+        [_comment(chance, entries // 2, entries + n) for n in range(COMMENTS)],
+    )
+
+
+def _entry(
+    chance: random.Random, number: int, moment: datetime, texts: list[str]
+) -> dict[str, Any]:
+    return {
+        "title": " ".join(chance.choices(WORDS, k=4)).capitalize(),
+        "slug": f"entry-{number}",
+        "body": texts[number % len(texts)],
+        "timestamp": moment,
+        "updated": moment + timedelta(days=chance.randrange(3)),
+        "featured": number % 100 == 50,
+        "uid": _uid(chance),
+        "kind": "entry",
+        "state": "published",
+        "format": "markdown",
+        "comments_open": True,
+    }
+
+
+def _comment(chance: random.Random, entry: int, number: int) -> dict[str, Any]:
+    return {
+        "entry_id": entry + 1,
+        "name": chance.choice(WORDS).capitalize(),
+        "text": _sentence(chance) + "\n\n" + _sentence(chance),
+        "created": END + timedelta(minutes=number),
+        "state": "published",
+        "format": "text",
+        "uid": _uid(chance),
+    }
+
+
+def _tags(chance: random.Random, number: int) -> set[int]:
+    return {number % TAGS + 1, *chance.sample(range(1, TAGS + 1), chance.randint(0, 2))}
+
+
+def _uid(chance: random.Random) -> str:
+    return UUID(int=chance.getrandbits(128), version=4).urn
+
+
+def _columns(rendering: Rendering) -> dict[str, Any]:
+    return {column.key: getattr(rendering, column.key) for column in Rendering.__table__.columns}
+
+
+def _text(chance: random.Random) -> str:
+    """A body in Markdown of about 400 words."""
+    parts = [_paragraph(chance)]
+    for _ in range(chance.randint(2, 4)):
+        parts.append(f"## {' '.join(chance.choices(WORDS, k=3)).capitalize()}")
+        parts.append(_paragraph(chance))
+    parts.append("\n".join(f"* {_sentence(chance)}" for _ in range(4)))
+    parts.append(f"> {_sentence(chance)}")
+    parts.append("```python\nfor bed in garden:\n    bed.water(litres=2)\n```")
+    parts.append(_paragraph(chance))
+    return "\n\n".join(parts)
+
+
+def _paragraph(chance: random.Random) -> str:
+    sentences = [_sentence(chance) for _ in range(chance.randint(4, 7))]
+    sentences[1] = f"*{sentences[1]}*"
+    sentences[2] += f" See [there](https://example.org/{chance.choice(WORDS)})."
+    return " ".join(sentences)
+
+
+def _sentence(chance: random.Random) -> str:
+    # The first words of the list stand in most texts, the last in few.
+    words = [WORDS[int(len(WORDS) * chance.random() ** 2)] for _ in range(chance.randint(8, 16))]
+    return " ".join(words).capitalize() + "."

@@ -1,0 +1,89 @@
+"""Bottle with sqlite3, and a connection for each request.
+
+https://bottlepy.org/docs/stable/tutorial_app.html, with Jinja as in
+https://bottlepy.org/docs/stable/stpl.html and https://bottlepy.org/docs/stable/api.html
+"""
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from bottle import Bottle, HTTPError, jinja2_template, request
+from sqlalchemy import make_url
+
+from benchmarks.visits.corpus import SECRET
+from benchmarks.visits.peers import appearance, rows
+from blog import templating
+from blog.config import Config
+from blog.forms import CommentForm
+from blog.models.comment import threads
+from blog.urls import url_map
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def application(config: Config) -> "WSGIApplication":
+    """Make the application."""
+    file = make_url(config.database).database or ""
+    app: Any = Bottle()
+
+    def url_for(endpoint: str, **values: Any) -> str:
+        given = {name: value for name, value in values.items() if value is not None}
+        address: str = app.get_url(endpoint, **given)
+        return address
+
+    settings = {
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+        "autoescape": True,
+        # Bottle's own loader says of each template that it has changed, and compiles it anew.
+        "auto_reload": False,
+        "filters": templating.environment.filters,
+        "globals": appearance.additions(url_for, config.site_url),
+    }
+
+    def page(db: Any, template: str, **context: Any) -> Any:
+        request.root_path, request.secret = "", SECRET
+        request.pages = [tuple(row) for row in rows.pages(db)]
+        return jinja2_template(
+            template,
+            template_lookup=appearance.FOLDERS,
+            template_settings=settings,
+            request=request,
+            config=config,
+            **context,
+        )
+
+    def blog() -> Any:
+        with closing(rows.connect(file)) as db:
+            found = rows.front(db, int(request.query.get("page", 1)), config.per_page)
+            shown = [entry.id for entry in found.items]
+            featured = rows.featured(db, shown) if found.number == 1 else []
+            return page(db, "reader/blog.html", page=found, featured=featured)
+
+    def entry(slug: str) -> Any:
+        with closing(rows.connect(file)) as db:
+            found = rows.entry(db, slug)
+            if found is None:
+                raise HTTPError(404)
+            return page(
+                db,
+                "reader/entry.html",
+                entry=found,
+                comments=list(threads(found.comments)),
+                accepts_comments=found.comments_open,
+                form=CommentForm(),
+            )
+
+    views = {"reader.blog": blog, "reader.entry": entry}
+    for rule in url_map.iter_rules():
+        if not rule.alias:
+            path = appearance.translated(rule.rule, "<{}:int>", "<{}>")
+            methods = sorted(rule.methods or ())
+            app.route(path, methods, views.get(rule.endpoint, not_here), name=rule.endpoint)
+    made: WSGIApplication = app
+    return made
+
+
+def not_here(**_values: object) -> None:
+    raise HTTPError(404)

@@ -1,0 +1,77 @@
+"""Flask with SQLAlchemy's `scoped_session`.
+
+https://flask.palletsprojects.com/en/stable/patterns/sqlalchemy/ ("Declarative")
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    joinedload,
+    scoped_session,
+    selectinload,
+    sessionmaker,
+)
+
+from benchmarks.visits.peers import flask_views
+from benchmarks.visits.peers.tables import models_on
+from blog.config import Config
+from blog.pagination import Page
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def application(config: Config) -> "WSGIApplication":
+    """Make the application."""
+    engine = create_engine(config.database)
+    db_session = scoped_session(sessionmaker(autocommit=False, autoflush=False, bind=engine))
+
+    class Base(DeclarativeBase):
+        query = db_session.query_property()
+
+    models = models_on(Base)
+    Entry, Comment = models.Entry, models.Comment  # noqa: N806 - classes
+
+    # Without these two, each page would ask once more for each of its entries.
+    whole = (selectinload(Entry.tags), joinedload(Entry.shown))
+
+    def visible(kind: str) -> Any:
+        return Entry.query.filter(
+            Entry.kind == kind, Entry.state == "published", Entry.timestamp <= datetime.now(UTC)
+        )
+
+    def published() -> Any:
+        return visible("entry").order_by(Entry.timestamp.desc(), Entry.id.desc())
+
+    class Queries:
+        def front(self, number: int) -> Page[Any]:
+            size = config.per_page
+            found = published().options(*whole).limit(size + 1).offset((number - 1) * size).all()
+            return Page(found[:size], number, len(found) > size)
+
+        def featured(self, shown: list[int]) -> list[Any]:
+            return list(published().filter(Entry.featured, Entry.id.not_in(shown)).limit(3))
+
+        def pages(self) -> list[Any]:
+            return list(visible("page").order_by(Entry.title))
+
+        def entry(self, slug: str) -> Any | None:
+            return published().filter(Entry.slug == slug).options(*whole).first()
+
+        def add_comment(self, entry: Any, text: str, name: str) -> int:
+            comment = Comment(entry_id=entry.id, text=text, name=name)
+            db_session.add(comment)
+            db_session.commit()
+            number: int = comment.id
+            return number
+
+    app = flask_views.make(config, Queries())
+
+    @app.teardown_appcontext
+    def shutdown_session(_exception: BaseException | None = None) -> None:
+        db_session.remove()
+
+    return app

@@ -1,0 +1,74 @@
+"""The pages in Flask, for both peers that are made with it.
+
+https://flask.palletsprojects.com/en/stable/quickstart/
+"""
+
+from typing import Any, Protocol
+
+from flask import Flask, Request, abort, redirect, render_template, request, url_for
+from werkzeug import Response
+
+from benchmarks.visits.corpus import SECRET
+from benchmarks.visits.peers import appearance
+from blog.config import Config
+from blog.forms import CommentForm
+from blog.models.comment import threads
+from blog.pagination import Page
+from blog.urls import url_map
+
+
+class Queries(Protocol):
+    """What the two peers ask in their own ways."""
+
+    def front(self, number: int) -> Page[Any]: ...
+    def featured(self, shown: list[int]) -> list[Any]: ...
+    def pages(self) -> list[Any]: ...
+    def entry(self, slug: str) -> Any | None: ...
+    def add_comment(self, entry: Any, text: str, name: str) -> int: ...
+
+
+def make(config: Config, queries: Queries) -> Flask:
+    """Make the application."""
+    app = Flask(__name__, template_folder=appearance.FOLDERS[-1], static_folder=None)
+
+    class PeerRequest(Request):
+        secret = SECRET
+
+        @property
+        def pages(self) -> list[Any]:
+            return [(page.slug, page.title) for page in queries.pages()]
+
+    app.request_class = PeerRequest
+    appearance.dress(app.jinja_env, url_for, config.site_url)
+
+    def blog() -> str:
+        page = queries.front(int(request.args.get("page", 1)))
+        featured = queries.featured([entry.id for entry in page.items]) if page.number == 1 else []
+        return render_template("reader/blog.html", config=config, page=page, featured=featured)
+
+    def entry(slug: str) -> str:
+        found = queries.entry(slug) or abort(404)
+        comments = [comment for comment in found.comments if comment.state == "published"]
+        return render_template(
+            "reader/entry.html",
+            config=config,
+            entry=found,
+            comments=list(threads(comments)),
+            accepts_comments=found.comments_open,
+            form=CommentForm(),
+        )
+
+    def add(slug: str) -> Response:
+        found = queries.entry(slug) or abort(404)
+        number = queries.add_comment(found, request.form["text"], request.form["name"])
+        return redirect(url_for("reader.entry", slug=slug, _anchor=f"comment-{number}"), 303)
+
+    views: dict[str, Any] = {"reader.blog": blog, "reader.entry": entry, "comments.add": add}
+    for rule in url_map.iter_rules():
+        view = views.get(rule.endpoint, not_here)
+        app.add_url_rule(rule.rule, rule.endpoint, view, methods=rule.methods, alias=rule.alias)
+    return app
+
+
+def not_here(**_values: object) -> None:
+    abort(404)

@@ -1,0 +1,298 @@
+"""A WSGI function with the driver of the standard library and f-strings.
+
+https://peps.python.org/pep-3333/#the-application-framework-side,
+https://docs.python.org/3/library/sqlite3.html#tutorial
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from html import escape
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from itsdangerous import Signer
+from sqlalchemy import make_url
+
+from benchmarks.visits.corpus import SECRET
+from benchmarks.visits.peers import rows
+from blog import csrf, markup
+from blog.config import Config
+from blog.models.comment import threads
+from blog.staticfiles import immutable_name
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+FORMATS = (
+    ("atom", "Atom", "application/atom+xml"),
+    ("rss", "RSS", "application/rss+xml"),
+    ("json", "JSON Feed", "application/feed+json"),
+)
+
+
+class Own(threading.local):
+    """A connection for each thread."""
+
+    def __init__(self, file: str) -> None:
+        self.connection = rows.connect(file)
+
+
+def application(config: Config) -> "WSGIApplication":
+    """Make the application."""
+    own = Own(make_url(config.database).database or "")
+
+    def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path, db = environ["PATH_INFO"], own.connection
+        if path == "/blog":
+            number = int(parse_qs(environ.get("QUERY_STRING", "")).get("page", ["1"])[0])
+            page: str | None = front(config, db, number)
+        else:
+            page = entry(config, db, path.removeprefix("/blog/"))
+        if page is None:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"Not found"]
+        body = page.encode()
+        start_response(
+            "200 OK",
+            [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))],
+        )
+        return [body]
+
+    return wsgi_app
+
+
+def front(config: Config, db: Any, number: int) -> str:
+    """The front page."""
+    page = rows.front(db, number, config.per_page)
+    featured = rows.featured(db, [entry.id for entry in page.items]) if number == 1 else []
+    highlights = "".join(
+        f"""\
+<li class="h-entry"><a class="u-url p-name" href="/blog/{entry.slug}">{escape(entry.title)}</a>
+{moment(entry.timestamp, "dt-published")}</li>
+"""
+        for entry in featured
+    )
+    if highlights:
+        highlights = f"""\
+<section class="highlights" aria-labelledby="tl-featured">
+<h2 id="tl-featured">Featured</h2>
+<ul>
+{highlights}</ul>
+</section>
+"""
+    excerpts = "".join(
+        f"""\
+<article class="h-entry">
+<h2 class="p-name"><a class="u-url" rel="bookmark" href="/blog/{entry.slug}">{escape(entry.title)}</a></h2>
+{meta(entry, entry.author, entry.minutes)}
+<p class="p-summary">{entry.teaser}</p>
+</article>
+"""
+        for entry in page.items
+    )
+    newer = older = ""
+    if number > 1:
+        address = f"/blog?page={number - 1}" if number > 2 else "/blog"
+        newer = f'<a rel="prev" href="{address}"><span aria-hidden="true">←</span> Newer</a>\n'
+    if page.has_next:
+        address = f"/blog?page={number + 1}"
+        older = f'<a rel="next" href="{address}">Older <span aria-hidden="true">→</span></a>\n'
+    return layout(
+        config,
+        db,
+        here="/blog",
+        address="/blog" if number == 1 else f"/blog?page={number}",
+        title="" if number == 1 else f"Page {number}",
+        about=config.tagline,
+        body=' class="h-feed"',
+        site=f"""\
+<div class="masthead">
+<h1 class="site p-name"><a class="u-url" href="/blog">{escape(config.title)}</a></h1>
+<p class="tagline p-summary">{escape(config.tagline)}</p>
+</div>
+""",
+        content=f"""\
+{highlights}{excerpts}
+<nav class="pager" aria-label="Pages">
+{newer}<span>Page {number}</span>
+{older}</nav>
+""",
+    )
+
+
+def entry(config: Config, db: Any, slug: str) -> str | None:
+    """The page of an entry."""
+    found = rows.entry(db, slug)
+    if found is None:
+        return None
+    title, address = escape(found.title), f"/blog/{found.slug}"
+    revised = ""
+    if found.updated.date() > found.timestamp.date():
+        revised = f'<p class="revised">Last changed on {moment(found.updated, "dt-updated")}.</p>\n'
+    number = len(found.comments)
+    head = f"""\
+<meta property="article:published_time" content="{found.timestamp.isoformat(timespec="seconds")}">
+{feeds(f"{address}/feed", f"Comments on {title}")}"""
+    content = f"""\
+<article class="h-entry">
+<header>
+<h1 class="p-name">{title}</h1>
+{meta(found, found.author or config.author, found.minutes)}
+<data class="u-url" value="{config.site_url}{address}"></data>
+</header>
+<div class="prose e-content">
+{found.shown.safe_html}
+</div>
+{revised}<section id="comments" aria-labelledby="tl-comments">
+<h2 id="tl-comments">{number or "No"} comment{"s" if number != 1 else ""}{"" if number else " yet"}</h2>
+{discussion(found.comments)}
+{form(config, address)}
+</section>
+</article>
+"""
+    return layout(
+        config,
+        db,
+        here=address,
+        address=address,
+        title=title,
+        about=found.shown.description,
+        kind="article",
+        head=head,
+        site=f'<p class="site"><a href="/blog">{escape(config.title)}</a></p>\n',
+        content=content,
+    )
+
+
+def discussion(comments: Sequence[Any]) -> str:
+    """The comments below an entry. Nobody answers another in the benchmark."""
+    return "".join(
+        f"""\
+<li class="comment depth-{placed.depth} u-comment h-cite" id="comment-{placed.comment.id}">
+<div class="meta">
+<span class="p-author h-card">{escape(placed.comment.author)}</span>
+<a class="u-url" href="#comment-{placed.comment.id}">{moment(placed.comment.created, "dt-published")}</a>
+</div>
+<div class="e-content p-content">
+{markup.render_comment(placed.comment.text, placed.comment.format)}
+</div>
+</li>
+"""
+        for placed in threads(comments)
+    ).join(['<ol class="discussion">\n', "</ol>\n"])
+
+
+def form(config: Config, address: str) -> str:
+    """The form to add a comment."""
+    length = config.comment_length
+    token = Signer(SECRET, salt="csrf").get_signature(csrf.FIELD).decode()
+    return f"""\
+<form id="comment-form" method="post" action="{address}/comments#comment-form">
+<h2>Write a comment</h2>
+<p><label for="comment-text">Comment</label>
+<span class="hint" id="tl-text-hint">Up to {length:,} characters. A blank line begins a new paragraph.</span></p>
+<textarea id="comment-text" name="text" rows="6" required maxlength="{length}" aria-describedby="tl-text-hint">
+</textarea>
+<p><label for="comment-name">Name</label>
+<span class="hint" id="tl-name-hint">Optional; without one you are called Anonymous.</span></p>
+<input id="comment-name" name="name" autocomplete="name" maxlength="{config.comment_name_length}" value="" aria-describedby="tl-name-hint">
+<input type="hidden" name="csrf_token" value="{token}">
+<button>Send the comment</button>
+</form>
+"""
+
+
+def layout(
+    config: Config,
+    db: Any,
+    *,
+    here: str,
+    address: str,
+    title: str,
+    about: str,
+    content: str,
+    site: str,
+    body: str = "",
+    kind: str = "website",
+    head: str = "",
+) -> str:
+    """The frame of a page."""
+    blog, about = escape(config.title), escape(about)
+    links = [("/blog", "Blog"), ("/blog/archive", "Archive"), ("/blog/tags", "Tags")]
+    links += [(f"/{page['slug']}", page["title"]) for page in rows.pages(db)]
+    links.append(("/blog/feed.atom", "Feed"))
+    navigation = "\n".join(
+        f'<a href="{to}"{current if to == here else ""}>{escape(label)}</a>'
+        for current in [' aria-current="page"']
+        for to, label in links
+    )
+    follow = ",\n".join(f'<a href="/blog/feed.{ending}">{name}</a>' for ending, name, _ in FORMATS)
+    return f"""\
+<!doctype html>
+<html lang="{config.language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}{" · " if title else ""}{blog}</title>
+<meta name="description" content="{about}">
+<link rel="stylesheet" href="/static/{immutable_name("style.css")}">
+<link rel="icon" href="/static/{immutable_name("icon.svg")}" type="image/svg+xml">
+<meta name="theme-color" content="#fdfcf8" media="(prefers-color-scheme: light)">
+<meta name="theme-color" content="#171a18" media="(prefers-color-scheme: dark)">
+<link rel="canonical" href="{config.site_url}{address}">
+<meta property="og:title" content="{title or blog}">
+<meta property="og:type" content="{kind}">
+<meta property="og:url" content="{config.site_url}{address}">
+<meta property="og:site_name" content="{blog}">
+<meta property="og:description" content="{about}">
+{feeds("/blog/feed", blog)}
+{head}
+</head>
+<body{body}>
+<a id="skip" href="#content">Skip to the text</a>
+<header>
+{site}<nav aria-label="Site">
+{navigation}
+</nav>
+</header>
+<main id="content" tabindex="-1">
+{content}</main>
+<footer>
+<p>Written by <span class="p-author h-card">{escape(config.author)}</span>.</p>
+<p>Follow by
+{follow}
+</p>
+<p>Kept with Threadleaf.</p>
+</footer>
+</body>
+</html>"""
+
+
+def feeds(address: str, title: str) -> str:
+    """The links by which a feed reader finds its feeds."""
+    return "\n".join(
+        f'<link rel="alternate" type="{kind}" title="{title} ({name})" href="{address}.{ending}">'
+        for ending, name, kind in FORMATS
+    )
+
+
+def meta(entry: Any, author: str | None, minutes: int) -> str:
+    """The line below the title of an entry."""
+    featured = '<span class="featured">Featured</span>\n' if entry.featured else ""
+    by = f'<span class="p-author h-card">{escape(author)}</span>\n' if author else ""
+    tags = "".join(
+        f'<a class="p-category" rel="tag" href="/blog/tag/{tag.slug}">{escape(tag.name)}</a>\n'
+        for tag in entry.tags
+    )
+    return f"""\
+<div class="meta">
+{featured}{moment(entry.timestamp, "dt-published")}
+{by}<span>{minutes} min read</span>
+{tags}</div>"""
+
+
+def moment(when: datetime, name: str) -> str:
+    """A date."""
+    written = f"{when.day} {when:%B %Y}"
+    return f'<time class="{name}" datetime="{when.isoformat(timespec="seconds")}">{written}</time>'

@@ -1,0 +1,106 @@
+"""What both peers on the bare driver ask, and what a row becomes for a template."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from markupsafe import Markup
+
+from blog.pagination import Page
+
+_LISTED = """
+    SELECT entry.id, title, slug, timestamp, featured, author, teaser, minutes
+    FROM entry JOIN rendering ON rendering.entry_id = entry.id
+    WHERE kind = 'entry' AND state = 'published' AND timestamp <= ? {more}
+    ORDER BY timestamp DESC, entry.id DESC LIMIT ? OFFSET ?"""
+
+_ENTRY = """
+    SELECT entry.id, title, slug, timestamp, updated, featured, author, comments_open,
+           minutes, description, html
+    FROM entry JOIN rendering ON rendering.entry_id = entry.id
+    WHERE kind = 'entry' AND state = 'published' AND timestamp <= ? AND slug = ?"""
+
+_PAGES = """
+    SELECT slug, title FROM entry
+    WHERE kind = 'page' AND state = 'published' AND timestamp <= ? ORDER BY title"""
+
+_COMMENTS = """
+    SELECT id, text, name, created, format, parent_id, website
+    FROM comment WHERE entry_id = ? AND state = 'published' ORDER BY id"""
+
+_TAGS = """
+    SELECT entry_id, name, slug FROM tag JOIN entry_tag ON tag_id = tag.id
+    WHERE entry_id IN ({marks}) ORDER BY name"""
+
+_MOMENTS = {"timestamp", "updated", "created"}
+
+
+def connect(file: str) -> sqlite3.Connection:
+    """Open the database, to get rows that know the names of their columns."""
+    connection = sqlite3.connect(file, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def front(db: sqlite3.Connection, number: int, size: int) -> Page[Any]:
+    """The entries of a page of the front."""
+    found = _with_tags(db, _listed(db, "", size + 1, (number - 1) * size))
+    return Page(found[:size], number, len(found) > size)
+
+
+def featured(db: sqlite3.Connection, shown: Sequence[int]) -> list[Any]:
+    """The newest featured entries that are not among those shown."""
+    others = ", ".join(map(str, shown))
+    return _listed(db, f"AND featured AND entry.id NOT IN ({others})", 3, 0)
+
+
+def pages(db: sqlite3.Connection) -> list[Any]:
+    """Slug and title of the standing pages."""
+    return db.execute(_PAGES, (_now(),)).fetchall()
+
+
+def entry(db: sqlite3.Connection, slug: str) -> Any | None:
+    """An entry, with its comments."""
+    row = db.execute(_ENTRY, (_now(), slug)).fetchone()
+    if row is None:
+        return None
+    (found,) = _with_tags(db, [_thing(row)])
+    found.shown = SimpleNamespace(
+        minutes=row["minutes"],
+        description=row["description"],
+        safe_html=Markup(row["html"]),  # noqa: S704 - the blog's cleaner made it
+    )
+    found.comments = [_thing(row) for row in db.execute(_COMMENTS, (row["id"],))]
+    for comment in found.comments:
+        comment.author = comment.name or "Anonymous"
+    return found
+
+
+def _listed(db: sqlite3.Connection, more: str, limit: int, offset: int) -> list[Any]:
+    found = [_thing(row) for row in db.execute(_LISTED.format(more=more), (_now(), limit, offset))]
+    for each in found:
+        each.teaser = Markup(each.teaser)  # noqa: S704 - the blog's cleaner made it
+    return found
+
+
+def _with_tags(db: sqlite3.Connection, entries: list[Any]) -> list[Any]:
+    known = {entry.id: entry for entry in entries}
+    for each in entries:
+        each.tags = []
+    marks = ", ".join("?" * len(known))
+    for tag in db.execute(_TAGS.format(marks=marks), list(known)):
+        known[tag["entry_id"]].tags.append(SimpleNamespace(name=tag["name"], slug=tag["slug"]))
+    return entries
+
+
+def _thing(row: sqlite3.Row) -> Any:
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - iterating it gives values
+    for name in _MOMENTS & values.keys():
+        values[name] = datetime.fromisoformat(values[name]).replace(tzinfo=UTC)
+    return SimpleNamespace(**values)
+
+
+def _now() -> str:
+    return str(datetime.now(UTC).replace(tzinfo=None))
