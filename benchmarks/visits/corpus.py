@@ -15,8 +15,10 @@ from blog.models import Comment, Entry, Rendering, Site, Tag
 from blog.models.tag import entry_tag
 from pool.sqlite import WRITING
 
-#: However many entries there are, they are dated within the same years.
-BEGINNING, END = datetime(2016, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+#: However many entries there are, they are dated within the same years. Each has a fraction of a
+#: second: Django leaves out one that is zero, and would not find again what others have written.
+BEGINNING = datetime(2016, 1, 1, microsecond=1, tzinfo=UTC)
+END = BEGINNING.replace(year=2026)
 
 #: How many texts there are; entries share them. Rendering as many as entries would take minutes.
 TEXTS = 300

@@ -1,16 +1,93 @@
 """Our templates, in somebody else's Jinja environment."""
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from heapq import nlargest
+from typing import Any, cast
 
 from jinja2 import Environment
 
-from blog import templating
+from blog import structured, templating
+from blog.config import Config
+from blog.forms import CommentForm
+from blog.models.comment import threads
+from blog.pagination import Page
+from blog.request import Request
 from blog.staticfiles import immutable_name
 from blog.templating import csrf_token
+from blog.views.reader import headings
 
 FOLDERS = [str(folder) for folder in templating.FOLDERS]
+
+
+@dataclass
+class Near:
+    """The entries that stand near another one."""
+
+    older: Any | None
+    newer: Any | None
+    related: Sequence[Any]
+
+
+#: How many of the newest entries of each tag are looked at for those that are related.
+CANDIDATES = 50
+
+
+def most_related(entry: int, carriers: Iterable[Sequence[tuple[int, datetime]]]) -> list[int]:
+    """Return the ids of the four entries that share most with one; a rare tag counts for more.
+
+    :param carriers: for each of its tags, id and timestamp of the newest entries that carry it.
+    """
+    shared: Counter[int] = Counter()
+    timestamps: dict[int, Any] = {}
+    for found in carriers:
+        timestamps.update(found)
+        shared.update({id_: 1_000_000 // len(found) for id_, _ in found})
+    del shared[entry]
+    return nlargest(4, shared, key=lambda id_: (shared[id_], timestamps[id_], id_))
+
+
+class Site:
+    """What our descriptions for search engines ask of a request."""
+
+    def __init__(self, config: Config, url_for: Callable[..., str]) -> None:
+        self.config = config
+        self._url_for = url_for
+
+    def absolute_url_for(self, endpoint: str, **values: Any) -> str:
+        return self.config.site_url + self._url_for(endpoint, **values)
+
+
+def front_context(site: Site, page: Page[Any], featured: list[Any]) -> dict[str, Any]:
+    """What the template of the front page is filled in with."""
+    return {
+        "config": site.config,
+        "page": page,
+        "featured": featured,
+        "structured": structured.blog(cast("Request", site)),
+    }
+
+
+def entry_context(site: Site, entry: Any, comments: Sequence[Any], near: Near) -> dict[str, Any]:
+    """What the template of an entry's page is filled in with."""
+    described = structured.posting(cast("Request", site), entry, entry.shown, None)
+    return {
+        "config": site.config,
+        "entry": entry,
+        "shown": entry.shown,
+        "contents": headings(entry.shown),
+        "part": None,
+        "older": near.older,
+        "newer": near.newer,
+        "related": near.related,
+        "structured": described,
+        "comments": list(threads(comments)),
+        "accepts_comments": entry.comments_open,
+        "form": CommentForm(),
+    }
 
 
 def additions(url_for: Callable[..., str], site_url: str) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import appearance, rows
 from blog import templating
 from blog.config import Config
-from blog.forms import CommentForm
-from blog.models.comment import threads
 from blog.urls import url_map
 
 if TYPE_CHECKING:
@@ -32,6 +30,7 @@ def application(config: Config) -> "WSGIApplication":
         address: str = app.get_url(endpoint, **given)
         return address
 
+    site = appearance.Site(config, url_for)
     settings = {
         "trim_blocks": True,
         "lstrip_blocks": True,
@@ -42,7 +41,7 @@ def application(config: Config) -> "WSGIApplication":
         "globals": appearance.additions(url_for, config.site_url),
     }
 
-    def page(db: Any, template: str, **context: Any) -> Any:
+    def page(db: Any, template: str, context: dict[str, Any]) -> Any:
         request.root_path, request.secret = "", SECRET
         request.pages = [tuple(row) for row in rows.pages(db)]
         return jinja2_template(
@@ -50,7 +49,6 @@ def application(config: Config) -> "WSGIApplication":
             template_lookup=appearance.FOLDERS,
             template_settings=settings,
             request=request,
-            config=config,
             **context,
         )
 
@@ -59,21 +57,15 @@ def application(config: Config) -> "WSGIApplication":
             found = rows.front(db, int(request.query.get("page", 1)), config.per_page)
             shown = [entry.id for entry in found.items]
             featured = rows.featured(db, shown) if found.number == 1 else []
-            return page(db, "reader/blog.html", page=found, featured=featured)
+            return page(db, "reader/blog.html", appearance.front_context(site, found, featured))
 
     def entry(slug: str) -> Any:
         with closing(rows.connect(file)) as db:
             found = rows.entry(db, slug)
             if found is None:
                 raise HTTPError(404)
-            return page(
-                db,
-                "reader/entry.html",
-                entry=found,
-                comments=list(threads(found.comments)),
-                accepts_comments=found.comments_open,
-                form=CommentForm(),
-            )
+            context = appearance.entry_context(site, found, found.comments, rows.near(db, found))
+            return page(db, "reader/entry.html", context)
 
     views = {"reader.blog": blog, "reader.entry": entry}
     for rule in url_map.iter_rules():

@@ -6,7 +6,7 @@ https://flask.palletsprojects.com/en/stable/patterns/sqlalchemy/ ("Declarative")
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, tuple_
 from sqlalchemy.orm import (
     DeclarativeBase,
     joinedload,
@@ -16,6 +16,7 @@ from sqlalchemy.orm import (
 )
 
 from benchmarks.visits.peers import flask_views
+from benchmarks.visits.peers.appearance import CANDIDATES, Near, most_related
 from benchmarks.visits.peers.tables import models_on
 from blog.config import Config
 from blog.pagination import Page
@@ -33,7 +34,7 @@ def application(config: Config) -> "WSGIApplication":
         query = db_session.query_property()
 
     models = models_on(Base)
-    Entry, Comment = models.Entry, models.Comment  # noqa: N806 - classes
+    Entry, Comment, Tag = models.Entry, models.Comment, models.Tag  # noqa: N806 - classes
 
     # Without these two, each page would ask once more for each of its entries.
     whole = (selectinload(Entry.tags), joinedload(Entry.shown))
@@ -60,6 +61,26 @@ def application(config: Config) -> "WSGIApplication":
 
         def entry(self, slug: str) -> Any | None:
             return published().filter(Entry.slug == slug).options(*whole).first()
+
+        def near(self, entry: Any) -> Near:
+            here, place = (entry.timestamp, entry.id), tuple_(Entry.timestamp, Entry.id)
+            carriers = [
+                published()
+                .with_entities(Entry.id, Entry.timestamp)
+                .join(Entry.tags)
+                .filter(Tag.id == tag.id)
+                .limit(CANDIDATES)
+                .all()
+                for tag in entry.tags
+            ]
+            best = most_related(entry.id, carriers)
+            known = {each.id: each for each in Entry.query.filter(Entry.id.in_(best))}
+            newer = published().filter(place > here).order_by(None)
+            return Near(
+                published().filter(place < here).first(),
+                newer.order_by(Entry.timestamp, Entry.id).first(),
+                [known[id_] for id_ in best],
+            )
 
         def add_comment(self, entry: Any, text: str, name: str) -> int:
             comment = Comment(entry_id=entry.id, text=text, name=name)

@@ -11,6 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, joinedload, selectinload
 
 from benchmarks.visits.peers import flask_views
+from benchmarks.visits.peers.appearance import CANDIDATES, Near, most_related
 from benchmarks.visits.peers.tables import models_on
 from blog.config import Config
 from blog.pagination import Page
@@ -27,7 +28,7 @@ def application(config: Config) -> "WSGIApplication":
     """Make the application."""
     db = SQLAlchemy(model_class=Base)
     models = models_on(db.Model)
-    Entry, Comment = models.Entry, models.Comment  # noqa: N806 - classes
+    Entry, Comment, Tag = models.Entry, models.Comment, models.Tag  # noqa: N806 - classes
 
     # Without these two, each page would ask once more for each of its entries.
     whole = (selectinload(Entry.tags), joinedload(Entry.shown))
@@ -55,6 +56,33 @@ def application(config: Config) -> "WSGIApplication":
         def entry(self, slug: str) -> Any | None:
             statement = published().where(Entry.slug == slug).options(*whole)
             return db.session.execute(statement).scalar_one_or_none()
+
+        def near(self, entry: Any) -> Near:
+            here, place = (entry.timestamp, entry.id), db.tuple_(Entry.timestamp, Entry.id)
+            carriers = [
+                db.session.execute(
+                    published()
+                    .with_only_columns(Entry.id, Entry.timestamp)
+                    .join(Entry.tags)
+                    .where(Tag.id == tag.id)
+                    .limit(CANDIDATES)
+                ).all()
+                for tag in entry.tags
+            ]
+            best = most_related(entry.id, carriers)
+            found = db.session.execute(db.select(Entry).where(Entry.id.in_(best))).scalars()
+            known = {each.id: each for each in found}
+            return Near(
+                db.session.execute(published().where(place < here).limit(1)).scalar(),
+                db.session.execute(
+                    published()
+                    .where(place > here)
+                    .order_by(None)
+                    .order_by(Entry.timestamp, Entry.id)
+                    .limit(1)
+                ).scalar(),
+                [known[id_] for id_ in best],
+            )
 
         def add_comment(self, entry: Any, text: str, name: str) -> int:
             comment = Comment(entry_id=entry.id, text=text, name=name)

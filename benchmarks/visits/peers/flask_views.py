@@ -10,9 +10,8 @@ from werkzeug import Response
 
 from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import appearance
+from benchmarks.visits.peers.appearance import Near, Site
 from blog.config import Config
-from blog.forms import CommentForm
-from blog.models.comment import threads
 from blog.pagination import Page
 from blog.urls import url_map
 
@@ -24,6 +23,7 @@ class Queries(Protocol):
     def featured(self, shown: list[int]) -> list[Any]: ...
     def pages(self) -> list[Any]: ...
     def entry(self, slug: str) -> Any | None: ...
+    def near(self, entry: Any) -> Near: ...
     def add_comment(self, entry: Any, text: str, name: str) -> int: ...
 
 
@@ -39,24 +39,20 @@ def make(config: Config, queries: Queries) -> Flask:
             return [(page.slug, page.title) for page in queries.pages()]
 
     app.request_class = PeerRequest
+    site = Site(config, url_for)
     appearance.dress(app.jinja_env, url_for, config.site_url)
 
     def blog() -> str:
         page = queries.front(int(request.args.get("page", 1)))
         featured = queries.featured([entry.id for entry in page.items]) if page.number == 1 else []
-        return render_template("reader/blog.html", config=config, page=page, featured=featured)
+        context = appearance.front_context(site, page, featured)
+        return render_template("reader/blog.html", **context)
 
     def entry(slug: str) -> str:
         found = queries.entry(slug) or abort(404)
         comments = [comment for comment in found.comments if comment.state == "published"]
-        return render_template(
-            "reader/entry.html",
-            config=config,
-            entry=found,
-            comments=list(threads(comments)),
-            accepts_comments=found.comments_open,
-            form=CommentForm(),
-        )
+        context = appearance.entry_context(site, found, comments, queries.near(found))
+        return render_template("reader/entry.html", **context)
 
     def add(slug: str) -> Response:
         found = queries.entry(slug) or abort(404)

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from itsdangerous import Signer
+from jinja2.utils import htmlsafe_json_dumps
 from sqlalchemy import make_url
 
 from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import rows
-from blog import csrf, markup
+from benchmarks.visits.peers.appearance import Near, Site
+from blog import csrf, markup, structured
 from blog.config import Config
 from blog.models.comment import threads
 from blog.staticfiles import immutable_name
+from blog.urls import path_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,14 +44,15 @@ class Own(threading.local):
 def application(config: Config) -> "WSGIApplication":
     """Make the application."""
     own = Own(make_url(config.database).database or "")
+    site: Any = Site(config, path_of)
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path, db = environ["PATH_INFO"], own.connection
         if path == "/blog":
             number = int(parse_qs(environ.get("QUERY_STRING", "")).get("page", ["1"])[0])
-            page: str | None = front(config, db, number)
+            page: str | None = front(site, db, number)
         else:
-            page = entry(config, db, path.removeprefix("/blog/"))
+            page = entry(site, db, path.removeprefix("/blog/"))
         if page is None:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"Not found"]
@@ -62,8 +66,9 @@ def application(config: Config) -> "WSGIApplication":
     return wsgi_app
 
 
-def front(config: Config, db: Any, number: int) -> str:
+def front(site: Any, db: Any, number: int) -> str:
     """The front page."""
+    config = site.config
     page = rows.front(db, number, config.per_page)
     featured = rows.featured(db, [entry.id for entry in page.items]) if number == 1 else []
     highlights = "".join(
@@ -106,7 +111,8 @@ def front(config: Config, db: Any, number: int) -> str:
         title="" if number == 1 else f"Page {number}",
         about=config.tagline,
         body=' class="h-feed"',
-        site=f"""\
+        head=description(structured.blog(site)),
+        masthead=f"""\
 <div class="masthead">
 <h1 class="site p-name"><a class="u-url" href="/blog">{escape(config.title)}</a></h1>
 <p class="tagline p-summary">{escape(config.tagline)}</p>
@@ -121,8 +127,9 @@ def front(config: Config, db: Any, number: int) -> str:
     )
 
 
-def entry(config: Config, db: Any, slug: str) -> str | None:
+def entry(site: Any, db: Any, slug: str) -> str | None:
     """The page of an entry."""
+    config = site.config
     found = rows.entry(db, slug)
     if found is None:
         return None
@@ -133,7 +140,8 @@ def entry(config: Config, db: Any, slug: str) -> str | None:
     number = len(found.comments)
     head = f"""\
 <meta property="article:published_time" content="{found.timestamp.isoformat(timespec="seconds")}">
-{feeds(f"{address}/feed", f"Comments on {title}")}"""
+{feeds(f"{address}/feed", f"Comments on {title}")}
+{description(structured.posting(site, found, found.shown, None))}"""
     content = f"""\
 <article class="h-entry">
 <header>
@@ -144,7 +152,7 @@ def entry(config: Config, db: Any, slug: str) -> str | None:
 <div class="prose e-content">
 {found.shown.safe_html}
 </div>
-{revised}<section id="comments" aria-labelledby="tl-comments">
+{revised}{nearby(rows.near(db, found))}<section id="comments" aria-labelledby="tl-comments">
 <h2 id="tl-comments">{number or "No"} comment{"s" if number != 1 else ""}{"" if number else " yet"}</h2>
 {discussion(found.comments)}
 {form(config, address)}
@@ -160,9 +168,40 @@ def entry(config: Config, db: Any, slug: str) -> str | None:
         about=found.shown.description,
         kind="article",
         head=head,
-        site=f'<p class="site"><a href="/blog">{escape(config.title)}</a></p>\n',
+        masthead=f'<p class="site"><a href="/blog">{escape(config.title)}</a></p>\n',
         content=content,
     )
+
+
+def description(thing: dict[str, Any]) -> str:
+    """What search engines are told."""
+    return (
+        f'<script type="application/ld+json">{htmlsafe_json_dumps(thing, sort_keys=True)}</script>'
+    )
+
+
+def nearby(near: Near) -> str:
+    """The older and the newer entry, and related ones."""
+    ways = "".join(
+        f'<p><span>{label}</span> <a rel="{rel}" href="/blog/{to.slug}">{escape(to.title)}</a></p>\n'
+        for label, rel, to in (("Older", "prev", near.older), ("Newer", "next", near.newer))
+        if to
+    )
+    related = "".join(
+        f'<li><a href="/blog/{to.slug}">{escape(to.title)}</a> {moment(to.timestamp, "")}</li>\n'
+        for to in near.related
+    )
+    if ways:
+        ways = f'<nav class="onward" aria-label="Entries">\n{ways}</nav>\n'
+    if related:
+        related = f"""\
+<section class="related" aria-labelledby="tl-related">
+<h2 id="tl-related">Related entries</h2>
+<ul>
+{related}</ul>
+</section>
+"""
+    return ways + related
 
 
 def discussion(comments: Sequence[Any]) -> str:
@@ -212,7 +251,7 @@ def layout(
     title: str,
     about: str,
     content: str,
-    site: str,
+    masthead: str,
     body: str = "",
     kind: str = "website",
     head: str = "",
@@ -252,7 +291,7 @@ def layout(
 <body{body}>
 <a id="skip" href="#content">Skip to the text</a>
 <header>
-{site}<nav aria-label="Site">
+{masthead}<nav aria-label="Site">
 {navigation}
 </nav>
 </header>
@@ -295,4 +334,6 @@ def meta(entry: Any, author: str | None, minutes: int) -> str:
 def moment(when: datetime, name: str) -> str:
     """A date."""
     written = f"{when.day} {when:%B %Y}"
-    return f'<time class="{name}" datetime="{when.isoformat(timespec="seconds")}">{written}</time>'
+    exact = f'{when.isoformat(timespec="seconds")}" title="{written}, {when:%H:%M:%S} UTC'
+    given = f' class="{name}"' if name else ""
+    return f'<time{given} datetime="{exact}">{written}</time>'

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from benchmarks.visits.peers.appearance import CANDIDATES, Near, most_related
 from blog.pagination import Page
 
 _LISTED = """
@@ -31,8 +32,26 @@ _COMMENTS = """
     FROM comment WHERE entry_id = ? AND state = 'published' ORDER BY id"""
 
 _TAGS = """
-    SELECT entry_id, name, slug FROM tag JOIN entry_tag ON tag_id = tag.id
+    SELECT entry_id, tag.id, name, slug FROM tag JOIN entry_tag ON tag_id = tag.id
     WHERE entry_id IN ({marks}) ORDER BY name"""
+
+_BY_ID = "SELECT id, slug, title, timestamp FROM entry WHERE id IN ({ids})"
+
+_OLDER = """
+    SELECT id, slug, title, timestamp FROM entry
+    WHERE kind = 'entry' AND state = 'published' AND (timestamp, id) < (:then, :id)
+    ORDER BY timestamp DESC, id DESC LIMIT 1"""
+
+_NEWER = """
+    SELECT id, slug, title, timestamp FROM entry
+    WHERE kind = 'entry' AND state = 'published' AND (timestamp, id) > (:then, :id)
+      AND timestamp <= :now
+    ORDER BY timestamp, id LIMIT 1"""
+
+_UNDER = """
+    SELECT entry_id, timestamp FROM entry_tag
+    WHERE tag_id = :tag AND listed AND timestamp <= :now
+    ORDER BY timestamp DESC, entry_id DESC LIMIT :limit"""
 
 _MOMENTS = {"timestamp", "updated", "created"}
 
@@ -70,12 +89,29 @@ def entry(db: sqlite3.Connection, slug: str) -> Any | None:
     found.shown = SimpleNamespace(
         minutes=row["minutes"],
         description=row["description"],
+        html=row["html"],
         safe_html=Markup(row["html"]),  # noqa: S704 - the blog's cleaner made it
     )
     found.comments = [_thing(row) for row in db.execute(_COMMENTS, (row["id"],))]
     for comment in found.comments:
         comment.author = comment.name or "Anonymous"
     return found
+
+
+def near(db: sqlite3.Connection, entry: Any) -> Near:
+    """What stands near an entry."""
+    here = {"now": _now(), "then": _written(entry.timestamp), "id": entry.id}
+    carriers = [
+        [tuple(row) for row in db.execute(_UNDER, {"tag": tag.id, "limit": CANDIDATES, **here})]
+        for tag in entry.tags
+    ]
+    best = most_related(entry.id, carriers)
+    ids = ", ".join(map(str, best))
+    known = {row["id"]: _thing(row) for row in db.execute(_BY_ID.format(ids=ids))}
+    older, newer = (db.execute(each, here).fetchone() for each in (_OLDER, _NEWER))
+    return Near(
+        older and _thing(older), newer and _thing(newer), [known[number] for number in best]
+    )
 
 
 def _listed(db: sqlite3.Connection, more: str, limit: int, offset: int) -> list[Any]:
@@ -91,7 +127,7 @@ def _with_tags(db: sqlite3.Connection, entries: list[Any]) -> list[Any]:
         each.tags = []
     marks = ", ".join("?" * len(known))
     for tag in db.execute(_TAGS.format(marks=marks), list(known)):
-        known[tag["entry_id"]].tags.append(SimpleNamespace(name=tag["name"], slug=tag["slug"]))
+        known[tag["entry_id"]].tags.append(_thing(tag))
     return entries
 
 
@@ -103,4 +139,8 @@ def _thing(row: sqlite3.Row) -> Any:
 
 
 def _now() -> str:
-    return str(datetime.now(UTC).replace(tzinfo=None))
+    return _written(datetime.now(UTC))
+
+
+def _written(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(" ", "microseconds")

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
@@ -11,9 +12,8 @@ from jinja2 import Environment
 
 from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import appearance
+from benchmarks.visits.peers.appearance import CANDIDATES, Near, Site, most_related
 from benchmarks.visits.peers.django_blog.models import Entry
-from blog.forms import CommentForm
-from blog.models.comment import threads
 from blog.pagination import Page
 from blog.templating import csrf_token
 from blog.urls import url_map
@@ -28,22 +28,40 @@ def blog(request: HttpRequest) -> HttpResponse:
     shown = [entry.id for entry in page.items]
     others = Entry.published().filter(featured=True).exclude(id__in=shown)
     featured = list(others[:3]) if number == 1 else []
-    return render(request, "reader/blog.html", {"page": page, "featured": featured})
+    context = appearance.front_context(site(), page, featured)
+    return render(request, "reader/blog.html", context)
 
 
 def entry(request: HttpRequest, slug: str) -> HttpResponse:
     """The page of an entry."""
-    found = Entry.published().filter(slug=slug).select_related("shown").first()
+    entries = Entry.published().select_related("shown").prefetch_related("tagged")
+    found = entries.filter(slug=slug).first()
     if found is None:
         raise Http404
     comments = found.comments.filter(state="published").order_by("id")
-    values = {
-        "entry": found,
-        "comments": list(threads(comments)),
-        "accepts_comments": found.comments_open,
-        "form": CommentForm(),
-    }
-    return render(request, "reader/entry.html", values)
+    context = appearance.entry_context(site(), found, list(comments), near(found))
+    return render(request, "reader/entry.html", context)
+
+
+def near(entry: Entry) -> Near:
+    """What stands near an entry."""
+    carriers = [
+        list(Entry.published().filter(tagged=tag).values_list("id", "timestamp")[:CANDIDATES])
+        for tag in entry.tags
+    ]
+    best = most_related(entry.id, carriers)
+    known = Entry.objects.in_bulk(best)
+    older = Q(timestamp__lt=entry.timestamp) | Q(timestamp=entry.timestamp, id__lt=entry.id)
+    newer = Q(timestamp__gt=entry.timestamp) | Q(timestamp=entry.timestamp, id__gt=entry.id)
+    return Near(
+        Entry.published().filter(older).first(),
+        Entry.published().filter(newer).reverse().first(),
+        [known[id_] for id_ in best],
+    )
+
+
+def site() -> Site:
+    return Site(settings.PEER, url_for)
 
 
 def not_here(_request: HttpRequest, **_values: object) -> HttpResponse:
@@ -69,7 +87,7 @@ def context(request: Any) -> dict[str, Any]:
     request.root_path, request.secret = "", SECRET
     request.pages = list(Entry.visible("page").order_by("title").values_list("slug", "title"))
     # Django's own is a text, where our templates call for a function.
-    return {"config": settings.PEER, "csrf_token": csrf_token}
+    return {"csrf_token": csrf_token}
 
 
 VIEWS = {"reader.blog": blog, "reader.entry": entry}
