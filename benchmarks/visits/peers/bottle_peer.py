@@ -5,6 +5,7 @@ https://bottlepy.org/docs/stable/stpl.html and https://bottlepy.org/docs/stable/
 """
 
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bottle import Bottle, HTTPError, jinja2_template, request
@@ -42,7 +43,7 @@ def application(config: Config) -> "WSGIApplication":
     }
 
     def page(db: Any, template: str, context: dict[str, Any]) -> Any:
-        request.root_path, request.secret = "", SECRET
+        request.root_path, request.secret, request.now = "", SECRET, datetime.now(UTC)
         request.pages = [tuple(row) for row in rows.pages(db)]
         return jinja2_template(
             template,

@@ -3,6 +3,7 @@
 https://flask.palletsprojects.com/en/stable/quickstart/
 """
 
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from flask import Flask, Request, abort, redirect, render_template, request, url_for
@@ -33,6 +34,10 @@ def make(config: Config, queries: Queries) -> Flask:
 
     class PeerRequest(Request):
         secret = SECRET
+
+        @property
+        def now(self) -> datetime:
+            return datetime.now(UTC)
 
         @property
         def pages(self) -> list[Any]:

@@ -6,7 +6,7 @@ https://docs.python.org/3/library/sqlite3.html#tutorial
 
 import threading
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import rows
 from benchmarks.visits.peers.appearance import Near, Site
-from blog import csrf, markup, structured
+from blog import markup, structured
 from blog.config import Config
 from blog.models.comment import threads
 from blog.staticfiles import immutable_name
@@ -154,7 +154,7 @@ def entry(site: Any, db: Any, slug: str) -> str | None:
 </div>
 {revised}{nearby(rows.near(db, found))}<section id="comments" aria-labelledby="tl-comments">
 <h2 id="tl-comments">{number or "No"} comment{"s" if number != 1 else ""}{"" if number else " yet"}</h2>
-{discussion(found.comments)}
+{discussion(address, found.comments)}
 {form(config, address)}
 </section>
 </article>
@@ -204,7 +204,7 @@ def nearby(near: Near) -> str:
     return ways + related
 
 
-def discussion(comments: Sequence[Any]) -> str:
+def discussion(address: str, comments: Sequence[Any]) -> str:
     """The comments below an entry. Nobody answers another in the benchmark."""
     return "".join(
         f"""\
@@ -216,6 +216,7 @@ def discussion(comments: Sequence[Any]) -> str:
 <div class="e-content p-content">
 {markup.render_comment(placed.comment.text, placed.comment.format)}
 </div>
+<p class="reply"><a rel="nofollow" href="{address}/reply/{placed.comment.id}" aria-label="Reply to {escape(placed.comment.author)}">Reply</a></p>
 </li>
 """
         for placed in threads(comments)
@@ -225,19 +226,30 @@ def discussion(comments: Sequence[Any]) -> str:
 def form(config: Config, address: str) -> str:
     """The form to add a comment."""
     length = config.comment_length
-    token = Signer(SECRET, salt="csrf").get_signature(csrf.FIELD).decode()
+    day = datetime.now(UTC).date().isoformat()
+    token = Signer(SECRET, salt="csrf").sign(day).decode()
     return f"""\
-<form id="comment-form" method="post" action="{address}/comments#comment-form">
+<form id="comment-form" method="post" action="{address}/comments">
 <h2>Write a comment</h2>
 <p><label for="comment-text">Comment</label>
-<span class="hint" id="tl-text-hint">Up to {length:,} characters. A blank line begins a new paragraph.</span></p>
+<span class="hint" id="tl-text-hint">Up to {length:,} characters.
+A blank line begins a new paragraph.
+</span></p>
 <textarea id="comment-text" name="text" rows="6" required maxlength="{length}" aria-describedby="tl-text-hint">
 </textarea>
 <p><label for="comment-name">Name</label>
 <span class="hint" id="tl-name-hint">Optional; without one you are called Anonymous.</span></p>
 <input id="comment-name" name="name" autocomplete="name" maxlength="{config.comment_name_length}" value="" aria-describedby="tl-name-hint">
+<p><label for="comment-website">Website</label>
+<span class="hint" id="tl-website-hint">Optional; your name will lead there.</span></p>
+<input id="comment-website" name="website" type="text" inputmode="url" autocomplete="url" maxlength="200" value="" aria-describedby="tl-website-hint">
+<p class="check"><input id="comment-remember" type="checkbox" name="remember" value="yes">
+<label for="comment-remember">Remember me in this browser</label></p>
+<p class="trap"><label for="comment-subject">Leave this empty</label>
+<input id="comment-subject" name="subject" tabindex="-1" autocomplete="off"></p>
 <input type="hidden" name="csrf_token" value="{token}">
-<button>Send the comment</button>
+<p class="buttons"><button>Send the comment</button> <button name="preview" value="yes" class="second">Preview</button></p>
+<p class="hint"><a href="/blog/privacy">What is stored about you</a></p>
 </form>
 """
 

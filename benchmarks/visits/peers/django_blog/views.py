@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
+from django.utils import timezone
 from jinja2 import Environment
 
 from benchmarks.visits.corpus import SECRET
@@ -84,7 +85,7 @@ def environment(**options: Any) -> Environment:
 
 def context(request: Any) -> dict[str, Any]:
     """What each template gets."""
-    request.root_path, request.secret = "", SECRET
+    request.root_path, request.secret, request.now = "", SECRET, timezone.now()
     request.pages = list(Entry.visible("page").order_by("title").values_list("slug", "title"))
     # Django's own is a text, where our templates call for a function.
     return {"csrf_token": csrf_token}
