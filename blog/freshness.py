@@ -38,18 +38,20 @@ class Moments:
     until: datetime
 
 
-_NOW = bindparam("now", type_=UTCDateTime())
 _SITE, _ENTRY = Site.__table__.c, Entry.__table__.c
-_MOMENTS = select(
-    _SITE.changed,
-    select(func.max(_ENTRY.timestamp)).where(Entry.is_visible(_NOW)).scalar_subquery(),
-    *(
-        select(func.min(_ENTRY.timestamp))
-        .where(_ENTRY.state == "published", _ENTRY.timestamp > bindparam(name, type_=UTCDateTime()))
-        .scalar_subquery()
-        for name in ("now", "open_since")
-    ),
-)
+
+
+def _newest_and_next(moment: str) -> tuple[Any, Any]:
+    """Return the last timestamp before a parameter, and the first after it, as subqueries."""
+    then = bindparam(moment, type_=UTCDateTime())
+    before = select(func.max(_ENTRY.timestamp)).where(Entry.is_visible(then))
+    after = select(func.min(_ENTRY.timestamp)).where(
+        _ENTRY.state == "published", _ENTRY.timestamp > then
+    )
+    return before.scalar_subquery(), after.scalar_subquery()
+
+
+_MOMENTS = select(_SITE.changed, *_newest_and_next("now"), *_newest_and_next("open_since"))
 
 
 def moments(db: Session, now: datetime, started: datetime, open_days: int) -> Moments:
@@ -60,9 +62,12 @@ def moments(db: Session, now: datetime, started: datetime, open_days: int) -> Mo
     """
     open_for = timedelta(days=open_days)
     asked = {"now": now, "open_since": now - open_for}
-    changed, appeared, appears, closes = db.execute(_MOMENTS, asked).one()
+    changed, appeared, appears, closed, closes = db.execute(_MOMENTS, asked).one()
+    past = [started, changed, *([appeared] if appeared else [])]
     # The token in a form has its day in it.
     coming = [datetime.combine(now + timedelta(days=1), time.min, UTC)]
     coming += [appears] if appears else []
-    coming += [closes + open_for] if closes else []
-    return Moments(max(changed, appeared or changed, started), min(coming))
+    if open_days:
+        past += [closed + open_for] if closed else []
+        coming += [closes + open_for] if closes else []
+    return Moments(max(past), min(coming))
