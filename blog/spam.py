@@ -20,9 +20,11 @@ LINKS = 2
 #: More comments than this within an hour, on the whole blog, make the next ones wait.
 COMMENTS_AN_HOUR = 60
 #: From this probability on, the words make a comment wait.
-SUSPICIOUS = 0.93
+SUSPICIOUS = 0.97
 #: With fewer decisions of either kind than this the words say nothing.
-DECISIONS = 5
+DECISIONS = 10
+#: Below this many characters a text is repeated without any intent: “Thank you!”
+REPEATED = 60
 
 # How much a word is believed that was hardly ever seen, and what is believed of it then
 # (G. Robinson, "A Statistical Approach to the Spam Problem", Linux Journal 107, 2003).
@@ -32,7 +34,7 @@ _UNKNOWN = 0.5
 _LEAST = 0.2
 # The most words of a comment that are looked at, and of those the most that are weighed.
 _TOKENS = 1_000
-_WEIGHED = 50
+_WEIGHED = 15
 _NAMED = 5
 
 _LINK = re.compile(r"(?:https?://|www\.)([^\s/<>\"'?#]{3,100})[^\s<>\"']*", re.IGNORECASE)
@@ -122,7 +124,7 @@ def probability(words: Iterable[str], learnt: Learnt) -> float:
 def _reasons(signals: Signals, learnt: Learnt) -> Iterator[str]:
     if (links := len(_LINK.findall(f"{signals.text} {signals.website}"))) > LINKS:
         yield f"{links} links"
-    if signals.copies:
+    if signals.copies and len(signals.text) >= REPEATED:
         yield f"the same text was sent {_times(signals.copies)} before"
     if signals.within_an_hour > COMMENTS_AN_HOUR:
         yield f"{signals.within_an_hour} comments within an hour"

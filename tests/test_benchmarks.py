@@ -153,3 +153,17 @@ def test_the_visit_is_measured_for_whoever_is_installed_and_written_into_the_doc
     drawing = ElementTree.parse(tmp_path / "docs" / "images" / "speed.svg")
     words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert "Threadleaf" in words
+
+
+def test_the_filters_tables_have_a_row_for_each_number_of_decisions(tmp_path: Path) -> None:
+    for part in ("benchmarks", "blog", "pool"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copytree(ROOT / "tests" / "judged", tmp_path / "tests" / "judged")
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "spam.md", tmp_path / "docs")
+    command = [sys.executable, "-W", "error", str(tmp_path / "benchmarks" / "spam.py")]
+    subprocess.run([*command, "--orders", "1", "--write"], timeout=100, check=True)
+
+    found = rows((tmp_path / "docs" / "spam.md").read_text(encoding="utf-8"))
+    assert ["20", "50", "200", "500"] == [row[0] for row in found[1:5]]
+    assert any("words: “" in row[-1] for row in found)

@@ -1,0 +1,143 @@
+"""How well the filter of comments tells spam from real ones, after so many decisions.
+
+    python benchmarks/spam.py            # a minute; prints tables in Markdown
+    python benchmarks/spam.py --write    # puts them into docs/spam.md
+
+1,000 spam and 1,000 real comments, judged by people (tests/judged), come in a random order. The
+author decides on the first of them, whatever they are; the filter judges all that follow.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+# Not the directory of this file, where `pool` would be a file in it.
+sys.path[0] = str(ROOT)
+
+from benchmarks import docs  # noqa: E402
+from blog.spam import Learnt, Signals, Verdict, judge, tokens  # noqa: E402
+
+JUDGED = ROOT / "tests" / "judged" / "comments.tsv"
+PAGE = ROOT / "docs" / "spam.md"
+
+DECISIONS = (20, 50, 200, 500)
+ORDERS = 21
+#: How many explanations are printed.
+SHOWN = 6
+
+
+class Comment(NamedTuple):
+    kind: str
+    text: str
+
+
+@dataclass
+class Outcome:
+    """What the filter made of the comments after the decisions, by what they are."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    held: list[tuple[Comment, Verdict]] = field(default_factory=list)
+
+    def share(self, kind: str, decision: str) -> float:
+        of_kind = sum(number for (each, _), number in self.counts.items() if each == kind)
+        return self.counts[kind, decision] / of_kind
+
+
+def judged() -> list[Comment]:
+    """Return all comments, with what people said of them: ``spam`` or ``real``."""
+    lines = JUDGED.read_text(encoding="utf-8").splitlines()
+    return [Comment(*line.split("\t", 1)) for line in lines]
+
+
+def learn(comments: Sequence[Comment]) -> Learnt:
+    """Return what is learnt when the author decides on `comments`."""
+    kinds = Counter(comment.kind for comment in comments)
+    words: dict[str, Counter[str]] = {}
+    for comment in comments:
+        for token in tokens(comment.text):
+            words.setdefault(token, Counter())[comment.kind] += 1
+    counts = {word: (number["spam"], number["real"]) for word, number in words.items()}
+    return Learnt(kinds["spam"], kinds["real"], counts)
+
+
+def run(comments: Sequence[Comment], decisions: int, order: int) -> Outcome:
+    """Let the filter judge all but the first comments.
+
+    :param decisions: on how many of them the author decides.
+    :param order: the seed of the order in which they come.
+    """
+    stream = list(comments)
+    random.Random(order).shuffle(stream)  # noqa: S311 - nobody is to guess anything
+    learnt = learn(stream[:decisions])
+    seen = Counter(comment.text for comment in stream[:decisions])
+    outcome = Outcome()
+    for comment in stream[decisions:]:
+        verdict = judge(Signals(comment.text, copies=seen[comment.text]), learnt)
+        seen[comment.text] += 1
+        outcome.counts[comment.kind, verdict.decision] += 1
+        if verdict.decision == "hold":
+            outcome.held.append((comment, verdict))
+    return outcome
+
+
+def report(orders: int) -> str:
+    """Return the tables: both kinds of error, and explanations as they are given."""
+    comments = judged()
+    rows = []
+    for decisions in DECISIONS:
+        outcomes = [run(comments, decisions, order) for order in range(orders)]
+        errors = (("real", "hold"), ("spam", "publish"))
+        cells = ([outcome.share(*error) * 100 for outcome in outcomes] for error in errors)
+        rows.append([f"{decisions}", *(docs.spread(each) for each in cells)])
+    head = ["decisions", "real comments that wait, %", "spam that is published, %"]
+    held = run(comments, 50, 0).held
+    examples = [[_cell(c.text), c.kind, _cell(str(verdict))] for c, verdict in held[:SHOWN]]
+    examples += [
+        [_cell(c.text), c.kind, _cell(str(verdict))] for c, verdict in held if c.kind == "real"
+    ][:2]
+    return (
+        f"{docs.table(head, rows)}\n"
+        f"Medians, with the least and the greatest, of {orders} orders in which the comments come. "
+        f"{docs.surroundings()}\n"
+        f"What the author is told, after 50 decisions in the first of these orders: the first "
+        f"{SHOWN} that wait, and the first two among them that are real:\n\n"
+        f"{docs.table(['comment', 'it is', 'held, because'], examples)}"
+    )
+
+
+def _cell(text: str) -> str:
+    return text[:160].replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+
+
+def medians(decisions: int, orders: int) -> tuple[float, float]:
+    """Return the shares of real comments that wait and of spam that is published."""
+    outcomes = [run(judged(), decisions, order) for order in range(orders)]
+    return (
+        statistics.median(outcome.share("real", "hold") for outcome in outcomes),
+        statistics.median(outcome.share("spam", "publish") for outcome in outcomes),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/spam.md")
+    parser.add_argument("--orders", type=int, default=ORDERS, help="how many are tried")
+    arguments = parser.parse_args()
+    around = docs.page_around(PAGE) if arguments.write else None
+    tables = report(arguments.orders)
+    if around is None:
+        print(tables)  # noqa: T201
+        return
+    before, after = around
+    PAGE.write_text(f"{before}\n{tables}{after}", encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The filter: what makes a comment wait, and that it says why."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.spam import judged, learn, medians, run
+from blog.spam import (
+    COMMENTS_AN_HOUR,
+    DECISIONS,
+    LINKS,
+    REPEATED,
+    Learnt,
+    Signals,
+    judge,
+    probability,
+    tokens,
+)
+
+NOTHING = Learnt(0, 0, {})
+COUNTS = st.tuples(st.integers(0, 40), st.integers(0, 40))
+LEARNT = st.dictionaries(st.sampled_from(["pills", "rain", "a link", "buy now"]), COUNTS).map(
+    lambda words: Learnt(40, 40, words)
+)
+
+
+def test_a_plain_comment_is_published() -> None:
+    verdict = judge(Signals("Thank you, I did not know that."), NOTHING)
+
+    assert (verdict.decision, verdict.reasons) == ("publish", ())
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason"),
+    [
+        (Signals("see " + "https://a.example/x " * 4), "4 links"),
+        (Signals("www.a.example http://b.example", website="https://c.example"), "3 links"),
+        (Signals("x" * REPEATED, copies=1), "the same text was sent once before"),
+        (Signals("x" * REPEATED, copies=7), "the same text was sent 7 times before"),
+        (Signals("x", within_an_hour=COMMENTS_AN_HOUR + 1), "61 comments within an hour"),
+    ],
+)
+def test_what_makes_a_comment_wait_is_told(signals: Signals, reason: str) -> None:
+    verdict = judge(signals, NOTHING)
+
+    assert (verdict.decision, str(verdict)) == ("hold", reason)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        Signals("https://a.example " * LINKS),
+        Signals("Thank you!", copies=20),
+        Signals("x", within_an_hour=COMMENTS_AN_HOUR),
+        Signals("https://a.example " * 9, is_trusted=True),
+    ],
+)
+def test_and_what_does_not(signals: Signals) -> None:
+    assert judge(signals, NOTHING).decision == "publish"
+
+
+def test_the_field_that_people_do_not_see_is_the_only_reason_to_refuse() -> None:
+    assert judge(Signals("Hello", trap="x", is_trusted=True), NOTHING).decision == "refuse"
+
+
+def test_words_are_explained_with_their_numbers() -> None:
+    learnt = Learnt(20, 25, {"pills": (18, 0), "cheap": (15, 1), "the": (18, 22)})
+    verdict = judge(Signals("The cheap PILLS"), learnt)
+
+    assert verdict.decision == "hold"
+    assert str(verdict) == (
+        "words: “pills” (in 18 of 20 spam, 0 of 25 real), “cheap” (in 15 of 20 spam, 1 of 25 real)"
+    )
+
+
+def test_a_few_decisions_say_nothing() -> None:
+    words = {"pills": (DECISIONS - 1, 0)}
+
+    assert judge(Signals("pills"), Learnt(DECISIONS - 1, 500, words)).decision == "publish"
+
+
+def test_letters_that_only_look_like_others_are_those_others() -> None:
+    assert {"pills", "named bob", "link a.example", "a link"} <= tokens(
+        "ＰＩＬＬＳ", "Bob", "https://www.A.example/x"
+    )
+
+
+@given(st.text(max_size=300), st.text(max_size=40), st.text(max_size=60), LEARNT)
+def test_any_comment_is_judged(text: str, name: str, website: str, learnt: Learnt) -> None:
+    verdict = judge(Signals(text, name, website), learnt)
+
+    assert verdict.decision in {"publish", "hold"}
+    assert (verdict.decision == "hold") == (verdict.reasons != ())
+    assert 0 <= probability(tokens(text, name, website), learnt) <= 1
+
+
+@given(st.lists(st.sampled_from(["pills", "rain", "a", "buy now", "x"])), LEARNT)
+def test_the_order_of_words_makes_no_difference(words: list[str], learnt: Learnt) -> None:
+    other = random.Random(1).sample(words, len(words))
+
+    assert probability(words, learnt) == probability(other, learnt)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 50_000,
+        "http://" * 8_000,
+        "www." * 12_000,
+        "a " * 25_000,
+        "\u0301" * 50_000,
+        "@" * 50_000,
+    ],
+    ids=["word", "schemes", "hosts", "words", "marks", "signs"],
+)
+@pytest.mark.timeout(10)
+def test_the_work_is_bounded(text: str) -> None:
+    found = tokens(text, text, text)
+
+    assert len(found) <= 1_000
+    assert all(len(token) <= 110 for token in found)
+    judge(Signals(text, text, text), Learnt(50, 50, dict.fromkeys(found, (40, 1))))
+
+
+@pytest.mark.parametrize(
+    ("decisions", "real_that_wait", "spam_that_passes"),
+    [(50, 0.03, 0.55), (200, 0.04, 0.3), (500, 0.04, 0.25)],
+)
+def test_the_filter_is_as_good_as_the_docs_say(
+    decisions: int, real_that_wait: float, spam_that_passes: float
+) -> None:
+    waiting, passing = medians(decisions, 7)
+
+    assert waiting <= real_that_wait
+    assert passing <= spam_that_passes
+
+
+def test_every_comment_that_waits_comes_with_a_reason() -> None:
+    held = run(judged(), 50, 1).held
+
+    assert len(held) > 300
+    assert all(str(verdict) for _, verdict in held)
+    assert learn(judged()).spam == learn(judged()).real == 1_000
