@@ -23,6 +23,7 @@ from blog.config import Config, ConfigError
 from blog.database import begin_writing, connect, session_factory
 from blog.importing.errors import SourceError
 from blog.models import Entry
+from blog.moderation import UnknownCommentError
 from blog.publishing import render_entry, unrendered
 from blog.schema import DatabaseUnusableError
 from blog.server import ServerError, serve
@@ -30,6 +31,9 @@ from blog.settings import as_toml
 
 if TYPE_CHECKING:
     from blog.importing.run import Summary
+
+#: What a person can mend, told in one sentence.
+MISTAKES = (ConfigError, DatabaseUnusableError, ServerError, SourceError, UnknownCommentError)
 
 SETTINGS_FILE = "threadleaf.toml"
 
@@ -219,7 +223,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         threadleaf()
-    except (ConfigError, DatabaseUnusableError, ServerError, SourceError) as error:
+    except MISTAKES as error:
         click.echo(f"threadleaf: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:

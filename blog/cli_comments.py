@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from blog import moderation, schema
@@ -53,17 +54,11 @@ def deciding(name: str, act: Callable[[Session, Comment], None], done: str) -> N
     @click.pass_obj
     def command(settings: Path | None, ids: tuple[int, ...]) -> None:
         with opened(Config.load(settings)) as db:
-            rows = ((id_, db.get(Comment, id_)) for id_ in ids)
-            found = {id_: comment for id_, comment in rows if comment is not None}
-            if missing := [str(id_) for id_ in ids if id_ not in found]:
-                raise click.ClickException(
-                    f"There is no comment {', '.join(missing)}; nothing was changed. "
-                    "`threadleaf comments list` shows the numbers."
-                )
-            for comment in found.values():
+            found = moderation.by_ids(db, ids)
+            for comment in found:
                 act(db, comment)
             db.commit()
-        click.echo(f"{', '.join(map(str, found))}: {done}.")
+        click.echo(f"{', '.join(map(str, dict.fromkeys(ids)))}: {done}.")
 
 
 deciding("approve", moderation.approve, "published")
@@ -83,6 +78,8 @@ def opened(config: Config) -> Iterator[Session]:
             db.commit()
             begin_writing(db)
             yield db
+    except DBAPIError as error:
+        raise schema.unusable(engine, error.orig) from error
     finally:
         engine.dispose()
 

@@ -63,6 +63,10 @@ class TooManyError(RefusedError):
         self.wait = wait
 
 
+class UnknownCommentError(Exception):
+    """There is no comment of a number. The message says which, and what was done."""
+
+
 def check_rate(db: Session, secret: str, address: str, now: datetime) -> None:
     """Let a network send so many comments, and no more.
 
@@ -125,6 +129,23 @@ def forget(db: Session, days: int, now: datetime) -> None:
         update(Comment).where(past, Comment.network.is_not(None)).values(network=None, digest=None),
         execution_options={"synchronize_session": False},
     )
+
+
+def by_ids(db: Session, ids: Iterable[int]) -> list[Comment]:
+    """Return comments by their numbers.
+
+    :raises UnknownCommentError: one of them is no comment's.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found = [comment for id_ in wanted if (comment := db.get(Comment, id_)) is not None]
+    missing = set(wanted) - {comment.id for comment in found}
+    if missing:
+        numbers = ", ".join(map(str, sorted(missing)))
+        raise UnknownCommentError(
+            f"There is no comment {numbers}, and nothing was changed; "
+            "`threadleaf comments list` shows the numbers."
+        )
+    return found
 
 
 def approve(db: Session, comment: Comment) -> None:

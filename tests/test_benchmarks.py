@@ -165,5 +165,5 @@ def test_the_filters_tables_have_a_row_for_each_number_of_decisions(tmp_path: Pa
     subprocess.run([*command, "--orders", "1", "--write"], timeout=100, check=True)
 
     found = rows((tmp_path / "docs" / "spam.md").read_text(encoding="utf-8"))
-    assert ["20", "50", "200", "500"] == [row[0] for row in found[1:5]]
+    assert [row[0] for row in found[1:5]] == ["20", "50", "200", "500"]
     assert any("words: “" in row[-1] for row in found)

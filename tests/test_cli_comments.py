@@ -1,0 +1,73 @@
+"""`threadleaf comments`: what waits, and the decisions."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.test_cli import blog, done, new_blog, refused  # noqa: F401 - two are fixtures
+
+
+@pytest.fixture
+def waiting(blog: Path) -> Path:  # noqa: F811
+    """A blog with an entry and three comments: two that wait, one published."""
+    with closing(sqlite3.connect(blog / "threadleaf.db")) as shell, shell:
+        shell.execute(
+            "INSERT INTO entry (id, title, body, timestamp, featured, slug, state, uid, updated, "
+            "format, kind, comments_open) VALUES (1, 'T', 'B', '2026-01-01', 0, 'tea', 'published',"
+            " 'u', '2026-01-01', 'markdown', 'entry', 1)"
+        )
+        for id_, state, text in (
+            (1, "held", "Buy\nnow"),
+            (2, "held", "x" * 900),
+            (3, "published", "Nice – “really”"),
+        ):
+            shell.execute(
+                "INSERT INTO comment (id, entry_id, text, name, created, state, format, uid, "
+                "reason, website) VALUES (?, 1, ?, 'Ann', '2026-02-03 04:05:06', ?, 'text', ?, "
+                "'4 links', 'https://ann.example')",
+                (id_, text, state, f"u{id_}"),
+            )
+    return blog
+
+
+def states(folder: Path) -> dict[int, str]:
+    with closing(sqlite3.connect(folder / "threadleaf.db")) as shell:
+        return dict(shell.execute("SELECT id, state FROM comment"))
+
+
+def test_a_new_blog_has_nothing_that_waits(blog: Path) -> None:  # noqa: F811
+    assert done(blog, "comments", "list") == "0 comments: held.\n"
+
+
+def test_what_waits_is_shown_with_its_reason(waiting: Path) -> None:
+    printed = done(waiting, "comments", "list")
+
+    assert printed.startswith(
+        "1  Ann, 2026-02-03 04:05, on /blog/tea\n"
+        "    https://ann.example\n"
+        "    held: 4 links\n"
+        "    | Buy\n"
+        "    | now\n"
+    )
+    assert "x" * 500 + "…" in printed
+    assert printed.endswith("2 comments: held.\n")
+    assert "“really”" in done(waiting, "comments", "list", "--state", "published")
+    assert done(waiting, "comments", "list", "--entry", "none") == "0 comments: held.\n"
+
+
+def test_decisions_are_carried_out(waiting: Path) -> None:
+    assert done(waiting, "comments", "approve", 1) == "1: published.\n"
+    assert done(waiting, "comments", "spam", 2, 3).startswith("2, 3: taken away")
+    assert states(waiting) == {1: "published", 2: "spam", 3: "spam"}
+    assert done(waiting, "comments", "delete", 2) == "2: deleted for good.\n"
+    assert states(waiting) == {1: "published", 3: "spam"}
+
+
+@pytest.mark.parametrize("command", ["approve", "spam", "delete"])
+def test_a_number_of_no_comment_changes_nothing(waiting: Path, command: str) -> None:
+    message = refused(waiting, "comments", command, 1, 77, 78)
+
+    assert message.startswith("There is no comment 77, 78, and nothing was changed")
+    assert states(waiting)[1] == "held"
