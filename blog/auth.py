@@ -15,6 +15,7 @@ def anyone(request: Request) -> None:
 #: A section that is missing here stops the start of the application.
 GUARDS: dict[str, Guard] = {
     "reader": anyone,
+    "search": anyone,
     "comments": anyone,
     "feeds": anyone,
     "machines": anyone,

@@ -116,6 +116,8 @@ class Config:
     comment_length: int = setting(500, between(1, 50_000))
     #: The longest name that the comment form takes, in characters.
     comment_name_length: int = setting(80, between(1, 500))
+    #: Whether the search looks into comments, too.
+    search_comments: bool = setting(True, YES_NO)
     #: How many MiB of finished pages are kept in memory; 0 keeps none.
     page_cache: int = setting(32, between(0, 100_000))
     #: What comments are written in: "text", or "markdown" without pictures and headings.

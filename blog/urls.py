@@ -23,7 +23,7 @@ MONTH = "<int(fixed_digits=2, min=1, max=12):month>"
 FEED = "feed.<any(atom, rss, json):format>"
 
 #: The query parameters that pages listen to; all others make no other page.
-PARAMETERS = frozenset({"page"})
+PARAMETERS = frozenset({"page", "q", "tag", "year"})
 
 url_map = Map(
     [
@@ -51,6 +51,10 @@ url_map = Map(
                 get("/blog/<slug>/reply/<int(max=999999999):id>", "reply"),
                 get("/blog/privacy", "privacy"),
             ],
+        ),
+        EndpointPrefix(
+            "search.",
+            [get("/blog/search", "results"), get("/blog/search.xml", "description")],
         ),
         EndpointPrefix(
             "feeds.",

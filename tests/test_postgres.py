@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text, update
 from sqlalchemy.orm import Session
 
@@ -17,7 +15,7 @@ from blog import schema
 from blog.application import Blog, create_app
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
-from blog.models import Base, Entry, Site
+from blog.models import Entry, Site
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
 from tests.test_bad_input import (  # noqa: F401
@@ -51,6 +49,7 @@ from tests.test_schema import (  # noqa: F401
     SeedBase,
     SeedComment,
     SeedEntry,
+    differences,
     test_a_change_that_nobody_sees_leaves_the_version,
 )
 from tests.test_series import *  # noqa: F403
@@ -117,7 +116,7 @@ def config(server: URL, migrated: str) -> Config:
 
 def test_the_tables_are_those_of_the_models(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert differences(connection) == []
     assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
 
 
@@ -137,7 +136,7 @@ def test_the_seeds_database_is_upgraded_in_place_and_serves(server: URL) -> None
     engine = connect(blog.database)
     assert schema.upgrade(engine) == ("0001", schema.HEAD)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert differences(connection) == []
         slugs = connection.scalars(text("SELECT slug FROM entry ORDER BY id")).all()
     assert slugs == ["hello-world", "hello-world-2", "日本語"]
     client = BlogClient(Blog(blog, engine, schema.check(engine).secret))

@@ -1,0 +1,222 @@
+"""What can be found by its words: the index that the database keeps by itself, whoever writes.
+
+A view says what the index has of an entry, another one what it has of a comment. Triggers copy the
+row of the view whenever something changes that it is made of. What is published is indexed; whether
+readers may see it at this moment is asked when they look.
+
+On SQLite ``search_index`` is an FTS5 table (https://sqlite.org/fts5.html), on PostgreSQL a table
+with a tsvector. Both have one row for each text, in which words are letters and digits in small
+letters and without accents. What is written without spaces between words (Chinese, Japanese) is
+divided into single characters, and looked for as a phrase of them. Thai, Lao and Khmer are not
+divided: there a word is found where it begins a run of letters.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+
+#: An entry has its own id in the index, and a comment its id less this. So a walk from the highest
+#: number down meets the entries first, the latest before the others, and then so the comments.
+BELOW = 2**40
+
+#: How much of a text is indexed, in characters. A tsvector holds 1 MiB.
+LENGTH = 200_000
+
+#: Hiragana, katakana, and the ideographs with what repeats them: a character class without brackets
+UNSPACED = "々-〇぀-ヿ㐀-䶿一-鿿豈-﫿𠀀-𳎯"
+
+#: Greek and Cyrillic letters with accents, and those letters without: FTS5 knows only Latin ones.
+PLAIN = {letter: unicodedata.normalize("NFD", letter)[0] for letter in "άέήίόύώϊϋΐΰΆΈΉΊΌΎΏёйїЁЙЇ"}
+
+#: For each table, the columns that the index is made of, and whose row it is: the entry's or
+#: comment's id, written with a placeholder for the row that has changed.
+_SOURCES = {
+    "entry": ("id, title, body, state, timestamp", "{row}.id"),
+    "rendering": ("entry_id, text", "{row}.entry_id"),
+    "entry_tag": ("entry_id, tag_id", "{row}.entry_id"),
+    "tag": ("id, name", "SELECT entry_id FROM entry_tag WHERE tag_id = {row}.id"),
+    "comment": ("id, text, name, state, created", "{row}.id"),
+}
+_ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
+
+
+def index(dialect: str) -> Iterator[str]:
+    """Yield what makes views and triggers anew, and fills the index, on `dialect`."""
+    yield from _on_postgresql() if dialect == "postgresql" else _on_sqlite()
+    yield "DELETE FROM search_index"
+    yield from (_fill(dialect, what) for what in ("entry", "comment"))
+
+
+def drop(dialect: str) -> Iterator[str]:
+    """Yield what removes the views, in whose way a migration would find them."""
+    # What refers to them goes with them, or is made anew.
+    cascade = " CASCADE" if dialect == "postgresql" else ""
+    for what in ("entry", "comment"):
+        yield f"DROP VIEW IF EXISTS searchable_{what}{cascade}"
+
+
+def _fill(dialect: str, what: str, which: str = "") -> str:
+    columns = "words" if dialect == "postgresql" else "title, tags, text, marks"
+    number = "id" if dialect == "postgresql" else "rowid"
+    place = "id" if what == "entry" else f"id - {BELOW}"
+    return f"""
+        INSERT INTO search_index ({number}, {columns})
+        SELECT {place}, {columns} FROM searchable_{what} {which}"""  # noqa: S608 - stands above
+
+
+# SQLite
+
+
+def _divided(text: str) -> str:
+    """Return SQL for `text` with a space around each character of a script without spaces.
+
+    It is taken out of pieces: the length of a string is counted from its beginning each time.
+    """
+    return f"""
+        CASE WHEN {text} GLOB '*[{UNSPACED}]*' THEN (
+            WITH RECURSIVE letter(at, piece, c) AS (
+                SELECT 1, '', ''
+                UNION ALL
+                SELECT iif(piece = '', at + 500, at),
+                       iif(piece = '', substr({text}, at, 500), substr(piece, 2)),
+                       substr(piece, 1, 1)
+                FROM letter WHERE piece != '' OR at <= min(length({text}), {LENGTH})
+            )
+            SELECT group_concat(iif(c GLOB '[{UNSPACED}]', ' ' || c || ' ', c), '') FROM letter
+        ) ELSE substr({text}, 1, {LENGTH}) END"""  # noqa: S608 - a column's name
+
+
+def _folded(letters: str, source: str) -> str:
+    """Return SQL for the rows of `source` with its texts without the accents of `letters`.
+
+    A few letters at a time: SQLite's parser has a small stack.
+    """
+
+    def folded(text: str) -> str:
+        plain = text
+        for letter in letters:
+            plain = f"replace({plain}, '{letter}', '{PLAIN[letter]}')"
+        return f"CASE WHEN {text} GLOB '*[{letters}]*' THEN {plain} ELSE {text} END AS {text}"
+
+    return f"""
+        SELECT id, {folded("title")}, {folded("tags")}, {folded("text")}, marks
+        FROM ({source})"""  # noqa: S608 - stands above
+
+
+def _view(what: str, source: str) -> str:
+    letters = "".join(PLAIN)
+    for start in range(0, len(letters), 12):
+        source = _folded(letters[start : start + 12], source)
+    texts = ", ".join(f"{_divided(text)} AS {text}" for text in ("title", "tags", "text"))
+    return f"""
+        CREATE VIEW searchable_{what} AS
+        SELECT id, {texts}, marks FROM ({source})"""  # noqa: S608 - stands above
+
+
+def _on_sqlite() -> Iterator[str]:
+    yield from drop("sqlite")
+    yield _view(
+        "entry",
+        """
+        SELECT entry.id, title, coalesce(rendering.text, body) AS text,
+            (SELECT group_concat(name, ' ') FROM (
+                SELECT name FROM entry_tag JOIN tag ON tag.id = tag_id
+                WHERE entry_tag.entry_id = entry.id ORDER BY tag.id)) AS tags,
+            'year' || strftime('%Y', timestamp) || coalesce(
+                (SELECT group_concat(' tag' || tag_id, '') FROM (
+                    SELECT tag_id FROM entry_tag
+                    WHERE entry_tag.entry_id = entry.id ORDER BY tag_id)), '') AS marks
+        FROM entry LEFT JOIN rendering ON rendering.entry_id = entry.id
+        WHERE state = 'published'""",
+    )
+    yield _view(
+        "comment",
+        """
+        SELECT id, name AS title, NULL AS tags, text, 'year' || strftime('%Y', created) AS marks
+        FROM comment WHERE state = 'published'""",
+    )
+    for table, (columns, owner) in _SOURCES.items():
+        for event, rows in _ROWS.items():
+            name = f"search_{table}_{event.lower()}"
+            of = f" OF {columns}" if event == "UPDATE" else ""
+            copies = "".join(_copy(table, owner.format(row=row)) for row in rows)
+            yield f"DROP TRIGGER IF EXISTS {name}"
+            yield f"CREATE TRIGGER {name} AFTER {event}{of} ON {table} BEGIN {copies} END"
+
+
+def _copy(table: str, ids: str) -> str:
+    what, places = ("entry", ids) if table != "comment" else ("comment", f"{ids} - {BELOW}")
+    return f"""
+        DELETE FROM search_index WHERE rowid IN ({places});
+        {_fill("sqlite", what, f"WHERE id IN ({ids})")};"""  # noqa: S608 - stands above
+
+
+# PostgreSQL
+
+# What is neither letter nor digit, as far as the default parser would take it for more than a
+# space (in addresses, numbers, file names), and the punctuation that is in use.
+_PUNCTUATION = (
+    r"[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8"
+    r"\u00bb\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2190-\u2bff\u2e00-\u2e7f\u3000-\u3004"
+    r"\u3008-\u3020\u3030\u303d\ufe00-\ufe6f\U0001f000-\U0001faff]+"
+)
+
+
+def _on_postgresql() -> Iterator[str]:
+    yield from drop("postgresql")
+    # In NFC again, because the parts of a Korean syllable are no words.
+    yield rf"""
+        CREATE OR REPLACE FUNCTION search_words(given text) RETURNS text LANGUAGE sql IMMUTABLE
+        AS $$
+            SELECT regexp_replace(regexp_replace(lower(normalize(regexp_replace(
+                normalize(left(coalesce(given, ''), {LENGTH}), NFD),
+                '[\u0300-\u036f]', '', 'g'), NFC)),
+                '{_PUNCTUATION}', ' ', 'g'), '([{UNSPACED}])', ' \1 ', 'g')
+        $$"""
+    yield """
+        CREATE OR REPLACE VIEW searchable_entry AS
+        SELECT entry.id,
+            setweight(to_tsvector('simple', search_words(left(title, 2000))), 'A')
+            || setweight(to_tsvector('simple', search_words(left((
+                SELECT string_agg(name, ' ' ORDER BY tag.id)
+                FROM entry_tag JOIN tag ON tag.id = tag_id
+                WHERE entry_tag.entry_id = entry.id), 5000))), 'B')
+            || to_tsvector('simple', search_words(coalesce(rendering.text, body)))
+            || array_to_tsvector(array_append(ARRAY(
+                SELECT ':tag' || tag_id FROM entry_tag WHERE entry_tag.entry_id = entry.id),
+                ':year' || to_char(timestamp, 'YYYY'))) AS words
+        FROM entry LEFT JOIN rendering ON rendering.entry_id = entry.id
+        WHERE state = 'published'"""
+    yield """
+        CREATE OR REPLACE VIEW searchable_comment AS
+        SELECT id,
+            setweight(to_tsvector('simple', search_words(left(name, 2000))), 'A')
+            || to_tsvector('simple', search_words(text))
+            || array_to_tsvector(ARRAY[':year' || coalesce(to_char(created, 'YYYY'), '')]) AS words
+        FROM comment WHERE state = 'published'"""
+    for table, (columns, owner) in _SOURCES.items():
+        what = "comment" if table == "comment" else "entry"
+        less = f" - {BELOW}" if what == "comment" else ""
+        old, new = (
+            f"ARRAY({owner.format(row=row)})" if " " in owner else f"ARRAY[{owner.format(row=row)}]"
+            for row in ("OLD", "NEW")
+        )
+        yield f"""
+            CREATE OR REPLACE FUNCTION search_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
+            DECLARE ids bigint[] := {old}::bigint[] || {new}::bigint[];
+            BEGIN
+                DELETE FROM search_index WHERE id IN (SELECT unnest(ids){less});
+                {_fill("postgresql", what, "WHERE id = ANY (ids)")}
+                ON CONFLICT (id) DO UPDATE SET words = excluded.words;
+                RETURN NULL;
+            END $$"""  # noqa: S608 - stands above
+        yield f"""
+            CREATE OR REPLACE TRIGGER search AFTER INSERT OR DELETE OR UPDATE OF {columns}
+            ON {table} FOR EACH ROW EXECUTE FUNCTION search_{table}()"""
+    refill = "; ".join(_fill("postgresql", what) for what in ("entry", "comment"))
+    yield f"""
+        CREATE OR REPLACE FUNCTION search_anew() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN DELETE FROM search_index; {refill}; RETURN NULL; END $$"""  # noqa: S608 - as above
+    for table in _SOURCES:
+        yield f"""
+            CREATE OR REPLACE TRIGGER search_truncate AFTER TRUNCATE
+            ON {table} FOR EACH STATEMENT EXECUTE FUNCTION search_anew()"""

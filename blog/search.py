@@ -1,0 +1,253 @@
+"""Finding entries, pages and comments by their words.
+
+A query is words, ``"phrases"`` and ``-exclusions``; all words must be there, and the last one may
+be the beginning of one. Any text is a query. It is never part of a statement: SQLite's and
+PostgreSQL's own ways to write one get each word as a string.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup, escape
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Executable,
+    Float,
+    Row,
+    bindparam,
+    column,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from blog.highlights import excerpt, highlighter, marked
+from blog.markup import plain, render_comment
+from blog.models import Comment, Entry, Rendering, Tag
+from blog.models.base import UTCDateTime
+from blog.models.comment import ANONYMOUS
+from blog.models.searchable import BELOW, PLAIN, UNSPACED
+from blog.models.tag import entry_tag
+
+#: How many words and phrases of a query count.
+MOST_WORDS = 20
+
+#: How long one of them may be, in characters.
+LONGEST_WORD = 100
+
+#: How many matches are ranked: the latest ones. What a search costs is bounded by it.
+CANDIDATES = 300
+
+_PART = re.compile(r'(-?)"([^"]*)"?|([^\s"]+)')
+_PLAIN = str.maketrans(PLAIN)
+_DIVIDED = re.compile(f"([{UNSPACED}])")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What somebody looks for.
+
+    :param words: words and phrases that must all be there.
+    :param without: words and phrases that must not.
+    :param is_open: the last word may go on.
+    :param is_cut: there was more, which does not count.
+    """
+
+    words: tuple[str, ...]
+    without: tuple[str, ...]
+    is_open: bool
+    is_cut: bool = False
+
+    @classmethod
+    def parse(cls, given: str) -> "Query":
+        """Read a query, whatever it is."""
+        words: list[str] = []
+        without: list[str] = []
+        is_open = False
+        parts = [m.groups() for m in _PART.finditer(given[: MOST_WORDS * LONGEST_WORD])]
+        for minus, phrase, word in parts[:MOST_WORDS]:
+            excluded = bool(minus) or (word or "").startswith("-")
+            wanted = _words(phrase if word is None else word)
+            if wanted:
+                (without if excluded else words).append(wanted)
+                is_open = word is not None and not excluded
+        cut = len(parts) > MOST_WORDS or len(given) > MOST_WORDS * LONGEST_WORD
+        return cls(tuple(words), tuple(without), is_open, cut)
+
+
+def _words(given: str) -> str:
+    """Return the letters and digits of `given`, with spaces between what the index divides."""
+    letters = "".join(
+        c if unicodedata.category(c)[0] in "LNM" else " "
+        for c in unicodedata.normalize("NFC", given[:LONGEST_WORD]).lower()
+    )
+    divided = _DIVIDED.sub(r" \1 ", letters)
+    return " ".join(w for w in divided.split() if unicodedata.category(w[0])[0] in "LN")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where to look.
+
+    :param tag: in entries with the tag of this id; comments have none.
+    :param year: in what was published in this year.
+    :param comments: in comments, too.
+    """
+
+    tag: int | None = None
+    year: int | None = None
+    comments: bool = True
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry or a page; or a comment below one, by ``author``. The Markup has <mark> in it."""
+
+    id: int
+    kind: str
+    slug: str
+    title: Markup
+    timestamp: datetime
+    excerpt: Markup
+    comment_id: int | None
+    author: str
+
+
+def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence[Row[Any]]":
+    """Return id in the index and moment of all that is found: the best first, then the newest.
+
+    Of very many matches the latest :data:`CANDIDATES` are ranked, entries before comments: what a
+    search costs must not grow with the blog.
+    """
+    if not query.words:
+        return []
+    written, values = _WRITERS[db.get_bind().dialect.name](query, scope)
+    values["least"] = -BELOW if scope.comments else -BELOW // 2
+    return db.execute(_visible(written), {**values, "now": now}).all()
+
+
+def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
+    """Return what a page shows of what :func:`matches` found, in the order of `ids`."""
+    comments = [id_ + BELOW for id_ in ids if id_ < -BELOW // 2]
+    pattern = highlighter(query.words, is_open=query.is_open)
+    found = {row.id: _entry(row, pattern) for row in db.execute(_ENTRIES, {"ids": list(ids)})}
+    for row in db.execute(_COMMENTS, {"ids": comments}) if comments else ():
+        found[row.comment_id - BELOW] = _comment(row, pattern)
+    return [found[id_] for id_ in ids if id_ in found]
+
+
+def subjects(db: Session, ids: Sequence[int], most: int = 12) -> "Sequence[Row[str, str, int]]":
+    """Return name, slug and number of the tags that most of the entries `ids` carry."""
+    return db.execute(_SUBJECTS, {"ids": list(ids), "most": most}).all() if ids else []
+
+
+_ENTRY, _COMMENT, _MADE = (t.__table__.c for t in (Entry, Comment, Rendering))
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_ENTRIES = (
+    select(_ENTRY.id, _ENTRY.kind, _ENTRY.slug, _ENTRY.title, _ENTRY.timestamp)
+    .add_columns(func.coalesce(_MADE.text, _ENTRY.body).label("text"))
+    .select_from(Entry.__table__.outerjoin(Rendering.__table__))
+    .where(_ENTRY.id.in_(_IDS))
+)
+_COMMENTS = (
+    select(_ENTRY.id, _ENTRY.kind, _ENTRY.slug, _ENTRY.title, _ENTRY.timestamp)
+    .add_columns(_COMMENT.id.label("comment_id"), _COMMENT.text, _COMMENT.format)
+    .add_columns(_COMMENT.name, _COMMENT.created)
+    .join(Comment.__table__, _COMMENT.entry_id == _ENTRY.id)
+    .where(_COMMENT.id.in_(_IDS))
+)
+_SUBJECTS = (
+    select(Tag.name, Tag.slug, func.count())
+    .join(entry_tag, entry_tag.c.tag_id == Tag.id)
+    .where(entry_tag.c.entry_id.in_(_IDS))
+    .group_by(Tag.id)
+    .order_by(func.count().desc(), func.lower(Tag.name))
+    .limit(bindparam("most"))
+)
+
+
+def _visible(written: str) -> Executable:
+    """Complete SQL that selects ids in the index and ranks with what readers may see now."""
+    columns = column("id", BigInteger), column("rank", Float)
+    match = text(written).columns(*columns).subquery("match")
+    moment = func.coalesce(_COMMENT.created, _ENTRY.timestamp, type_=UTCDateTime())
+    return (
+        select(match.c.id, moment.label("moment"))
+        .select_from(match)
+        .outerjoin(Comment.__table__, _COMMENT.id == match.c.id + BELOW)
+        .join(Entry.__table__, _ENTRY.id == func.coalesce(_COMMENT.entry_id, match.c.id))
+        .where(Entry.is_visible(bindparam("now", type_=UTCDateTime())))
+        .order_by(match.c.rank, moment.desc(), match.c.id.desc())
+    )
+
+
+def _for_sqlite(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
+    """Write a query for FTS5. A word is a string there, whatever it is; it has no quotes left."""
+    words = [_string(word) for word in query.words]
+    if query.is_open:
+        words[-1] += " *"
+    match = "{title tags text} : (" + " AND ".join(words) + ")"
+    for mark in _marks(scope):
+        match += f' AND marks : "{mark}"'
+    if query.without:
+        without = " OR ".join(map(_string, query.without))
+        match = f"({match}) NOT {{title tags text}} : ({without})"
+    return (
+        f"""SELECT rowid AS id, bm25(search_index, 10, 5, 1, 0) AS rank FROM search_index
+            WHERE search_index MATCH :match AND rowid > :least
+            ORDER BY rowid DESC LIMIT {CANDIDATES}""",  # noqa: S608 - a number of ours
+        {"match": match},
+    )
+
+
+def _string(word: str) -> str:
+    return f'"{word.translate(_PLAIN)}"'
+
+
+def _for_postgresql(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
+    """Write a query for tsquery. PostgreSQL makes one of each word, and puts them together."""
+    phrase = "phraseto_tsquery('simple', search_words(:{}))"
+    # A tsquery without any word would be no beginning of one, but a mistake.
+    beginning = f"CAST(nullif(CAST({phrase} AS text), '') || ':*' AS tsquery)"
+    values = {f"w{n}": word for n, word in enumerate(query.words)}
+    parts = [phrase.format(name) for name in values]
+    if query.is_open:
+        parts[-1] = beginning.format(f"w{len(parts) - 1}")
+    for n, word in enumerate(query.without):
+        values[f"n{n}"] = word
+        parts.append(f"!!{phrase.format(f'n{n}')}")
+    # A mark begins with what no word begins with.
+    marks = {f"m{n}": f"':{mark}'" for n, mark in enumerate(_marks(scope))}
+    every = " && ".join([*parts, *(f"CAST(:{name} AS tsquery)" for name in marks)])
+    return (
+        f"""SELECT id, -ts_rank('{{0.1, 0.1, 0.5, 1}}', words, {" && ".join(parts)}) AS rank
+            FROM (SELECT id, words FROM search_index WHERE words @@ ({every}) AND id > :least
+                  ORDER BY id DESC LIMIT {CANDIDATES}) AS latest""",  # noqa: S608 - names of ours
+        values | marks,
+    )
+
+
+_WRITERS = {"sqlite": _for_sqlite, "postgresql": _for_postgresql}
+
+
+def _marks(scope: Scope) -> list[str]:
+    tag = [] if scope.tag is None else [f"tag{scope.tag}"]
+    return tag + ([] if scope.year is None else [f"year{scope.year:04}"])
+
+
+def _entry(row: Any, pattern: "re.Pattern[str]") -> Found:
+    title = marked(row.title, pattern)
+    shown = excerpt(row.text, pattern)
+    return Found(row.id, row.kind, row.slug, title, row.timestamp, shown, None, "")
+
+
+def _comment(row: Any, pattern: "re.Pattern[str]") -> Found:
+    shown = excerpt(plain(render_comment(row.text, row.format)), pattern)
+    when, author = row.created or row.timestamp, row.name or ANONYMOUS
+    return Found(row.id, row.kind, row.slug, escape(row.title), when, shown, row.comment_id, author)

@@ -1,0 +1,72 @@
+"""The search, and how browsers learn of it."""
+
+import re
+from collections import Counter
+from xml.sax.saxutils import escape, quoteattr
+
+from werkzeug import Response
+
+from blog.models import Tag
+from blog.pagination import paginate
+from blog.request import Request
+from blog.search import CANDIDATES, Found, Query, Scope, details, matches, subjects
+from blog.staticfiles import immutable_name
+from blog.templating import render
+
+#: What a browser takes for the name of a search, in characters
+#: (https://github.com/dewitt/opensearch/blob/master/opensearch-1-1-draft-6.md).
+SHORT_NAME = 16
+LONG_NAME = 48
+
+
+def results(request: Request) -> Response:
+    """What is found; without a query, the form alone.
+
+    A tag or a year that is none has nothing below it, and is no mistake.
+    """
+    given, tag, year = (request.args.get(name, "") for name in ("q", "tag", "year"))
+    query = Query.parse(given)
+    subject = Tag.by_slug(request.db, tag) if tag else None
+    scope = Scope(
+        tag=(subject.id if subject else 0) if tag else None,
+        year=(int(year) if re.fullmatch("[0-9]{4}", year) else 0) if year else None,
+        comments=request.config.search_comments,
+    )
+    found = matches(request.db, query, scope, request.now)
+    ids = [match.id for match in found]
+
+    def fetch(limit: int, offset: int) -> list[Found]:
+        return details(request.db, query, ids[offset : offset + limit])
+
+    return render(
+        request,
+        "search/results.html",
+        given=given,
+        query=query,
+        tag=tag,
+        tag_name=subject.name if subject else tag,
+        year=year,
+        number=len(ids),
+        most=CANDIDATES,
+        page=paginate(fetch, request.args.get("page"), request.config.per_page),
+        tags=subjects(request.db, ids),
+        years=sorted(Counter(match.moment.year for match in found).items(), reverse=True),
+    )
+
+
+def description(request: Request) -> Response:
+    """The OpenSearch description, by which a browser offers the search as one of its own."""
+    title = request.config.title
+    address = request.absolute_url_for("search.results") + "?q={searchTerms}"
+    icon = request.absolute_url_for("machines.static", name=immutable_name("icon.svg"))
+    body = f"""<?xml version="1.0" encoding="UTF-8"?>
+<OpenSearchDescription xmlns="http://a9.com/-/spec/opensearch/1.1/">
+<ShortName>{escape(title[:SHORT_NAME].strip())}</ShortName>
+<LongName>{escape(title[:LONG_NAME].strip())}</LongName>
+<Description>{escape(f"Search {title}"[:1024])}</Description>
+<Url type="text/html" template={quoteattr(address)}/>
+<Image type="image/svg+xml">{escape(icon)}</Image>
+<InputEncoding>UTF-8</InputEncoding>
+</OpenSearchDescription>
+"""
+    return Response(body, mimetype="application/opensearchdescription+xml")
