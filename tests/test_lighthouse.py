@@ -27,6 +27,7 @@ pytestmark = [
 PAGES = {
     "front": "/blog",
     "entry": "/blog/two-visitors-and-one-key",
+    "search": "/blog/search?q=key",
     "tag": "/blog/tag/garden",
 }
 

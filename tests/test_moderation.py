@@ -300,7 +300,7 @@ def test_the_filter_learns_from_decisions_and_unlearns_with_them(
     client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
-    for number in range(8):
+    for number in range(12):
         moderation.call_spam(db, make_comment(entry, f"Buy cheap pills now, offer {number}"))
         moderation.approve(db, make_comment(entry, f"My tomatoes liked the rain, bed {number}"))
     db.commit()
@@ -308,15 +308,15 @@ def test_the_filter_learns_from_decisions_and_unlearns_with_them(
     comment = all_comments(db)[-1]
     assert "/comments/" in response.location
     assert comment.state == "held"
-    assert "“pills” (in 8 of 8 spam, 0 of 8 real)" in (comment.reason or "")
+    assert "“pills” (in 12 of 12 spam, 0 of 12 real)" in (comment.reason or "")
     assert client.send_comment("a-title", text="My tomatoes, too").location.startswith(
         "/blog/a-title#"
     )
 
-    for each in all_comments(db)[:16]:
+    for each in all_comments(db)[:24]:
         (moderation.approve if "pills" in each.text else moderation.call_spam)(db, each)
     words = db.get(SpamWord, "pills"), db.get(SpamWord, TOTAL)
-    assert [(w.spam, w.real) for w in words if w] == [(0, 8), (8, 8)]
+    assert [(w.spam, w.real) for w in words if w] == [(0, 12), (12, 12)]
 
 
 def test_a_comment_that_is_deleted_leaves_its_answers(

@@ -75,7 +75,7 @@ def test_every_link_that_the_blog_makes_leads_somewhere(
     make_entry("Draft", state="draft")
 
     found = crawl(client)
-    assert set(found.values()) == {200}
+    assert {address: status for address, status in found.items() if status != 200} == {}
     for path in ("/blog", "/about", "/blog?page=5", "/blog/entry-43", "/blog/tags"):
         assert SITE_URL + path in found
     assert any(address.endswith(".css") for address in found)
