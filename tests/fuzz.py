@@ -72,13 +72,17 @@ HEADERS: dict[str, list[str]] = {
 
 @dataclass
 class Wanted:
-    """A request."""
+    """A request.
+
+    :param sender: the address that it comes from.
+    """
 
     method: str
     path: bytes
     query: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    sender: str = "192.0.2.1"
 
     def __str__(self) -> str:
         target = f"{quote_from_bytes(self.path)[:300]}?{self.query[:300].decode('latin-1')}"
@@ -126,6 +130,7 @@ class Fuzzer:
             wanted = Wanted(self._pick(METHODS), address.path.encode(), address.query.encode())
         else:
             wanted = Wanted(self._pick(METHODS), self._address(self._pick(self._rules)))
+        wanted.sender = f"10.{self._random.randrange(250)}.{self._random.randrange(250)}.1"
         for bend in (self._bend_path, self._bend_query, self._bend_headers, self._bend_cookies):
             if self._random.random() < 0.3:
                 bend(wanted)
@@ -171,23 +176,20 @@ class Fuzzer:
                 return self._word()
             if kind.startswith("any"):
                 return str(self._pick(re.findall(r"\w+", kind)[1:]))
-            return (
-                "2026"
-                if "4" in kind
-                else "11"
-                if kind
-                else self._pick(["garden", "counting-words"])
-            )
+            if kind:
+                return "2026" if "4" in kind else "11"
+            return str(self._pick(["garden", "counting-words"]))
 
         path = re.sub(r"<(?:([^:>]*):)?\w+>", value, rule.rule)
         return path.encode("utf-8", "surrogatepass")
 
     def _submit(self) -> Wanted:
         action = self._pick(set(self._forms))
+        strangely = self._pick([0, 0.2, 0.5])
         fields = {
-            name: self._word() if self._random.random() < 0.4 else value
+            name: self._word() if self._random.random() < strangely else value
             for name, value in self._forms[action].items()
-            if self._random.random() < 0.95
+            if self._random.random() < (0.3 if value == "yes" else 0.95)
         }
         if "text" in fields and not fields["text"]:
             fields["text"] = f"A remark of {self._random.randrange(10**9)}."

@@ -77,7 +77,7 @@ def ask(app: Blog, wanted: Wanted) -> Answer:
     environ["PATH_INFO"] = wanted.path.decode("latin-1")
     environ["QUERY_STRING"] = wanted.query.decode("latin-1")
     environ["wsgi.input"] = BytesIO(wanted.body)
-    environ["REMOTE_ADDR"] = "192.0.2.1"
+    environ["REMOTE_ADDR"] = wanted.sender
     for name, value in wanted.headers.items():
         key = name.upper().replace("-", "_")
         raw = value.encode("utf-8", "surrogatepass").decode("latin-1")
@@ -100,7 +100,9 @@ def test_every_answer_is_well_formed_and_the_same_from_memory(
         answer = ask(filled, wanted)
         found = list(faults(wanted, answer, dict(ALWAYS)))
         found += [record.getMessage() for record in caplog.records]
-        if wanted.method in {"GET", "HEAD"} and ask(makes, wanted) != answer:
+        is_same = wanted.method not in {"GET", "HEAD"} or ask(makes, wanted) == answer
+        # Two seconds after a change a page has a date, and that may have come in between.
+        if not is_same and ask(makes, wanted) != ask(filled, wanted):
             found.append("a page that is made anew is another one")
         wrong.update({fault: str(wanted) for fault in found})
         caplog.clear()

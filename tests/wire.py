@@ -22,7 +22,8 @@ class Wire:
         if wanted.query:
             target += b"?" + re.sub(rb"[\x00-\x20\x7f]", b"", wanted.query)
         lines = [b"%s %s HTTP/1.1" % (wanted.method.encode(), target)]
-        headers = {"Host": "localhost", **wanted.headers, "Connection": "close"}
+        headers = {"Host": "localhost", "X-Forwarded-For": wanted.sender, **wanted.headers}
+        headers["Connection"] = "close"
         for name, value in headers.items():
             raw = value.encode("utf-8", "surrogatepass")
             lines.append(name.encode() + b": " + re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]", b"", raw))
