@@ -35,7 +35,8 @@ ENTRY = "/blog/two-visitors-and-one-key"
 PAGES = [
     *("/blog", ENTRY, "/blog/archive", "/blog/2026", "/blog/tags", "/blog/tag/garden", "/about"),
     *("/blog/a-list-for-january", "/blog/questions-for-a-garden-diary", "/nowhere"),
-    *("/blog/series/a-small-garden", "/blog/the-slow-post#fn1"),
+    *("/blog/series/a-small-garden", "/blog/the-slow-post#fn1", "/blog/privacy"),
+    f"{ENTRY}/reply/3",
 ]
 
 
