@@ -24,6 +24,7 @@ COLUMNS = st.sampled_from(["title", "body", "summary", "author"])
 PATHS = [
     *("/blog", "/blog/s1", "/s1", "/blog/s2", "/blog/tag/t1", "/blog/tags", "/blog/archive"),
     *("/blog/2025/01", "/blog/feed.json", "/blog/s1/feed.json", "/sitemap.xml"),
+    *("/blog/series/r1", "/blog/s1/reply/1"),
 ]
 
 
@@ -62,6 +63,13 @@ STATEMENTS = st.one_of(
     st.builds("UPDATE tag SET slug = slug || 'x' WHERE id = {}".format, IDS),
     st.builds("UPDATE entry_tag SET tag_id = 3 - tag_id WHERE entry_id = {}".format, IDS),
     st.builds("UPDATE entry_tag SET entry_id = {} WHERE entry_id = {}".format, IDS, IDS),
+    st.builds("UPDATE comment SET parent_id = {} WHERE id = {}".format, IDS, IDS),
+    st.builds("INSERT INTO series (id, title, slug) VALUES ({}, 'R', 'r{}')".format, IDS, IDS),
+    st.builds("UPDATE series SET title = '{}' WHERE id = {}".format, WORDS, IDS),
+    st.builds("UPDATE entry SET series_id = {} WHERE id = {}".format, IDS, IDS),
+    st.builds("UPDATE entry SET series_number = 3 - id WHERE id >= {}".format, IDS),
+    st.builds("UPDATE entry SET series_id = NULL WHERE id = {}".format, IDS),
+    st.builds("DELETE FROM series WHERE id = {}".format, IDS),
     st.builds("DELETE FROM comment WHERE id = {}".format, IDS),
     st.builds("DELETE FROM entry_tag WHERE entry_id = {}".format, IDS),
     st.builds("DELETE FROM tag WHERE id = {}".format, IDS),
@@ -83,12 +91,14 @@ def pages(client: BlogClient) -> list[tuple[str, int, str]]:
 def fill(engine: Engine) -> None:
     execute(
         engine,
-        *("DELETE FROM comment", "DELETE FROM entry", "DELETE FROM tag"),
+        *("DELETE FROM comment", "DELETE FROM entry", "DELETE FROM tag", "DELETE FROM series"),
+        "INSERT INTO series (id, title, slug) VALUES (1, 'R', 'r1')",
         "INSERT INTO tag VALUES (1, 'A', 't1'), (2, 'B', 't2')",
         entry(1, "2025-01-31", "published", "entry"),
         entry(2, "2025-01-31", "published", "entry"),
         comment(1, 1, "published"),
         "INSERT INTO entry_tag (entry_id, tag_id) VALUES (1, 1)",
+        "UPDATE entry SET series_id = 1",
     )
 
 
