@@ -25,7 +25,8 @@ PAGES = [
     *("/blog/tag/garden", "/about", "/blog/two-visitors-and-one-key", "/blog/counting-words"),
     *("/blog/series/a-small-garden", "/blog/the-wrong-spade", "/blog/the-slow-post"),
     *("/blog/a-list-for-january", "/blog/questions-for-a-garden-diary", "/blog/privacy"),
-    *("/blog/two-visitors-and-one-key/reply/3", "/nowhere"),
+    *("/blog/two-visitors-and-one-key/reply/3", "/blog/search?q=the+key"),
+    *("/blog/search", "/nowhere"),
 ]
 
 

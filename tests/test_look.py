@@ -36,7 +36,7 @@ PAGES = [
     *("/blog", ENTRY, "/blog/archive", "/blog/2026", "/blog/tags", "/blog/tag/garden", "/about"),
     *("/blog/a-list-for-january", "/blog/questions-for-a-garden-diary", "/nowhere"),
     *("/blog/series/a-small-garden", "/blog/the-slow-post#fn1", "/blog/privacy"),
-    f"{ENTRY}/reply/3",
+    *(f"{ENTRY}/reply/3", "/blog/search?q=the+key"),
 ]
 
 
