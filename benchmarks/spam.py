@@ -31,6 +31,8 @@ DECISIONS = (20, 50, 200, 500)
 ORDERS = 21
 #: How many explanations are printed.
 SHOWN = 6
+#: How much of each comment, in characters.
+LENGTH = 160
 
 
 class Comment(NamedTuple):
@@ -98,9 +100,9 @@ def report(orders: int) -> str:
         rows.append([f"{decisions}", *(docs.spread(each) for each in cells)])
     head = ["decisions", "real comments that wait, %", "spam that is published, %"]
     held = run(comments, 50, 0).held
-    examples = [[_cell(c.text), c.kind, _cell(str(verdict))] for c, verdict in held[:SHOWN]]
+    examples = [[_cell(c.text[:LENGTH]), c.kind, _cell(str(why))] for c, why in held[:SHOWN]]
     examples += [
-        [_cell(c.text), c.kind, _cell(str(verdict))] for c, verdict in held if c.kind == "real"
+        [_cell(c.text[:LENGTH]), c.kind, _cell(str(why))] for c, why in held if c.kind == "real"
     ][:2]
     return (
         f"{docs.table(head, rows)}\n"
@@ -113,7 +115,7 @@ def report(orders: int) -> str:
 
 
 def _cell(text: str) -> str:
-    return text[:160].replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
 
 
 def medians(decisions: int, orders: int) -> tuple[float, float]:

@@ -20,7 +20,7 @@ LINKS = 2
 #: More comments than this within an hour, on the whole blog, make the next ones wait.
 COMMENTS_AN_HOUR = 60
 #: From this probability on, the words make a comment wait.
-SUSPICIOUS = 0.97
+SUSPICIOUS = 0.93
 #: With fewer decisions of either kind than this the words say nothing.
 DECISIONS = 10
 #: Below this many characters a text is repeated without any intent: “Thank you!”
@@ -30,15 +30,17 @@ REPEATED = 60
 # (G. Robinson, "A Statistical Approach to the Spam Problem", Linux Journal 107, 2003).
 _STRENGTH = 1.0
 _UNKNOWN = 0.5
-# A word that says so little says nothing.
-_LEAST = 0.2
 # The most words of a comment that are looked at, and of those the most that are weighed.
 _TOKENS = 1_000
-_WEIGHED = 15
+_WEIGHED = 25
+# Those that are named say at least so much. Words that say less make no comment wait, however many.
+_TELLING = 0.6
 _NAMED = 5
 
 _LINK = re.compile(r"(?:https?://|www\.)([^\s/<>\"'?#]{3,100})[^\s<>\"']*", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]{2,30}")
+# Shorter ones ("on", "my") are in every comment, and after few decisions in those of one kind only.
+_SHORTEST = 3
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _reasons(signals: Signals, learnt: Learnt) -> Iterator[str]:
         yield f"{signals.within_an_hour} comments within an hour"
     words = tokens(signals.text, signals.name, signals.website)
     if probability(words, learnt) >= SUSPICIOUS:
-        suspicious = [word for word, weight in _strongest(words, learnt) if weight > _UNKNOWN]
+        suspicious = [word for word, weight in _strongest(words, learnt) if weight >= _TELLING]
         yield f"words: {', '.join(_explained(word, learnt) for word in suspicious[:_NAMED])}"
 
 
@@ -147,9 +149,8 @@ def _strongest(words: Iterable[str], learnt: Learnt) -> list[tuple[str, float]]:
     """Return the words that say most, with the probability that a comment with it is spam."""
     if min(learnt.spam, learnt.real) < DECISIONS:
         return []
-    known = ((word, _weight(word, learnt)) for word in words if word in learnt.words)
-    telling = [(word, weight) for word, weight in known if abs(weight - _UNKNOWN) >= _LEAST]
-    return sorted(telling, key=lambda each: (-abs(each[1] - _UNKNOWN), each[0]))[:_WEIGHED]
+    known = [(word, _weight(word, learnt)) for word in words if word in learnt.words]
+    return sorted(known, key=lambda each: (-abs(each[1] - _UNKNOWN), each[0]))[:_WEIGHED]
 
 
 def _weight(word: str, learnt: Learnt) -> float:
@@ -179,5 +180,5 @@ def _tokens(text: str, name: str) -> Iterator[str]:
         yield "a link"
     yield from (f"named {word}" for word in _WORD.findall(name)[:20])
     words = _WORD.findall(_LINK.sub(" ", text))
-    yield from words
+    yield from (word for word in words if len(word) >= _SHORTEST)
     yield from map(" ".join, pairwise(words))
