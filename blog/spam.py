@@ -36,7 +36,11 @@ _WEIGHED = 25
 # Those that are named say at least so much. Words that say less make no comment wait, however many.
 _TELLING = 0.6
 _NAMED = 5
+# One character can become eighteen when it is normalised.
+_CHARACTERS = 50_000
 
+# Normalising takes the square of a run of accents.
+_PIECE = re.compile(r"\S{1,100}\s*")
 _LINK = re.compile(r"(?:https?://|www\.)([^\s/<>\"'?#]{3,100})[^\s<>\"']*", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]{2,30}")
 # Shorter ones ("on", "my") are in every comment, and after few decisions in those of one kind only.
@@ -141,7 +145,7 @@ def _times(number: int) -> str:
 
 
 def _explained(word: str, learnt: Learnt) -> str:
-    spam, real = learnt.words[word]
+    spam, real = _counts(word, learnt)
     return f"“{word}” (in {spam} of {learnt.spam} spam, {real} of {learnt.real} real)"
 
 
@@ -154,12 +158,18 @@ def _strongest(words: Iterable[str], learnt: Learnt) -> list[tuple[str, float]]:
 
 
 def _weight(word: str, learnt: Learnt) -> float:
-    spam, real = learnt.words[word]
+    spam, real = _counts(word, learnt)
     often, seldom = spam / learnt.spam, real / learnt.real
     if not often + seldom:
         return _UNKNOWN
     number = spam + real
     return (_STRENGTH * _UNKNOWN + number * often / (often + seldom)) / (_STRENGTH + number)
+
+
+def _counts(word: str, learnt: Learnt) -> tuple[int, int]:
+    # Another Python may know other letters, and unlearn words that were never learnt.
+    spam, real = learnt.words[word]
+    return max(0, spam), max(0, real)
 
 
 def _chi_square(value: float, degrees: int) -> float:
@@ -172,8 +182,7 @@ def _chi_square(value: float, degrees: int) -> float:
 
 
 def _tokens(text: str, name: str) -> Iterator[str]:
-    # Letters that only look like others are a way to hide words.
-    text, name = (unicodedata.normalize("NFKC", each).casefold() for each in (text, name))
+    text, name = _plain(text), _plain(name)
     links = _LINK.findall(text)
     yield from (f"link {host.rsplit('@')[-1].removeprefix('www.')}"[:110] for host in links)
     if links:
@@ -182,3 +191,9 @@ def _tokens(text: str, name: str) -> Iterator[str]:
     words = _WORD.findall(_LINK.sub(" ", text))
     yield from (word for word in words if len(word) >= _SHORTEST)
     yield from map(" ".join, pairwise(words))
+
+
+def _plain(text: str) -> str:
+    """Return `text` in small letters; those that only look like others are a way to hide words."""
+    pieces = (unicodedata.normalize("NFKC", piece) for piece in _PIECE.findall(text))
+    return "".join(pieces)[:_CHARACTERS].casefold()
