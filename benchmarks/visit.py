@@ -45,7 +45,7 @@ class Amount(NamedTuple):
     threads: tuple[int, ...] = (8, 64)
     mixtures: int = 3
     #: Requests of each mixture, and before the memory is looked at.
-    mixed: int = 1_000
+    mixed: int = 800
     requests: int = 10_000
     starts: int = 5
 
