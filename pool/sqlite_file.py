@@ -13,6 +13,9 @@ import sqlite3
 import sys
 import weakref
 from time import monotonic
+from typing import Any
+
+from pool.wal_index import Identity, WalIndex, open_index
 
 if sys.platform != "win32":
     import fcntl
@@ -21,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 #: How long one look at the file is good for, in seconds.
 LOOK_EVERY = 1.0
-
-Identity = tuple[int, int]
 
 
 class DatabaseFile:
@@ -86,13 +87,16 @@ class DatabaseFile:
 class OpenedFile:
     """The file that one connection has open. It lives as long as that connection."""
 
-    __slots__ = ("__weakref__", "_index", "_log", "file", "identity")
+    __slots__ = ("__weakref__", "_index", "_log", "_wal_index", "answers", "file", "identity")
 
     def __init__(self, file: DatabaseFile, identity: Identity | None) -> None:
         self.file = file
         self.identity = identity
+        #: What was asked by this connection, with what :meth:`commits` said before, and the answer.
+        self.answers: dict[str, tuple[bytes | None, tuple[Any, ...]]] = {}
         self._log: Identity | None = None
         self._index: Identity | None = None
+        self._wal_index: WalIndex | None = None
 
     def is_current(self) -> bool:
         """Whether the database still is this file; looked up at most once in `LOOK_EVERY`."""
@@ -105,6 +109,17 @@ class OpenedFile:
         # Otherwise it may be another file's, and must never be removed.
         if self.identity == _identity(self.file.path):
             self._log, self._index = log, index
+            if index is not None:
+                self._wal_index = open_index(self.file.path + "-shm", index)
+
+    def commits(self) -> bytes | None:
+        """What is another value after each commit to this file, whoever commits.
+
+        As long as this connection is open, no value comes again; when all have closed the database,
+        SQLite begins anew. None where only SQLite can tell: without a write-ahead log, on Windows,
+        and in the midst of a commit.
+        """
+        return None if self._wal_index is None else self._wal_index.commits()
 
     def remove_log(self) -> None:
         """Remove the write-ahead log of a file that was replaced, if its name still leads to it.
