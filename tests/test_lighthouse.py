@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -49,24 +50,35 @@ def demo() -> Iterator[Server]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_has_a_hundred_in_everything(demo: Server, tmp_path: Path, page: str) -> None:
-    report = tmp_path / "report.json"
+    # What else the machine does is counted as time that the page takes, so it has three tries.
+    for attempt in range(3):
+        found = audit(demo.url + PAGES[page], tmp_path / str(attempt))
+        scores = {name: found["categories"][name]["score"] for name in CATEGORIES}
+        click.echo(f"\n{page}: {scores}")
+        if scores == dict.fromkeys(CATEGORIES, 1):
+            return
+
+    pytest.fail(f"{scores}, because of {missed(found)}")
+
+
+def audit(address: str, folder: Path) -> dict[str, Any]:
+    """Return what Lighthouse reports of a page."""
+    folder.mkdir()
+    report = folder / "report.json"
     subprocess.run(
         [
-            *(LIGHTHOUSE, demo.url + PAGES[page], "--quiet", "--output=json"),
+            *(LIGHTHOUSE, address, "--quiet", "--output=json"),
             *(f"--output-path={report}", f"--only-categories={','.join(CATEGORIES)}"),
-            f"--chrome-flags={FLAGS} --user-data-dir={tmp_path / 'browser'}",
+            f"--chrome-flags={FLAGS} --user-data-dir={folder / 'browser'}",
         ],
         env={**os.environ, "CHROME_PATH": str(CHROMIUM)},
         check=True,
     )
-    found = json.loads(report.read_text("utf-8"))
-    scores = {name: found["categories"][name]["score"] for name in CATEGORIES}
-    click.echo(f"\n{page}: {scores}")
-
-    assert scores == dict.fromkeys(CATEGORIES, 1), missed(found)
+    found: dict[str, Any] = json.loads(report.read_text("utf-8"))
+    return found
 
 
-def missed(report: dict[str, dict[str, dict[str, object]]]) -> list[object]:
+def missed(report: dict[str, Any]) -> list[object]:
     """Return the titles of what cost points."""
     audits = report["audits"].values()
     return [audit["title"] for audit in audits if audit["score"] not in {None, 1}]
