@@ -168,6 +168,14 @@ def _on_postgresql() -> Iterator[str]:
         """UPDATE site SET version = version + 1,
                            changed = clock_timestamp() AT TIME ZONE 'UTC';""",
     )
+    # Whatever is written, the row of the site comes first: two who came to it by different ways
+    # would wait for each other.
+    yield from _postgresql("site_first", "PERFORM 1 FROM site FOR UPDATE;")
+    for table in (*SEEN_BY_READERS, "rendering"):
+        yield f"""
+            CREATE OR REPLACE TRIGGER site_first
+            BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}
+            FOR EACH STATEMENT EXECUTE FUNCTION site_first()"""
     for table, seen in SEEN_BY_READERS.items():
         # The one of schema 0002, which did not look at rows.
         yield f"DROP TRIGGER IF EXISTS site_changed ON {table}"
