@@ -47,6 +47,8 @@ PAGES = {
     "/blog/feed.rss": ["model", "raw", "swap", "draft", "subject"],
     "/blog/feed.json": ["model", "raw", "swap", "draft", "subject"],
     "/blog/talk/feed.atom": ["remark"],
+    "/blog/search?q=model": ["model"],
+    "/blog/search?q=swap": ["swap"],
     "/sitemap.xml": ["swap", "draft"],
 }
 
