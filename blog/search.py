@@ -32,7 +32,7 @@ from blog.markup import plain, render_comment
 from blog.models import Comment, Entry, Rendering, Tag
 from blog.models.base import UTCDateTime
 from blog.models.comment import ANONYMOUS
-from blog.models.searchable import BELOW, PLAIN, UNSPACED
+from blog.models.searchable import BELOW, LEAST_ENTRY, PLAIN, UNSPACED
 from blog.models.tag import entry_tag
 
 #: How many words and phrases of a query count.
@@ -128,15 +128,15 @@ def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence
     if not query.words:
         return []
     written, values = _WRITERS[db.get_bind().dialect.name](query, scope)
-    values["least"] = -BELOW if scope.comments else -BELOW // 2
+    values["least"] = -BELOW if scope.comments else LEAST_ENTRY
     return db.execute(_visible(written), {**values, "now": now}).all()
 
 
 def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
     """Return what a page shows of what :func:`matches` found, in the order of `ids`."""
-    comments = [id_ + BELOW for id_ in ids if id_ < -BELOW // 2]
+    entries, comments = _entries(ids), [id_ + BELOW for id_ in ids if id_ <= LEAST_ENTRY]
     pattern = highlighter(query.words, is_open=query.is_open)
-    found = {row.id: _entry(row, pattern) for row in db.execute(_ENTRIES, {"ids": list(ids)})}
+    found = {row.id: _entry(row, pattern) for row in db.execute(_ENTRIES, {"ids": entries})}
     for row in db.execute(_COMMENTS, {"ids": comments}) if comments else ():
         found[row.comment_id - BELOW] = _comment(row, pattern)
     return [found[id_] for id_ in ids if id_ in found]
@@ -144,7 +144,11 @@ def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
 
 def subjects(db: Session, ids: Sequence[int], most: int = 12) -> "Sequence[Row[str, str, int]]":
     """Return name, slug and number of the tags that most of the entries `ids` carry."""
-    return db.execute(_SUBJECTS, {"ids": list(ids), "most": most}).all() if ids else []
+    return db.execute(_SUBJECTS, {"ids": _entries(ids), "most": most}).all() if ids else []
+
+
+def _entries(ids: Sequence[int]) -> list[int]:
+    return [id_ for id_ in ids if id_ > LEAST_ENTRY]
 
 
 _ENTRY, _COMMENT, _MADE = (t.__table__.c for t in (Entry, Comment, Rendering))

@@ -52,6 +52,7 @@ from tests.test_schema import (  # noqa: F401
     differences,
     test_a_change_that_nobody_sees_leaves_the_version,
 )
+from tests.test_search import *  # noqa: F403
 from tests.test_series import *  # noqa: F403
 from tests.test_triggers import *  # noqa: F403
 

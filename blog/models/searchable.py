@@ -18,6 +18,9 @@ from collections.abc import Iterator
 #: number down meets the entries first, the latest before the others, and then so the comments.
 BELOW = 2**40
 
+#: In the index, what is higher than this is an entry.
+LEAST_ENTRY = -BELOW // 2
+
 #: How much of a text is indexed, in characters. A tsvector holds 1 MiB.
 LENGTH = 200_000
 
@@ -85,31 +88,35 @@ def _divided(text: str) -> str:
         ) ELSE substr({text}, 1, {LENGTH}) END"""  # noqa: S608 - a column's name
 
 
-def _folded(letters: str, source: str) -> str:
-    """Return SQL for the rows of `source` with its texts without the accents of `letters`.
-
-    A few letters at a time: SQLite's parser has a small stack.
-    """
-
-    def folded(text: str) -> str:
-        plain = text
-        for letter in letters:
-            plain = f"replace({plain}, '{letter}', '{PLAIN[letter]}')"
-        return f"CASE WHEN {text} GLOB '*[{letters}]*' THEN {plain} ELSE {text} END AS {text}"
-
-    return f"""
-        SELECT id, {folded("title")}, {folded("tags")}, {folded("text")}, marks
-        FROM ({source})"""  # noqa: S608 - stands above
+def _folded(text: str, letters: str) -> str:
+    """Return SQL for `text` without the accents of `letters`."""
+    for letter in letters:
+        text = f"replace({text}, '{letter}', '{PLAIN[letter]}')"
+    return text
 
 
 def _view(what: str, source: str) -> str:
-    letters = "".join(PLAIN)
+    """Return the view of `source`, with its texts as the index has them.
+
+    Most texts are what they are. Of the others a few letters at a time are replaced, because the
+    parser has a small stack.
+    """
+    texts, letters = ("title", "tags", "text"), "".join(PLAIN)
+    raw = ", ".join(f"{text} AS raw_{text}" for text in texts)
+    source = f"SELECT *, {raw} FROM ({source})"  # noqa: S608 - stands above
     for start in range(0, len(letters), 12):
-        source = _folded(letters[start : start + 12], source)
-    texts = ", ".join(f"{_divided(text)} AS {text}" for text in ("title", "tags", "text"))
+        some = letters[start : start + 12]
+        columns = ", ".join(f"{_folded(text, some)} AS {text}, raw_{text}" for text in texts)
+        source = f"SELECT id, marks, {columns} FROM ({source})"  # noqa: S608 - stands above
+    columns = ", ".join(
+        f"""CASE WHEN length(CAST(raw_{text} AS BLOB)) = length(raw_{text})
+                 OR raw_{text} NOT GLOB '*[{letters}{UNSPACED}]*'
+                 THEN substr(raw_{text}, 1, {LENGTH}) ELSE {_divided(text)} END AS {text}"""
+        for text in texts
+    )
     return f"""
         CREATE VIEW searchable_{what} AS
-        SELECT id, {texts}, marks FROM ({source})"""  # noqa: S608 - stands above
+        SELECT id, {columns}, marks FROM ({source})"""  # noqa: S608 - stands above
 
 
 def _on_sqlite() -> Iterator[str]:

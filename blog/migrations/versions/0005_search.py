@@ -13,6 +13,6 @@ def upgrade() -> None:
     else:
         op.execute("""
             CREATE VIRTUAL TABLE search_index USING fts5 (
-                title, tags, text, marks, prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'
+                title, tags, text, marks, tokenize = 'unicode61 remove_diacritics 2'
             )""")
         op.execute("CREATE VIRTUAL TABLE search_vocabulary USING fts5vocab (search_index, row)")
