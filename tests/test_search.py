@@ -24,7 +24,7 @@ MakeComment = Callable[..., Comment]
 
 #: Hypothesis goes on with the one database of a test: each example leaves it to the next.
 shared = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -196,7 +196,7 @@ def test_what_changes_is_found_as_it_is_now(
     assert comment.text == "ibis"
 
 
-STATEMENTS = [
+BY_ANYBODY = [
     "INSERT INTO entry (id, title, body, timestamp, featured, slug, state, uid, updated, format,"
     " kind, comments_open) VALUES ({a}, 'T{b} é', 'body {b} 日本', '201{b}-01-01', FALSE, 's{b}',"
     " 'published', 'u{b}', '2010-01-01', 'markdown', 'entry', TRUE) ON CONFLICT DO NOTHING",
@@ -261,7 +261,7 @@ def test_whatever_was_done_the_index_is_as_if_made_anew(
     engine: Engine, steps: list[tuple[int, int, int]]
 ) -> None:
     dialect = engine.dialect.name
-    statements = STATEMENTS + (ON_SQLITE if dialect == "sqlite" else [])
+    statements = BY_ANYBODY + (ON_SQLITE if dialect == "sqlite" else [])
     written = [statements[number % len(statements)].format(a=a, b=b) for number, a, b in steps]
     if dialect == "sqlite":
         # A shell has no foreign keys switched on.
