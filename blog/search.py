@@ -41,6 +41,10 @@ MOST_WORDS = 20
 #: How long one of them may be, in characters.
 LONGEST_WORD = 100
 
+#: How long the beginning of a word is at least, in bytes of UTF-8: three Latin letters, two Cyrillic
+#: ones, one Korean syllable. All that begins with one letter would be a good part of all words.
+SHORTEST_BEGINNING = 3
+
 #: How many matches are ranked: the latest ones. What a search costs is bounded by it.
 CANDIDATES = 300
 
@@ -76,9 +80,15 @@ class Query:
             wanted = _words(phrase if word is None else word)
             if wanted:
                 (without if excluded else words).append(wanted)
-                is_open = word is not None and not excluded
+                is_open = word is not None and not excluded and _may_go_on(wanted)
         cut = len(parts) > MOST_WORDS or len(given) > MOST_WORDS * LONGEST_WORD
         return cls(tuple(words), tuple(without), is_open, cut)
+
+
+def _may_go_on(phrase: str) -> bool:
+    """Tell whether not too much begins so: with three letters, or one that says as much."""
+    last = phrase.split()[-1]
+    return len(last.encode()) >= SHORTEST_BEGINNING and _DIVIDED.match(last) is None
 
 
 def _words(given: str) -> str:
@@ -122,8 +132,8 @@ class Found:
 def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence[Row[Any]]":
     """Return id in the index and moment of all that is found: the best first, then the newest.
 
-    Of very many matches the latest :data:`CANDIDATES` are ranked, entries before comments: what a
-    search costs must not grow with the blog.
+    Of very many matches the latest :data:`CANDIDATES` are ranked, entries before comments. So a
+    word in every tenth of 100,000 entries takes less than twice as long as in one of 1,000.
     """
     if not query.words:
         return []

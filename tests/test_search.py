@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from blog.application import Blog
 from blog.config import Config
 from blog.models import Comment, searchable
+from blog.search import CANDIDATES
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]
@@ -106,6 +107,7 @@ def test_only_the_last_word_may_be_a_beginning(client: BlogClient, make_entry: M
     make_entry("One", body="elephants dancing")
 
     assert found(client, "elephants danc") == ["One"]
+    assert found(client, "elephants da") == [], "too much begins with two letters"
     assert found(client, "elephant dancing") == []
 
 
@@ -122,7 +124,8 @@ def test_only_the_last_word_may_be_a_beginning(client: BlogClient, make_entry: M
         ("елка", "ёлка"),
         ("日本", "これは日本語です"),
         ("本語で", "これは日本語です"),
-        ("한국어", "한국어를"),
+        ("한국", "한국어를"),
+        ("пр", "привет"),
         ("مرحبا", "مرحبا بالعالم"),
         ("שלום", "שלום עולם"),
         ("e-mail", "My e-mail."),
@@ -155,6 +158,24 @@ def test_the_best_is_first_and_then_the_newest(client: BlogClient, make_entry: M
     make_entry("The heron", body="It stood.", timestamp=NOW - timedelta(days=9))
 
     assert found(client, "heron") == ["The heron", "New", "Old"]
+
+
+def test_of_very_many_the_latest_are_ranked(
+    client: BlogClient, make_entry: MakeEntry, engine: Engine
+) -> None:
+    make_entry("Entry", body="heron")
+    with engine.begin() as connection:
+        for number in range(CANDIDATES):
+            connection.exec_driver_sql(
+                "INSERT INTO entry (title, body, timestamp, featured, slug, state, uid, updated,"
+                " format, kind, comments_open) SELECT title, body, timestamp, featured,"
+                f" 's{number}', state, 'u{number}', updated, format, kind, comments_open"
+                " FROM entry WHERE slug = 'entry'"
+            )
+
+    assert f"the latest {CANDIDATES}" in client.get("/blog/search?q=heron").text
+    assert len(found(client, "heron", page=str(CANDIDATES // 10))) == 10
+    assert client.get(f"/blog/search?q=heron&page={CANDIDATES // 10 + 1}").status_code == 404
 
 
 # What is not
