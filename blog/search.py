@@ -41,8 +41,8 @@ MOST_WORDS = 20
 #: How long one of them may be, in characters.
 LONGEST_WORD = 100
 
-#: How long the beginning of a word is at least, in bytes of UTF-8: three Latin letters, two Cyrillic
-#: ones, one Korean syllable. All that begins with one letter would be a good part of all words.
+#: How long the beginning of a word is at least, in bytes of UTF-8: three Latin letters, or two that
+#: are Cyrillic, or one Korean syllable. All that begins with one letter is much of the index.
 SHORTEST_BEGINNING = 3
 
 #: How many matches are ranked: the latest ones. What a search costs is bounded by it.
@@ -126,7 +126,7 @@ class Found:
     timestamp: datetime
     excerpt: Markup
     comment_id: int | None
-    author: str
+    author: Markup
 
 
 def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence[Row[Any]]":
@@ -258,10 +258,10 @@ def _marks(scope: Scope) -> list[str]:
 def _entry(row: Any, pattern: "re.Pattern[str]") -> Found:
     title = marked(row.title, pattern)
     shown = excerpt(row.text, pattern)
-    return Found(row.id, row.kind, row.slug, title, row.timestamp, shown, None, "")
+    return Found(row.id, row.kind, row.slug, title, row.timestamp, shown, None, Markup())
 
 
 def _comment(row: Any, pattern: "re.Pattern[str]") -> Found:
     shown = excerpt(plain(render_comment(row.text, row.format)), pattern)
-    when, author = row.created or row.timestamp, row.name or ANONYMOUS
+    when, author = row.created or row.timestamp, marked(row.name or ANONYMOUS, pattern)
     return Found(row.id, row.kind, row.slug, escape(row.title), when, shown, row.comment_id, author)

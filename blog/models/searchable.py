@@ -138,7 +138,7 @@ def _on_sqlite() -> Iterator[str]:
     yield _view(
         "comment",
         """
-        SELECT id, name AS title, NULL AS tags, text, 'year' || strftime('%Y', created) AS marks
+        SELECT id, NULL AS title, name AS tags, text, 'year' || strftime('%Y', created) AS marks
         FROM comment WHERE state = 'published'""",
     )
     for table, (columns, owner) in _SOURCES.items():
@@ -196,7 +196,7 @@ def _on_postgresql() -> Iterator[str]:
     yield """
         CREATE OR REPLACE VIEW searchable_comment AS
         SELECT id,
-            setweight(to_tsvector('simple', search_words(left(name, 2000))), 'A')
+            setweight(to_tsvector('simple', search_words(left(name, 2000))), 'B')
             || to_tsvector('simple', search_words(text))
             || array_to_tsvector(ARRAY[':year' || coalesce(to_char(created, 'YYYY'), '')]) AS words
         FROM comment WHERE state = 'published'"""
