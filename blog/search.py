@@ -6,10 +6,12 @@ PostgreSQL's own ways to write one get each word as a string.
 """
 
 import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -47,6 +49,10 @@ SHORTEST_BEGINNING = 3
 
 #: How many matches are ranked: the latest ones. What a search costs is bounded by it.
 CANDIDATES = 300
+
+#: For how many words others are proposed, and among how many each.
+MOST_PROPOSED = 4
+MOST_TERMS = 500
 
 _PART = re.compile(r'(-?)"([^"]*)"?|([^\s"]+)')
 _PLAIN = str.maketrans(PLAIN)
@@ -152,6 +158,30 @@ def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
     return [found[id_] for id_ in ids if id_ in found]
 
 
+def proposal(db: Session, query: Query, scope: Scope, now: datetime) -> str | None:
+    """Return another query, for one that finds nothing, with words that readers see; or None.
+
+    Each word that is not in the index gives way to the one most like it among those that begin
+    with the same two letters. On PostgreSQL, which has no list of the words, there is none.
+    """
+    if db.get_bind().dialect.name != "sqlite" or len(query.words) > MOST_PROPOSED:
+        return None
+    proposed = " ".join(_nearest(db, word) for word in query.words)
+    other = Query.parse(proposed)
+    if other.words == query.words or not matches(db, other, scope, now):
+        return None
+    return proposed
+
+
+def _nearest(db: Session, word: str) -> str:
+    if " " in word:
+        return f'"{word}"'
+    start = word.translate(_PLAIN)[:2]
+    values = {"start": start, "end": start + chr(sys.maxunicode), "most": MOST_TERMS}
+    near = get_close_matches(word, db.scalars(_TERMS, values).all(), 1, 0.75)
+    return near[0] if near else word
+
+
 def subjects(db: Session, ids: Sequence[int], most: int = 12) -> "Sequence[Row[str, str, int]]":
     """Return name, slug and number of the tags that most of the entries `ids` carry."""
     return db.execute(_SUBJECTS, {"ids": _entries(ids), "most": most}).all() if ids else []
@@ -161,6 +191,7 @@ def _entries(ids: Sequence[int]) -> list[int]:
     return [id_ for id_ in ids if id_ > LEAST_ENTRY]
 
 
+_TERMS = text("SELECT term FROM search_vocabulary WHERE term BETWEEN :start AND :end LIMIT :most")
 _ENTRY, _COMMENT, _MADE = (t.__table__.c for t in (Entry, Comment, Rendering))
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _ENTRIES = (

@@ -361,8 +361,10 @@ def test_without_a_query_there_is_the_form(client: BlogClient) -> None:
     assert 'role="status"' not in page
 
 
-def test_no_search_engine_keeps_results(client: BlogClient) -> None:
-    assert '<meta name="robots" content="noindex">' in client.get("/blog/search?q=a").text
+def test_search_engines_are_told_of_the_form_alone(client: BlogClient) -> None:
+    page = client.get("/blog/search?q=a").text
+
+    assert f'<link rel="canonical" href="{SITE_URL}/blog/search">' in page
 
 
 def test_it_is_said_that_nothing_was_found(client: BlogClient) -> None:
@@ -370,6 +372,20 @@ def test_it_is_said_that_nothing_was_found(client: BlogClient) -> None:
 
     assert "Nothing was found." in page
     assert 'value="heron"' in page
+
+
+def test_a_word_that_is_nearly_there_is_proposed(
+    client: BlogClient, make_entry: MakeEntry, engine: Engine
+) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL has no list of the words in an index")
+    make_entry("One", body="A grey heron stood.")
+    make_entry("Later", body="A hermit.", timestamp=NOW + timedelta(days=1))
+
+    page = client.get("/blog/search?q=grey+heroon").text
+    assert '<a href="/blog/search?q=grey+heron">grey heron</a>' in page
+    assert "Did you mean" not in client.get("/blog/search?q=hermitt").text
+    assert "Did you mean" not in client.get("/blog/search?q=heron").text
 
 
 def test_the_excerpt_is_text_with_marks(client: BlogClient, make_entry: MakeEntry) -> None:

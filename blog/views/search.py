@@ -9,7 +9,7 @@ from werkzeug import Response
 from blog.models import Tag
 from blog.pagination import paginate
 from blog.request import Request
-from blog.search import CANDIDATES, Found, Query, Scope, details, matches, subjects
+from blog.search import CANDIDATES, Found, Query, Scope, details, matches, proposal, subjects
 from blog.staticfiles import immutable_name
 from blog.templating import render
 
@@ -46,6 +46,7 @@ def results(request: Request) -> Response:
         tag=tag,
         tag_name=subject.name if subject else tag,
         year=year,
+        proposal=None if ids else proposal(request.db, query, scope, request.now),
         number=len(ids),
         most=CANDIDATES,
         page=paginate(fetch, request.args.get("page"), request.config.per_page),
