@@ -85,10 +85,17 @@ class Request(WerkzeugRequest):
     def check_address(self) -> None:
         """Refuse a path or a query that is not text.
 
-        :raises BadRequest: it is not UTF-8, or has a NUL byte in it.
+        :raises BadRequest: it is not UTF-8, or the path has a NUL byte in it.
         """
         _text(self.environ.get("PATH_INFO", "").encode("latin-1"), "The address")
-        _text(unquote_to_bytes(self.query_string), "The query string")
+        # Whatever somebody looks for is a query, so that `args` passes over a NUL.
+        _text(unquote_to_bytes(self.query_string).replace(b"\0", b""), "The query string")
+
+    @cached_property
+    def args(self) -> ImmutableMultiDict[str, str]:
+        """The parameters of the query, without NUL bytes, which no database takes in a text."""
+        pairs = super().args.items(multi=True)
+        return ImmutableMultiDict([(name, value.replace("\0", "")) for name, value in pairs])
 
     @cached_property
     def form(self) -> ImmutableMultiDict[str, str]:
