@@ -142,9 +142,9 @@ def test_a_scheduled_entry_appears_at_its_moment_and_not_before(
 def test_comments_close_at_their_moment_and_not_before(
     config: Config, make_entry: MakeEntry
 ) -> None:
-    moment = datetime.now(UTC) + timedelta(seconds=2)
-    make_entry("Talk", timestamp=moment - timedelta(days=3))
     with serve(config, THREADLEAF_COMMENTS_CLOSE_AFTER=3) as server:
+        moment = datetime.now(UTC) + timedelta(seconds=1.5)
+        make_entry("Talk", timestamp=moment - timedelta(days=3))
         looks = watch(server.url, {"/blog/talk": 'id="comment-form"'}, moment.timestamp() + 0.5)
 
     assert too_late(looks, moment.timestamp(), shows=False) == []

@@ -68,9 +68,15 @@ def with_models(database: str) -> dict[str, Act]:
 def by_hand(database: str) -> dict[str, Act]:
     """What somebody does in an SQL shell."""
     execute = shell(database)
+    is_sqlite = make_url(database).get_backend_name() == "sqlite"
 
     def edit(number: int) -> None:
         execute(f"UPDATE entry SET title = 'raw {number}' WHERE slug = 'raw'")
+        if is_sqlite and number % 5 == 0:
+            # The log begins anew.
+            execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if number % 20 == 0:
+            execute("VACUUM")
 
     def publish(number: int) -> None:
         # Not yet seen by anybody.
