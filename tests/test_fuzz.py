@@ -136,6 +136,8 @@ def test_nothing_on_a_connection_is_too_strange_for_the_server(filled: Blog) -> 
         for number in range(max(200, REQUESTS // 10)):
             wanted = fuzzer.request()
             request, is_plain = wire.write(wanted)
+            # What is bent may be another method by now.
+            wanted = replace(wanted, method=request.split(b" ", 1)[0].decode("latin-1"))
             answer = parse(request, send(server, request, patience=PATIENCE if is_plain else 0.2))
             outcomes[answer.status if answer else 0] += 1
             found: list[str] = []
@@ -182,7 +184,7 @@ def parse(request: bytes, raw: bytes) -> Answer | None:
     if not raw:
         return None
     response = HTTPResponse(
-        cast("socket.socket", Received(raw)), method=request[:4].decode("latin-1")
+        cast("socket.socket", Received(raw)), method=request.split(b" ", 1)[0].decode("latin-1")
     )
     try:
         response.begin()
