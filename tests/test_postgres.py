@@ -41,6 +41,7 @@ from tests.test_fuzz import (  # noqa: F401
     media,
     test_every_answer_is_well_formed_and_the_same_from_memory,
 )
+from tests.test_moderation import *  # noqa: F403
 from tests.test_pages import *  # noqa: F403
 from tests.test_reader import *  # noqa: F403
 from tests.test_reading import *  # noqa: F403
