@@ -16,6 +16,9 @@ WEBSITE_LENGTH = 200
 #: The field that people do not see. No browser has an idea what to fill in.
 TRAP = "subject"
 
+#: Categories of characters that leave no trace on the screen.
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+
 
 @dataclass
 class CommentForm:
@@ -83,11 +86,14 @@ def parse_id(text: str) -> int | None:
 def clean(text: str) -> str:
     """Return typed text with plain line ends, without control characters and outer space.
 
+    Text of which nothing can be seen is empty: marks of direction, joiners, spaces of no width.
+
     Control characters cannot be seen, and XML 1.0, the language of feeds, has no way to write
     most of them (https://www.w3.org/TR/xml/#charsets).
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc").strip()
+    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc").strip()
+    return text if any(unicodedata.category(c) not in _UNSEEN for c in text) else ""
 
 
 def too_long(what: str, length: int, limit: int) -> str:

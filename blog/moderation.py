@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from blog import spam
@@ -26,6 +26,8 @@ from blog.networks import network_of
 RATES = ((5, timedelta(minutes=10)), (40, timedelta(days=1)))
 
 _HOUR = timedelta(hours=1)
+#: The largest number that SQLite can be asked for.
+_LARGEST = 2**63 - 1
 #: Databases limit how many values one statement takes.
 _AT_ONCE = 500
 
@@ -137,7 +139,8 @@ def by_ids(db: Session, ids: Iterable[int]) -> list[Comment]:
     :raises UnknownCommentError: one of them is no comment's.
     """
     wanted = list(dict.fromkeys(ids))
-    found = [comment for id_ in wanted if (comment := db.get(Comment, id_)) is not None]
+    possible = [id_ for id_ in wanted if id_ <= _LARGEST]
+    found = [comment for id_ in possible if (comment := db.get(Comment, id_)) is not None]
     missing = set(wanted) - {comment.id for comment in found}
     if missing:
         numbers = ", ".join(map(str, sorted(missing)))
@@ -183,12 +186,7 @@ def learnt(db: Session, words: Iterable[str]) -> spam.Learnt:
 def _judge(
     db: Session, config: Config, sent: Sent, person: str | None, now: datetime
 ) -> spam.Verdict:
-    by_them = and_(Comment.person == person, Comment.taught == "real")
-    is_trusted = (
-        config.comment_trust
-        and person is not None
-        and db.scalar(select(Comment.id).where(by_them).limit(1)) is not None
-    )
+    is_trusted = config.comment_trust and person is not None and _is_known(db, person)
     same = Comment.text == sent.text, Comment.created > now - timedelta(days=config.comment_days)
     signals = spam.Signals(
         text=sent.text,
@@ -204,6 +202,12 @@ def _judge(
     if verdict.decision == "publish" and config.comment_moderation == "all" and not is_trusted:
         return spam.Verdict("hold", ("every comment waits here",))
     return verdict
+
+
+def _is_known(db: Session, person: str) -> bool:
+    """Tell whether the author has approved a comment of somebody, and called none spam."""
+    decisions = select(Comment.taught).where(Comment.person == person, Comment.taught.is_not(None))
+    return set(db.scalars(decisions.distinct())) == {"real"}
 
 
 def _number(db: Session, now: datetime) -> int:

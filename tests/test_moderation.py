@@ -96,6 +96,21 @@ def test_nobody_can_guess_the_address_of_a_comment_that_waits(
     assert client.get(f"/blog/a-title/comments/{receipt}").status_code == 404
 
 
+def test_the_address_of_a_comment_follows_its_entry(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    entry = make_entry()
+    make_entry("Other")
+    receipt = hold(client).location.rpartition("/")[2]
+    entry.slug = "renamed"
+    db.commit()
+
+    for slug in ("a-title", "other"):
+        response = client.get(f"/blog/{slug}/comments/{receipt}")
+        assert response.location == f"/blog/renamed/comments/{receipt}"
+    assert "waits for the author" in client.get(response.location).text
+
+
 def test_all_comments_wait_where_the_author_wants_it(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
@@ -129,6 +144,20 @@ def test_somebody_who_was_approved_need_not_wait_again(
     assert all_comments(db)[-1].state == "held"
 
 
+def test_nobody_is_trusted_after_sending_spam(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    careful = with_settings(client, comment_moderation="all")
+    for words, decide in (("A nice one", moderation.approve), ("Pills", moderation.call_spam)):
+        careful.send_comment("a-title", text=words, remember="yes")
+        decide(db, all_comments(db)[-1])
+        db.commit()
+
+    careful.send_comment("a-title", text="More pills", remember="yes")
+    assert [c.state for c in all_comments(db)] == ["published", "spam", "held"]
+
+
 def test_the_browser_remembers_who_wants_it_and_forgets_who_does_not(
     client: BlogClient, make_entry: MakeEntry
 ) -> None:
@@ -152,6 +181,19 @@ def test_the_browser_remembers_who_wants_it_and_forgets_who_does_not(
     client.get("/blog")
     form = html.document_fromstring(client.get("/blog/a-title").text).forms[0]
     assert form.fields["name"] == ""
+
+
+def test_a_comment_is_nobodys_when_its_writer_wants_to_be_forgotten(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    for fields in ({"remember": "yes"}, {"remember": "yes"}, {}):
+        client.send_comment("a-title", text=f"Number {len(all_comments(db))}", **fields)
+
+    first, second, third = (c.person for c in all_comments(db))
+    assert first == second
+    assert first is not None
+    assert third is None
 
 
 def test_the_field_that_people_do_not_see_catches_programs(
@@ -413,6 +455,68 @@ def test_a_name_leads_to_a_website_without_a_recommendation(
         "//*[@class='meta']/a[@rel='ugc nofollow']"
     )
     assert (link.text, link.get("href")) == ("Ann", "https://ann.example/?a=1&b=2")
+
+
+def test_a_website_may_begin_with_a_capital_as_telephones_write_it(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.send_comment("a-title", text="Hello", name="Ann", website="Https://ann.example")
+
+    (link,) = html.document_fromstring(client.get("/blog/a-title").text).find_class("p-author")
+    assert link.get("href") == "Https://ann.example"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "<script>alert(1)</script>",
+        "\"'><img src=x onerror=alert(1)>",
+        "'); DROP TABLE comment; --",
+        "{{ 7 * 7 }}{% raw %}",
+        "</textarea></title>",
+        "\u202eAnn",
+        "أهلا وسهلا",
+        "Z" + "\u0301" * 70,
+        "👩\u200d💻🏳️\u200d🌈",
+    ],
+)
+def test_whatever_is_typed_into_a_field_is_shown_as_it_is(
+    client: BlogClient, db: Session, make_entry: MakeEntry, typed: str
+) -> None:
+    make_entry()
+    previewed = client.send_comment("a-title", text=typed, name=typed, preview="yes")
+    client.send_comment("a-title", text=typed, name=typed)
+    parent = all_comments(db)[-1]
+    client.send_comment("a-title", text="An answer", parent=str(parent.id))
+    for page in (
+        previewed,
+        client.get("/blog/a-title"),
+        client.get(f"/blog/a-title/reply/{parent.id}"),
+    ):
+        document = html.document_fromstring(page.text)
+        author = document.find_class("p-author")[0]
+        assert author.text == typed
+        assert author.get("dir") == "auto", "or what stands beside it is turned, too"
+        shown = document.xpath(
+            "//*[contains(@class, 'comment')]//*[@dir][starts-with(@class, 'e-')]"
+        )
+        assert shown[0].text_content().strip() == typed
+        assert not document.xpath("//img | //script[not(@type)] | //*[@onerror]")
+    field = html.document_fromstring(previewed.text).get_element_by_id("comment-text")
+    assert field.value.strip() == typed
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", "\u202e\u200f", "\u00ad \u2060", "\u2028"])
+def test_a_comment_that_nobody_could_see_is_none(
+    client: BlogClient, db: Session, make_entry: MakeEntry, nothing: str
+) -> None:
+    make_entry()
+    assert "Please write a comment" in client.send_comment("a-title", text=nothing).text
+    client.send_comment("a-title", text="Hello", name=nothing)
+
+    (comment,) = all_comments(db)
+    assert comment.author == "Anonymous"
 
 
 def test_markdown_in_comments_has_few_elements(

@@ -34,7 +34,8 @@ def add(request: Request, slug: str) -> Response:
     if "preview" in request.form:
         return form_page(request, entry, form)
     # Somebody who is remembered keeps the number that nobody can guess.
-    person = remembering.recall(request).id or (secrets.token_urlsafe(16) if form.remember else "")
+    known = remembering.recall(request).id
+    person = (known or secrets.token_urlsafe(16)) if form.remember else ""
     try:
         begin_writing(request.db)
         entry = find_open(request, slug)
@@ -73,9 +74,11 @@ def receipt(request: Request, slug: str, receipt: str) -> Response:
     except (BadSignature, ValueError) as error:
         raise NotFound("There is no comment at this address.") from error
     comment = request.db.get(Comment, id_)
-    if comment is None:
+    if comment is None or comment.entry is None:
         raise NotFound("This comment was removed.")
-    entry = find_entry(request, slug)
+    entry = find_entry(request, comment.entry.slug)
+    if entry.slug != slug:  # it has been given another one since
+        return redirect(request.url_for("comments.receipt", slug=entry.slug, receipt=receipt), 302)
     response = render(request, "comments/receipt.html", entry=entry, comment=comment)
     response.headers["Cache-Control"] = "private, no-store"
     return response
