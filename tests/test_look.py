@@ -155,6 +155,21 @@ def test_a_comment_needs_no_script(visit: Any) -> None:
     assert "Nib" in comment.inner_text()
 
 
+def test_a_name_without_a_space_is_no_wider_than_a_telephone(visit: Any) -> None:
+    page = visit("/blog/a-pencil-and-a-knife", 320)
+    page.fill("#comment-text", "w" * 200)
+    page.fill("#comment-name", "W" * 80)
+    page.click("text=Preview")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.click("text=Send the comment")
+    page.locator(".comment:target .reply a").click()
+    page.fill("#comment-text", "An answer.")
+    page.click("text=Send the comment")
+
+    assert "in reply to" in page.locator(".comment:target").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 def test_a_mistake_in_a_comment_is_said_where_it_is(visit: Any) -> None:
     page = visit("/blog/before-the-frost", java_script_enabled=False, bypass_csp=True)
     # A browser that knows `maxlength` and `required` would not send it.
