@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, insert, update
+from sqlalchemy import Connection, Table, insert, text, update
 
 from blog import schema
 from blog.config import Config
@@ -76,11 +76,20 @@ def make(file: Path, entries: int) -> None:
     try:
         schema.upgrade(engine)
         with engine.connect().execution_options(**WRITING) as connection:
+            _without_triggers(connection)
             _fill(connection, entries)
             connection.execute(update(Site).values(secret=SECRET))
             connection.commit()
+        # This makes the triggers anew, and once what they would have kept for each row.
+        schema.upgrade(engine)
     finally:
         engine.dispose()
+
+
+def _without_triggers(connection: Connection) -> None:
+    of_triggers = text("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    for name in connection.scalars(of_triggers).all():
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
 
 
 def _fill(connection: Connection, entries: int) -> None:

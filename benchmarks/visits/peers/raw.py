@@ -271,6 +271,7 @@ def layout(
     """The frame of a page."""
     blog, about = escape(config.title), escape(about)
     links = [("/blog", "Blog"), ("/blog/archive", "Archive"), ("/blog/tags", "Tags")]
+    links.append(("/blog/search", "Search"))
     links += [(f"/{page['slug']}", page["title"]) for page in rows.pages(db)]
     links.append(("/blog/feed.atom", "Feed"))
     navigation = "\n".join(
@@ -298,6 +299,7 @@ def layout(
 <meta property="og:site_name" content="{blog}">
 <meta property="og:description" content="{about}">
 {feeds("/blog/feed", blog)}
+<link rel="search" type="application/opensearchdescription+xml" title="{blog}" href="/blog/search.xml">
 {head}
 </head>
 <body{body}>
