@@ -34,6 +34,9 @@ GROWING = {
     "tag": path_of("reader.tag", slug=corpus.TAG),
     "archive": "/blog/archive",
     "feed": "/blog/feed.atom",
+    "search, a word": path_of("search.results", q="garden"),
+    "search, two words": path_of("search.results", q="winter willow"),
+    "search, a phrase": path_of("search.results", q='"quiet rain"'),
 }
 
 #: Microseconds of each round.
