@@ -50,7 +50,7 @@ class Amount(NamedTuple):
     starts: int = 5
 
 
-QUICK = Amount(500, 600, 2, 0.001, 0.02, (2, 3), 1, 40, 40, 1)
+QUICK = Amount(110, 120, 2, 0.001, 0.02, (2, 3), 1, 40, 40, 1)
 
 
 def measure(amount: Amount) -> Measured:
@@ -79,7 +79,9 @@ def measure(amount: Amount) -> Measured:
         progress("reading and commenting")
         mixed = mixture.measure(small, folder, amount.threads, amount.mixtures, amount.mixed)
         progress("processes")
-        process = taken.measure(small, starts=amount.starts, requests=amount.requests)
+        process = taken.measure(
+            small, entries=amount.small // 5, starts=amount.starts, requests=amount.requests
+        )
     numbers = {file: entries for entries, file in files.items()}
     grown = {(page, numbers[file]): series for (page, file), series in growth.items()}
     return Measured(in_process, grown, far, requests, missing, mixed, process, amount.requests)

@@ -94,7 +94,7 @@ def _without_triggers(connection: Connection) -> None:
 
 def _fill(connection: Connection, entries: int) -> None:
     chance = random.Random(4)  # noqa: S311 - the same numbers for everybody are what is wanted
-    texts = [_text(chance) for _ in range(TEXTS)]
+    texts = [_text(chance) for _ in range(min(TEXTS, entries))]
     rendered = [_columns(Rendering.of(0, text, "markdown", None)) for text in texts]
     tags = [{"id": n, "name": f"Subject {n}", "slug": f"subject-{n}"} for n in range(1, TAGS + 1)]
     connection.execute(insert(Tag), tags)
@@ -107,7 +107,7 @@ def _fill(connection: Connection, entries: int) -> None:
         connection.execute(insert(ENTRY), rows)
         connection.execute(
             insert(RENDERING),
-            [rendered[n % TEXTS] | {"entry_id": n + 1} for n in numbers],
+            [rendered[n % len(texts)] | {"entry_id": n + 1} for n in numbers],
         )
         connection.execute(
             insert(entry_tag),

@@ -13,9 +13,6 @@ from benchmarks.visits.processes import running
 #: Imports what ours cannot be without, and waits.
 _BARE = "import werkzeug, sqlalchemy, time; print('http://nowhere', flush=True); time.sleep(600)"
 
-#: How many entries are read, the newest most.
-ENTRIES = 200
-
 
 class Taken(NamedTuple):
     """What processes took."""
@@ -28,8 +25,11 @@ class Taken(NamedTuple):
     bare: int | None
 
 
-def measure(file: Path, *, starts: int, requests: int) -> Taken:
-    """Start `threadleaf serve` several times, and let the last one answer so many requests."""
+def measure(file: Path, *, entries: int, starts: int, requests: int) -> Taken:
+    """Start `threadleaf serve` several times, and let the last one answer so many requests.
+
+    :param entries: how many entries are read, beside the lists.
+    """
     environ = {name: it for name, it in os.environ.items() if not name.startswith("THREADLEAF_")}
     environ |= {"THREADLEAF_DATABASE": str(file.resolve()), "THREADLEAF_PORT": "0"}
     seconds: list[float] = []
@@ -40,17 +40,16 @@ def measure(file: Path, *, starts: int, requests: int) -> Taken:
             load.get(server.url, ["/blog"])
             seconds.append(time.perf_counter() - start)
             if number == starts - 1:
-                load.get(server.url, _popular(requests))
+                load.get(server.url, _popular(requests, entries))
                 after = server.memory()
     with running([sys.executable, "-c", _BARE]) as bare:
         return Taken(seconds, after, bare.memory())
 
 
-def _popular(requests: int) -> list[str]:
+def _popular(requests: int, entries: int) -> list[str]:
     """The paths of so many visits."""
     chance = random.Random(4)  # noqa: S311 - the same visits each time
     lists = ["/blog", "/blog?page=2", "/blog/archive", "/blog/tags", "/blog/feed.atom"]
-    entries = [f"/blog/entry-{number}" for number in range(ENTRIES)]
-    paths = [*lists, *entries]
+    paths = [*lists, *(f"/blog/entry-{number}" for number in range(entries))]
     weights = [1 / (place + 1) for place in range(len(paths))]
     return chance.choices(paths, weights, k=requests)
