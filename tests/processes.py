@@ -14,7 +14,7 @@ from typing import Self
 from urllib.request import urlopen
 
 # Longer than anything here takes, so that only a hang reaches it.
-PATIENCE = 30
+PATIENCE = 60
 
 #: The checkout: what it holds is tested, whatever else is installed.
 ROOT = Path(__file__).resolve().parents[1]
