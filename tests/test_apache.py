@@ -56,11 +56,18 @@ def script(directory: Path) -> Path:
 
 
 def ask(
-    url: str, method: str = "GET", body: bytes | None = None, **headers: str
+    url: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    *,
+    source: str = "127.0.0.1",
+    **headers: str,
 ) -> tuple[http.client.HTTPResponse, bytes]:
     parts = urlsplit(url)
     assert parts.hostname is not None
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection = http.client.HTTPConnection(
+        parts.hostname, parts.port, timeout=30, source_address=(source, 0)
+    )
     try:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, parts.path or "/", body, names)

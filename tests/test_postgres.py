@@ -63,6 +63,8 @@ pytest.importorskip("psycopg", reason="needs psycopg")
 # These hold SQLite's file in their hands; at the end are their likes.
 del test_a_locked_database_costs_the_visitor_nothing  # noqa: F821
 del test_a_read_only_database_still_serves_readers  # noqa: F821
+# No list of the words in an index is there.
+del test_a_word_that_is_nearly_there_is_proposed  # noqa: F821
 del test_a_part_of_a_series_that_is_gone_has_a_page  # noqa: F821
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
