@@ -28,6 +28,10 @@ MAX_BODY = 16 * 1024 * 1024
 #: The largest request line and headers together, in bytes. Larger ones are answered with 431.
 MAX_HEADER = 64 * 1024
 
+# An answer begins to leave when it has so many bytes, or is complete. Waitress would send its head
+# alone, as a packet of its own, which costs more than all that a kept page takes otherwise.
+_SEND = 2048
+
 # Seconds until a signal is noticed. On Windows a waiting select() does not see signals at all, and
 # elsewhere Python resumes it, so the loop looks up this often.
 _ATTENTION = 0.25
@@ -93,6 +97,9 @@ def serve(
             ident=None,
             **proxy,
         )
+        # Not a parameter: waitress warns that it may decide this by itself some day, and would then
+        # just not look here.
+        server.adj.send_bytes = _SEND
         try:
             on_ready(_url(listener, server.adj.url_prefix))
             while signals.asked is None:

@@ -52,6 +52,8 @@ def application(environ, start_response):
         print("committed", flush=True)
     elif path == "/large":
         body = LARGE
+    elif path == "/page":
+        body = bytes(int(query))
     elif path == "/length":
         body = str(len(sent)).encode()
     elif path == "/environ":
@@ -161,6 +163,17 @@ def test_port_0_is_announced_as_the_port_that_was_chosen(start: Start) -> None:
         response, body = answer(client)
     assert (response.status, body) == (200, b"hello")
     assert response.headers["Server"] is None
+
+
+@pytest.mark.parametrize("size", [0, 500, 10_000])
+def test_head_and_body_leave_together(start: Start, size: int) -> None:
+    server = start()
+    with server.connect() as client:
+        for _ in range(20):
+            client.sendall(f"GET /page?{size} HTTP/1.1\r\nHost: blog\r\n\r\n".encode())
+            head, _, body = client.recv(1 << 16).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK")
+            assert len(body) == size
 
 
 def test_ipv6(start: Start) -> None:

@@ -8,8 +8,18 @@ from functools import cache
 from heapq import nlargest
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Integer, and_, bindparam, select, tuple_, union_all
+from sqlalchemy import (
+    Executable,
+    Integer,
+    and_,
+    bindparam,
+    select,
+    tuple_,
+    type_coerce,
+    union_all,
+)
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from blog.models.base import UTCDateTime
 from blog.models.entry import Entry
@@ -146,8 +156,10 @@ def related(
 @cache
 def _candidates(tags: int) -> Executable:
     """Build the statement that looks up the newest entries under so many tags."""
+    # Only to be compared, as the driver has them: there are many, and few become a datetime.
+    moment = type_coerce(_UNDER.timestamp, NullType()).label("timestamp")
     newest = (
-        select(_UNDER.tag_id, _UNDER.entry_id, _UNDER.timestamp)
+        select(_UNDER.tag_id, _UNDER.entry_id, moment)
         .where(_UNDER.tag_id == bindparam(f"tag{number}"), _UNDER.listed, _UNDER.timestamp <= _NOW)
         .order_by(_UNDER.timestamp.desc(), _UNDER.entry_id.desc())
         .limit(CANDIDATES)
