@@ -41,8 +41,8 @@ def list_comments(settings: Path | None, state: str, slug: str | None) -> None:
         statement = statement.where(Entry.slug == slug)
     with opened(Config.load(settings)) as db:
         rows = db.execute(statement.order_by(Comment.id)).all()
-        for comment, below in rows:
-            show(comment, below)
+    for comment, below in rows:
+        show(comment, below)
     click.echo(f"{len(rows)} comment{'s' if len(rows) != 1 else ''}: {state}.")
 
 
@@ -53,7 +53,10 @@ def deciding(name: str, act: Callable[[Session, Comment], None], done: str) -> N
     @click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
     @click.pass_obj
     def command(settings: Path | None, ids: tuple[int, ...]) -> None:
-        with opened(Config.load(settings)) as db:
+        config = Config.load(settings)
+        with opened(config) as db:
+            begin_writing(db)
+            moderation.forget(db, config.comment_days, datetime.now(UTC))
             found = moderation.by_ids(db, ids)
             for comment in found:
                 act(db, comment)
@@ -68,15 +71,11 @@ deciding("delete", moderation.remove, "deleted for good")
 
 @contextmanager
 def opened(config: Config) -> Iterator[Session]:
-    """Open the blog's database for writing, and forget what is too old to be kept."""
+    """Open the blog's database."""
     engine = connect(config.database)
     try:
         schema.check(engine)
         with session_factory(engine)() as db:
-            begin_writing(db)
-            moderation.forget(db, config.comment_days, datetime.now(UTC))
-            db.commit()
-            begin_writing(db)
             yield db
     except DBAPIError as error:
         raise schema.unusable(engine, error.orig) from error

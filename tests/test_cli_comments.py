@@ -57,6 +57,12 @@ def test_what_waits_is_shown_with_its_reason(waiting: Path) -> None:
     assert done(waiting, "comments", "list", "--entry", "none") == "0 comments: held.\n"
 
 
+def test_a_list_does_not_wait_for_who_writes(waiting: Path) -> None:
+    with closing(sqlite3.connect(waiting / "threadleaf.db", isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        assert done(waiting, "comments", "list").endswith("2 comments: held.\n")
+
+
 def test_decisions_are_carried_out(waiting: Path) -> None:
     assert done(waiting, "comments", "approve", 1) == "1: published.\n"
     assert done(waiting, "comments", "spam", 2, 3).startswith("2, 3: taken away")

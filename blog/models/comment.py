@@ -107,14 +107,10 @@ def threads(comments: Sequence[Any]) -> Iterator[Threaded]:
 
 
 _COMMENT = Comment.__table__.c
+_AUTHOR = func.coalesce(func.nullif(_COMMENT.name, ""), ANONYMOUS).label("author")
 _BELOW = (
-    select(
-        *(_COMMENT.id, _COMMENT.parent_id, _COMMENT.created, _COMMENT.text, _COMMENT.format),
-        *(
-            _COMMENT.website,
-            func.coalesce(func.nullif(_COMMENT.name, ""), ANONYMOUS).label("author"),
-        ),
-    )
+    select(_COMMENT.id, _COMMENT.parent_id, _COMMENT.created, _AUTHOR)
+    .add_columns(_COMMENT.website, _COMMENT.text, _COMMENT.format)
     .where(_COMMENT.entry_id == bindparam("entry_id"), _COMMENT.state == "published")
     .order_by(_COMMENT.id)
 )

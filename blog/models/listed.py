@@ -48,10 +48,8 @@ def _list(ids: "Select[int]") -> Executable:
     chosen = ids.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
     made = and_(_MADE.entry_id == _ENTRY.id, _MADE.renderer == RENDERER)
     return (
-        select(
-            *(_ENTRY.id, _ENTRY.title, _ENTRY.slug, _ENTRY.timestamp, _ENTRY.featured),
-            *(_ENTRY.author, _MADE.teaser, _MADE.minutes),
-        )
+        select(_ENTRY.id, _ENTRY.title, _ENTRY.slug, _ENTRY.timestamp, _ENTRY.featured)
+        .add_columns(_ENTRY.author, _MADE.teaser, _MADE.minutes)
         .select_from(Entry.__table__.join(chosen, chosen.c[0] == _ENTRY.id))
         .outerjoin(Rendering.__table__, made)
         .order_by(_ENTRY.timestamp.desc(), _ENTRY.id.desc())
@@ -76,7 +74,8 @@ TAGGED = _list(
 TITLES = (
     select(_ENTRY.title, _ENTRY.slug, _ENTRY.timestamp)
     .where(
-        *(_ENTRY.kind == "entry", Entry.is_visible(_NOW)),
+        _ENTRY.kind == "entry",
+        Entry.is_visible(_NOW),
         _ENTRY.timestamp >= bindparam("start", type_=_MOMENT),
         _ENTRY.timestamp < bindparam("end", type_=_MOMENT),
     )

@@ -40,7 +40,10 @@ def add(request: Request, slug: str) -> Response:
         begin_writing(request.db)
         entry = find_open(request, slug)
         comment = moderation.receive(
-            *(request.db, request.config, request.secret, entry),
+            request.db,
+            request.config,
+            request.secret,
+            entry,
             sent(request, entry, form, person),
             request.now,
         )
