@@ -1,25 +1,22 @@
 """What stands near an entry: the older and the newer one, its series, others on its subjects."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     Executable,
     Integer,
     and_,
     bindparam,
+    func,
     select,
     tuple_,
-    type_coerce,
     union_all,
 )
 from sqlalchemy.orm import Session
-from sqlalchemy.types import NullType
 
 from blog.models.base import UTCDateTime
 from blog.models.entry import Entry
@@ -99,7 +96,6 @@ _PARTS = (
 _PARTS_NAMED = _PARTS.add_columns(
     _SERIES.title.label("series_title"), _SERIES.slug.label("series_slug")
 ).join(Series.__table__, _SERIES.id == _ENTRY.series_id)
-_BY_ID = select(*_LINKED).where(_ENTRY.id.in_(bindparam("ids", expanding=True)))
 
 
 def neighbours(db: Session, entry: Entry, now: datetime) -> tuple[Linked | None, Linked | None]:
@@ -139,31 +135,39 @@ def related(
     tags = [tag.id for tag in entry.tags[:SUBJECTS]]
     if not tags:
         return []
-    given: dict[str, Any] = {f"tag{number}": tag for number, tag in enumerate(tags)}
-    rows = db.execute(_candidates(len(tags)), {"now": now, **given}).all()
-    carriers = Counter(row.tag_id for row in rows)
-    timestamps = {row.entry_id: row.timestamp for row in rows}
-    # Whole numbers, for a sum of fractions depends on the order of the rows.
-    shared: Counter[int] = Counter()
-    for row in rows:
-        shared[row.entry_id] += 1_000_000 // carriers[row.tag_id]
-    others = shared.keys() - {entry.id, *without}
-    best = nlargest(RELATED, others, key=lambda id_: (shared[id_], timestamps[id_], id_))
-    found = {row.id: Linked(*row) for row in db.execute(_BY_ID, {"ids": best})} if best else {}
-    return [found[id_] for id_ in best]
+    given = {f"tag{number}": tag for number, tag in enumerate(tags)}
+    shown = [entry.id, *without]
+    rows = db.execute(_related(len(tags)), {"now": now, "shown": shown, **given})
+    return [Linked(*row) for row in rows]
 
 
 @cache
-def _candidates(tags: int) -> Executable:
-    """Build the statement that looks up the newest entries under so many tags."""
-    # Only to be compared, as the driver has them: there are many, and few become a datetime.
-    moment = type_coerce(_UNDER.timestamp, NullType()).label("timestamp")
+def _related(tags: int) -> Executable:
+    """Build the statement for an entry with so many tags."""
     newest = (
-        select(_UNDER.tag_id, _UNDER.entry_id, moment)
+        select(_UNDER.tag_id, _UNDER.entry_id, _UNDER.timestamp)
         .where(_UNDER.tag_id == bindparam(f"tag{number}"), _UNDER.listed, _UNDER.timestamp <= _NOW)
         .order_by(_UNDER.timestamp.desc(), _UNDER.entry_id.desc())
         .limit(CANDIDATES)
         .subquery()
         for number in range(tags)
     )
-    return union_all(*(select(each) for each in newest))
+    candidates = union_all(*(select(each) for each in newest)).cte("candidates")
+    found = candidates.c
+    carriers = select(found.tag_id, func.count().label("number")).group_by(found.tag_id).subquery()
+    # Whole numbers: a sum of fractions depends on the order of the rows.
+    shared = func.sum(1_000_000 // carriers.c.number)
+    best = (
+        select(found.entry_id, shared.label("shared"))
+        .join(carriers, carriers.c.tag_id == found.tag_id)
+        .where(found.entry_id.not_in(bindparam("shown", expanding=True)))
+        .group_by(found.entry_id, found.timestamp)
+        .order_by(shared.desc(), found.timestamp.desc(), found.entry_id.desc())
+        .limit(RELATED)
+        .subquery()
+    )
+    return (
+        select(*_LINKED)
+        .join(best, best.c.entry_id == _ENTRY.id)
+        .order_by(best.c.shared.desc(), _ENTRY.timestamp.desc(), _ENTRY.id.desc())
+    )
