@@ -47,7 +47,7 @@ LONGEST_WORD = 100
 #: are Cyrillic, or one Korean syllable. All that begins with one letter is much of the index.
 SHORTEST_BEGINNING = 3
 
-#: How many matches are ranked: the latest ones. What a search costs is bounded by it.
+#: How many matches are ranked: the latest ones. In a large blog a word may be in every entry.
 CANDIDATES = 300
 
 #: For how many words others are proposed, and among how many each.
@@ -138,8 +138,7 @@ class Found:
 def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence[Row[Any]]":
     """Return id in the index and moment of all that is found: the best first, then the newest.
 
-    Of very many matches the latest :data:`CANDIDATES` are ranked, entries before comments. So a
-    word in every tenth of 100,000 entries takes less than twice as long as in one of 1,000.
+    Of very many matches the latest :data:`CANDIDATES` are ranked, entries before comments.
     """
     if not query.words:
         return []

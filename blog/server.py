@@ -29,8 +29,8 @@ MAX_BODY = 16 * 1024 * 1024
 MAX_HEADER = 64 * 1024
 
 # An answer begins to leave when it has so many bytes, or is complete. Waitress would send its head
-# alone, as a packet of its own, which costs more than all that a kept page takes otherwise.
-_SEND = 2048
+# by itself; and each time a worker sends, it gives the interpreter away, and has to wait for it.
+_SEND = 32 * 1024
 
 # Seconds until a signal is noticed. On Windows a waiting select() does not see signals at all, and
 # elsewhere Python resumes it, so the loop looks up this often.
