@@ -223,16 +223,13 @@ class KeptPages:
         if page.stamp is None or page.size > self.capacity:
             return
         with self._lock:
-            self._drop(key)
+            before = self._pages.pop(key, None)
             self._pages[key] = page
-            self._size += page.size
+            self._size += page.size - (before.size if before else 0)
             while self._size > self.capacity:
-                self._drop(next(iter(self._pages)))
-
-    def _drop(self, key: Key) -> None:
-        page = self._pages.pop(key, None)
-        if page is not None:
-            self._size -= page.size
+                # Not by a walk, which whoever finds a page meanwhile would break off.
+                _, oldest = self._pages.popitem(last=False)
+                self._size -= oldest.size
 
     @contextmanager
     def turn(self, key: Key) -> Iterator[None]:

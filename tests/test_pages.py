@@ -1,6 +1,7 @@
 """Finished pages: which are kept, for how long, and how they are sent."""
 
 import gzip
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from blog.application import Blog
 from blog.config import Config
+from blog.freshness import Moments
 from blog.models import Comment, Site
+from blog.pages import KeptPages, Page
 from tests.conftest import NOW, BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]
@@ -189,6 +192,36 @@ def test_pages_that_nobody_asked_for_the_longest_go_first(
         assert is_kept(client, engine, "/blog/entry-0"), "asked for all the time"
     assert is_kept(client, engine, "/blog/entry-29")
     assert not is_kept(client, engine, "/blog/entry-1")
+
+
+def test_pages_are_found_while_others_make_room() -> None:
+    always = Moments(NOW - timedelta(days=1), NOW + timedelta(days=36_500))
+    pages = [Page(b"", [], "text/html", (1,), 0, always, False) for _ in range(40)]
+    kept = KeptPages(20 * pages[0].size)
+    is_over = threading.Event()
+
+    def find() -> None:
+        while not is_over.is_set():
+            for number in range(40):
+                kept.find(("", str(number), ()), (1,))
+
+    finding = [threading.Thread(target=find) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in finding:
+            thread.start()
+        for _ in range(1_500):
+            for number, page in enumerate(pages):
+                kept.keep(("", str(number), ()), page)
+    finally:
+        sys.setswitchinterval(interval)
+        is_over.set()
+        for thread in finding:
+            thread.join()
+
+    assert kept.find(("", "39", ()), (1,)) is pages[39]
+    assert kept.find(("", "0", ()), (1,)) is None
 
 
 def test_one_thread_makes_a_page_that_many_ask_for(
