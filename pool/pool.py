@@ -114,6 +114,7 @@ class ThreadLocalPool(Pool):
         return record
 
     def _do_return_conn(self, record: Record) -> None:  # type: ignore[override]
+        record.settle()
         slot = record.slot
         now = time.monotonic()
         slot.counts.use_seconds += now - slot.since
