@@ -23,6 +23,24 @@ from pool.slots import Cause, Slot, Slots
 from pool.stats import PoolStats, ThreadUse
 
 
+def _check(pool_size: object, timeout: object, max_idle: object, recycle: object) -> None:
+    if type(pool_size) is not int or pool_size < 0:
+        raise exc.ArgumentError(
+            f"pool_size is {pool_size!r}; it takes an integer: 1 or more, or 0 for no limit"
+        )
+    if not _is_duration(timeout):
+        raise exc.ArgumentError(f"pool_timeout is {timeout!r}; it takes 0 seconds or more")
+    for name, value in (("max_idle", max_idle), ("pool_recycle", recycle)):
+        if not _is_duration(value) and value != -1:
+            raise exc.ArgumentError(
+                f"{name} is {value!r}; it takes 0 seconds or more, or -1 for no limit"
+            )
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
 class ThreadLocalPool(Pool):
     """A connection pool with a stack of idle connections for each thread.
 
@@ -55,7 +73,10 @@ class ThreadLocalPool(Pool):
         when some thread checks one out; -1 keeps them.
     :param options: those of :class:`sqlalchemy.pool.Pool`: `recycle`, `pre_ping`, `echo`,
         `reset_on_return`, `logging_name`, `events`, `dialect`.
-    :raises sqlalchemy.exc.ArgumentError: `pool_size` or `timeout` is not a number from 0.
+    :param max_overflow: refused: `pool_size` is the only limit.
+    :param use_lifo: refused: the connection used last is taken first; `pool_use_lifo` in
+        :func:`sqlalchemy.create_engine`.
+    :raises sqlalchemy.exc.ArgumentError: an argument has a value that it does not take.
     """
 
     # Beside the other pools, so that logging.getLogger("sqlalchemy.pool") speaks for it, too.
@@ -71,12 +92,21 @@ class ThreadLocalPool(Pool):
         pool_size: int = 0,
         timeout: float = 30.0,
         max_idle: float = -1,
+        max_overflow: object = None,
+        use_lifo: object = None,
         **options: Any,
     ) -> None:
-        if pool_size < 0:
-            raise exc.ArgumentError(f"pool_size is {pool_size}; 0 is any number, else 1 or more")
-        if timeout is None or timeout < 0:
-            raise exc.ArgumentError(f"timeout is {timeout}; it takes 0 seconds or more")
+        _check(pool_size, timeout, max_idle, options.get("recycle", -1))
+        if max_overflow is not None:
+            raise exc.ArgumentError(
+                f"max_overflow is {max_overflow!r}; this pool has one limit. Give pool_size the "
+                "sum of both, or 0 for no limit, and max_idle to close idle connections"
+            )
+        if use_lifo is not None:
+            raise exc.ArgumentError(
+                f"pool_use_lifo is {use_lifo!r}; a thread always takes the connection that it "
+                "used last. Leave it out"
+            )
         self._size = pool_size
         self._timeout = timeout
         self._max_idle = max_idle
