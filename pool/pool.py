@@ -152,6 +152,8 @@ class ThreadLocalPool(Pool):
             slot.counts.returned_abroad += 1
         if record.dbapi_connection is None:
             # Invalidated or detached. A new record costs less than a stack of empty ones.
+            if record.record_info:
+                slot.home.record_infos.append(record.record_info)
             self._slots.leave(slot, "invalid")
         elif self._size and self._slots.crowded():
             record.end("limit")
@@ -174,6 +176,7 @@ class ThreadLocalPool(Pool):
             )
         slots = self._slots
         slot = slots.enter(home)
+        info: dict[Any, Any] | None = None
         try:
             if not slots.may_use(slot):
                 self._await_turn(slot)
@@ -181,12 +184,16 @@ class ThreadLocalPool(Pool):
             # create_engine(pool=...) assigns its own dialect to a pool that is already made.
             if not isinstance(self._dialect, AffineDialect):
                 self._dialect = AffineDialect(self._dialect)
+            if home.record_infos:
+                info = home.record_infos.pop()
             started = time.monotonic()
-            record = Record(self, slots, slot, self._inheritance)
+            record = Record(self, slots, slot, self._inheritance, info)
             slot.counts.connect_seconds += time.monotonic() - started
         except BaseException:
             # Not left to the end of the slot: the exception's traceback may keep it.
             slots.leave(slot, "error")
+            if info:
+                home.record_infos.append(info)
             raise
         return record
 

@@ -3,7 +3,7 @@
 import sys
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.pool.base import _ConnectionRecord
 
@@ -25,7 +25,14 @@ class Record(_ConnectionRecord):
     :raises Exception: what the creator and the listeners raise.
     """
 
-    def __init__(self, pool: "Pool", slots: Slots, slot: Slot, inheritance: Inheritance) -> None:
+    def __init__(
+        self,
+        pool: "Pool",
+        slots: Slots,
+        slot: Slot,
+        inheritance: Inheritance,
+        record_info: dict[Any, Any] | None = None,
+    ) -> None:
         self.slot = slot
         self.inheritance = inheritance
         #: What the connection has to be like when it is returned; None if its driver cannot tell.
@@ -36,6 +43,8 @@ class Record(_ConnectionRecord):
         self._pool = pool
         self._slots = slots
         slot.record = weakref.ref(self)
+        if record_info:
+            vars(self)["record_info"] = record_info  # which is a property
         super().__init__(pool)
 
     def get_connection(self) -> "DBAPIConnection":
