@@ -68,6 +68,11 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
         )
     if busy_timeout < 0:
         raise ArgumentError(f"busy_timeout cannot be negative: {busy_timeout!r}")
+    if getattr(engine.dialect, "skip_autocommit_rollback", False):
+        raise ArgumentError(
+            "skip_autocommit_rollback would skip each rollback of the transactions that "
+            "configure() begins: leave it out of create_engine()"
+        )
     files: dict[str, DatabaseFile] = {}
 
     def on_connect(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
@@ -160,6 +165,10 @@ def _on_engine_connect(connection: Connection) -> None:
 
     Here and not in a listener for "checkout", which would cost the pool more.
     """
+    driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+    # SQLAlchemy sets it when it takes AUTOCOMMIT back, and ThreadLocalPool alone looks after that.
+    if driver.isolation_level is not None and not driver.in_transaction:
+        driver.isolation_level = None
     opened: OpenedFile | None = connection.connection.info.get(_OPENED)
     # Each round takes one more old connection out of the pool, and the last one opens the new file.
     rounds = 0

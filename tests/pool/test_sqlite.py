@@ -149,6 +149,12 @@ def test_a_database_in_memory_is_set_up_too(url: str) -> None:
     engine.dispose()
 
 
+def test_skipped_rollbacks_are_refused(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}", skip_autocommit_rollback=True)
+    with pytest.raises(ArgumentError, match="skip_autocommit_rollback would skip each rollback"):
+        configure(engine)
+
+
 @pytest.mark.parametrize("query", ["mode=ro", "immutable=1"])
 def test_a_database_can_be_opened_for_reading_only(path: Path, query: str) -> None:
     with closing(sqlite3.connect(path)) as other:
@@ -306,6 +312,24 @@ def test_autocommit_needs_no_commit_and_lasts_for_its_connection_only(
     with engine.connect() as connection:
         add(connection, "rolled back")
     assert notes_in(path) == ["at once"]
+
+
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE", "READ UNCOMMITTED"])
+def test_the_drivers_own_transactions_stay_off_after_another_isolation_level(
+    engine: Engine, level: str
+) -> None:
+    with engine.connect().execution_options(isolation_level=level) as connection:
+        ours = driver_of(connection)
+        notes(connection)
+    with engine.execution_options(isolation_level=level).connect() as connection:
+        notes(connection)
+    with engine.connect() as connection:
+        assert driver_of(connection) is ours
+        assert ours.isolation_level is None
+        assert connection.exec_driver_sql("PRAGMA read_uncommitted").scalar() == 0
+    if isinstance(engine.pool, ThreadLocalPool):
+        with closing(engine.raw_connection()) as raw:
+            assert raw.isolation_level is None
 
 
 @both_pools
