@@ -17,6 +17,7 @@ https://www.sqlite.org/lang_transaction.html
 import sqlite3
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, event
@@ -24,6 +25,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from pool.checkpoints import LIMIT, Checkpoints
 from pool.errors import SettingError
 from pool.sqlite_file import DatabaseFile, OpenedFile
 
@@ -46,8 +48,10 @@ _OPENED = "pool.sqlite"
 def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     """Set up each connection that `engine` will open, and begin its transactions by BEGIN.
 
-    The settings are foreign_keys, trusted_schema, busy_timeout, synchronous, cache_size and
-    temp_store. Each is read back, and a connection that lacks one is refused.
+    The settings are foreign_keys, trusted_schema, busy_timeout, synchronous, cache_size,
+    journal_size_limit and temp_store. Each is read back, and a connection that lacks one is
+    refused. A write-ahead log that grows beyond 8 MiB is started again by a transaction with
+    `WRITING`.
 
     After an error that ended a transaction, or that leaves the file in doubt, the connection is
     invalidated, so that a later commit() raises. When the database file is replaced, whoever
@@ -91,6 +95,7 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
         if _ask(connection, "journal_mode") == "wal":
             _set(connection, "synchronous", 1)
         _set(connection, "cache_size", -2000)
+        _set(connection, "journal_size_limit", LIMIT)
         # A temporary file would be one more that can fail.
         _set(connection, "temp_store", 2)
         if path:
@@ -98,7 +103,7 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "engine_connect", _on_engine_connect)
-    event.listen(engine, "begin", _on_begin)
+    event.listen(engine, "begin", partial(_on_begin, Checkpoints()))
     event.listen(engine, "handle_error", _on_error)
     event.listen(engine, "invalidate", _forget)
     event.listen(engine, "detach", _forget)
@@ -184,17 +189,20 @@ def _on_engine_connect(connection: Connection) -> None:
         rounds += 1
 
 
-def _on_begin(connection: Connection) -> None:
+def _on_begin(checkpoints: Checkpoints, connection: Connection) -> None:
     # With AUTOCOMMIT there is a "begin" event as well, and nobody who commits.
     if connection._is_autocommit_isolation():
         return
     begin = connection.get_execution_options().get("sqlite_begin", "BEGIN")
+    driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     if begin == "BEGIN":
         # Past SQLAlchemy, which would take as long for it as for a query. It asks for no lock, so
         # that it can fail only where it will do so again, and then be reported as usual.
         with suppress(sqlite3.Error):
-            cast("sqlite3.Connection", connection.connection.dbapi_connection).execute(begin)
+            driver.execute(begin)
             return
+    elif opened := opened_file(connection.connection):
+        checkpoints.before_writing(driver, opened.file.path)
     connection.exec_driver_sql(begin)
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -51,6 +52,7 @@ def engine(path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
         ("journal_mode", "wal"),
         ("synchronous", 1),
         ("cache_size", -2000),
+        ("journal_size_limit", 8 * 1024 * 1024),
         ("temp_store", 2),
     ],
 )
@@ -349,6 +351,63 @@ def test_an_error_under_autocommit_leaves_the_connection_usable(engine: Engine) 
             connection.execute(text("SELECT * FROM other"))
         assert driver_of(connection) is ours
         connection.rollback()
+
+
+@pytest.mark.timeout(60)
+def test_a_log_is_started_again_though_somebody_always_reads(path: Path, engine: Engine) -> None:
+    log = path.with_name("app.db-wal")
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            with engine.connect() as connection:
+                notes(connection)
+                over.wait(0.005)
+
+    def write() -> None:
+        with writing(engine) as connection, connection.begin():
+            connection.execute(text("UPDATE note SET text = randomblob(1000000)"))
+
+    with engine.begin() as connection:
+        add(connection, "large")
+    with ThreadPoolExecutor(5) as readers:
+        reading = [readers.submit(read) for _ in range(5)]
+        try:
+            lengths = []
+            for _ in range(40):
+                write()
+                lengths.append(log.stat().st_size)
+            # On a busy machine the readers may be slow to leave.
+            for _ in range(100):
+                if log.stat().st_size <= 8 * 1024 * 1024:
+                    break
+                write()
+            last = log.stat().st_size
+        finally:
+            over.set()
+        for reader in reading:
+            reader.result()
+    assert last <= 8 * 1024 * 1024 < max(lengths)
+
+
+def test_a_reader_that_stays_makes_the_log_long_and_fails_nobody(
+    path: Path, engine: Engine
+) -> None:
+    log = path.with_name("app.db-wal")
+    with engine.begin() as connection:
+        add(connection, "large")
+    with engine.connect() as reader:
+        assert notes(reader) == ["large"]
+        for _ in range(10):
+            with writing(engine) as connection, connection.begin():
+                connection.execute(text("UPDATE note SET text = randomblob(1000000)"))
+        assert notes(reader) == ["large"]
+        assert setting(engine, "busy_timeout") == 200
+        assert log.stat().st_size > 8 * 1024 * 1024
+    for _ in range(2):
+        with writing(engine) as connection, connection.begin():
+            connection.execute(text("UPDATE note SET text = 'small'"))
+    assert notes_of(engine) == ["small"]
 
 
 def indexed_database(path: Path) -> Path:
