@@ -36,7 +36,7 @@ from blog.pages import KeptPages, Key, Page, has_cookie, key_of, page_of
 from blog.request import Request
 from blog.urls import url_map
 from blog.views import errors, reader
-from pool.sessions import ClosingBody
+from pool.sessions import ClosingHook
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -106,6 +106,7 @@ class Blog:
         """
         request = Request(environ, self.config, self.sessions, self.secret)
         request.stamp = stamp
+        hook = ClosingHook(environ)
         try:
             response = self.respond(request)
             # The transaction ends and the connection is back before the first byte leaves: a
@@ -118,7 +119,7 @@ class Blog:
             # The server has no body to close.
             request.close()
             raise
-        return ClosingBody(body, request.close)
+        return hook.attach(body, request.close)
 
     def respond(self, request: Request) -> Response | Page:
         """Return the answer to a request, whatever happens on the way."""
@@ -182,6 +183,8 @@ class Blog:
             response.status_code != 200
             or request.method not in {"GET", "HEAD"}
             or response.is_streamed
+            # Waitress's file wrapper has a length, and is_streamed is False for it.
+            or response.direct_passthrough
             or response.cache_control.no_store
         ):
             return response
