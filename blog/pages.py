@@ -42,7 +42,12 @@ LONGEST_QUERY = 1_000
 #: Headers that a 304 does not have (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5).
 _OF_THE_BODY = {"Content-Type", "Content-Length", "Content-Encoding"}
 
-_CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
+_CONDITIONS = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_UNMODIFIED_SINCE",
+)
 
 #: What tells pages apart: where the blog is mounted, the path, and the parameters that count.
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -108,7 +113,7 @@ class Page:
         headers = (variant.dated if is_settled else variant.headers).copy()
         if any(name in environ for name in _CONDITIONS):
             modified = self.moments.changed if is_settled else None
-            if (status := _condition(environ, variant.etag, modified)) is not None:
+            if (status := condition(environ, variant.etag, modified)) is not None:
                 start_response(status, [h for h in headers if h[0] not in _OF_THE_BODY])
                 return []
         start_response("200 OK", headers)
@@ -127,17 +132,25 @@ class Page:
         return variant
 
 
-def _condition(environ: "WSGIEnvironment", etag: str, modified: datetime | None) -> str | None:
-    """Return the status by which a conditional request is answered without the page.
+def condition(environ: "WSGIEnvironment", etag: str, modified: datetime | None) -> str | None:
+    """Return the status that answers a conditional request without a body, or None.
 
-    In the order of https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2. A date counts only if it
-    is the very one that we give: after a clock was set back, or an entry was put off, an earlier
-    page has a later date.
+    In the order of https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2. For a 304 a date counts
+    only if it is the very one that we give: after a clock was set back, or an entry was put off, an
+    earlier page has a later date.
+
+    :param etag: of what would be sent: a strong one, with or without its quotes.
+    :param modified: when that changed last; None if unknown, or if it may change again within the
+        same second.
     """
-    wanted, known, since = (environ.get(name) for name in _CONDITIONS)
+    wanted, known, since, until = (environ.get(name) for name in _CONDITIONS)
     etag = etag.strip('"')
-    if wanted is not None and not parse_etags(wanted).is_strong(etag):
+    if wanted is not None and not parse_etags(wanted).contains(etag):
         return "412 PRECONDITION FAILED"
+    if wanted is None and until is not None and modified is not None:
+        date = parse_date(until)
+        if date is not None and modified.replace(microsecond=0) > date:
+            return "412 PRECONDITION FAILED"
     if known is not None:
         return "304 NOT MODIFIED" if parse_etags(known).contains_weak(etag) else None
     if modified is not None and parse_date(since) == modified.replace(microsecond=0):
