@@ -26,7 +26,8 @@ from blog.models import Entry
 from blog.moderation import UnknownCommentError
 from blog.publishing import render_entry, unrendered
 from blog.schema import DatabaseUnusableError
-from blog.server import ServerError, serve
+from blog.server import ServerError, listen, serve
+from blog.server.limits import Limits
 from blog.settings import as_toml
 
 if TYPE_CHECKING:
@@ -204,15 +205,16 @@ def run(config: Config) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # It warns whenever a request waits for a thread, which is what a queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    serve(
-        create_app(config),
-        host=config.host,
-        port=config.port,
-        threads=config.threads,
-        url_prefix=urlsplit(config.site_url).path,
-        trusted_proxy=config.trusted_proxy or None,
-        on_ready=lambda url: click.echo(f"{config.title} is at {url}/blog (Ctrl-C stops it)."),
-    )
+    with listen(config.host, config.port) as listener:
+        serve(
+            create_app(config),
+            listener,
+            Limits.of(config),
+            threads=config.threads,
+            url_prefix=urlsplit(config.site_url).path,
+            trusted_proxy=config.trusted_proxy or None,
+            on_ready=lambda url: click.echo(f"{config.title} is at {url}/blog (Ctrl-C stops it)."),
+        )
 
 
 def main() -> None:

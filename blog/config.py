@@ -138,6 +138,18 @@ class Config:
     port: int = setting(8080, between(0, 65_535))
     #: How many requests `threadleaf serve` answers at the same time.
     threads: int = setting(8, between(1, 256))
+    #: How many connections `threadleaf serve` has open at the same time. Beyond it, the client that
+    #: has kept the server waiting longest is disconnected for the next one. Where the system allows
+    #: fewer open files (`ulimit -n`), it is lowered to what fits; on Windows it is 480 at most.
+    connection_limit: int = setting(2500, between(1, 50_000))
+    #: How many seconds `threadleaf serve` keeps a connection open for the next request.
+    idle_timeout: int = setting(60, between(1, 3_600))
+    #: How many seconds the head of a request may take to arrive, from its first byte.
+    header_timeout: int = setting(20, between(1, 3_600))
+    #: How many seconds the body of a request may take to arrive, after its head.
+    body_timeout: int = setting(60, between(1, 3_600))
+    #: How many seconds a client may take nothing of its response before it is disconnected.
+    send_timeout: int = setting(60, between(1, 3_600))
     #: The IP address of a proxy whose X-Forwarded headers `threadleaf serve` believes.
     trusted_proxy: str = setting("", TEXT)
 
