@@ -286,7 +286,9 @@ def test_a_privileged_port(script: Path) -> None:
 # Stopping
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"] if os.name == "posix" else ["SIGBREAK"])
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", "SIGINT", "SIGHUP"] if os.name == "posix" else ["SIGBREAK"]
+)
 def test_a_running_request_is_finished(start: Start, name: str) -> None:
     server = start()
     with server.send("/slow?1.2") as client:
@@ -456,6 +458,15 @@ if sys.platform != "win32":
         for client in clients:
             client.close()
         assert server.ended()[0] == 0
+
+    def test_a_hangup_is_left_alone_where_it_is_ignored(start: Start, script: Path) -> None:
+        options = json.dumps({"host": "127.0.0.1", "port": 0})
+        with Server(processes.start(["nohup", sys.executable, script, options])) as server:
+            server.stop(signal.SIGHUP)
+            with server.send("/slow?1.2") as client:
+                assert answer(client)[1] == b"finished"
+            server.stop()
+            assert server.ended()[0] == 0
 
     def test_an_echo_of_the_signal_is_not_a_second_one(start: Start) -> None:
         server = start()

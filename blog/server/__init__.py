@@ -66,10 +66,10 @@ def serve(
 ) -> None:
     """Serve `application` until a signal asks to stop, finish what has begun, and return.
 
-    SIGTERM and SIGINT (on Windows Ctrl-C and Ctrl-Break) stop the accepting of connections;
+    SIGTERM, SIGINT and SIGHUP (on Windows Ctrl-C and Ctrl-Break) stop the accepting of connections;
     requests that run, wait or whose body is arriving are still answered in full. A second signal
-    ends that at once. Outside the main thread no signal is heard, and the server runs as long as
-    the process.
+    ends that at once. SIGHUP is left alone where it is ignored, as nohup does. Outside the main
+    thread no signal is heard, and the server runs as long as the process.
 
     :param listener: from :func:`listen`; it is closed at the end.
     :param limits: what a client may keep the server waiting for; fewer connections where the
@@ -136,6 +136,8 @@ class _StopSignals:
             numbers = [signal.SIGTERM, signal.SIGINT]
             if sys.platform == "win32":
                 numbers.append(signal.SIGBREAK)
+            elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                numbers.append(signal.SIGHUP)
             for number in numbers:
                 self._previous[number] = signal.signal(number, self._note)
         return self
