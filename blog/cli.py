@@ -206,6 +206,8 @@ def run(config: Config) -> None:
     # It warns whenever a request waits for a thread, which is what a queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     with listen(config.host, config.port) as listener:
+        if config.port == 0:
+            config = config.at_port(listener.getsockname()[1])
         serve(
             create_app(config),
             listener,

@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -184,6 +184,13 @@ class Config:
             values["database"] = f"sqlite:///{(folder / database).resolve().as_posix()}"
         values.setdefault("site_url", _own_url(values))
         return cls(**values)
+
+    def at_port(self, port: int) -> Self:
+        """Return the same settings with the port that the system has chosen."""
+        values = {"host": self.host, "port": 0}
+        if self.site_url == _own_url(values):
+            return replace(self, port=port, site_url=_own_url({**values, "port": port}))
+        return replace(self, port=port)
 
     def __post_init__(self) -> None:
         for each in fields(self):

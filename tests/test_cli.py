@@ -224,6 +224,16 @@ def test_serve_makes_the_database_if_there_is_none(blog: Path) -> None:
         assert "Nothing has been published here yet." in server.get("/blog")
 
 
+def test_the_port_that_the_system_chose_is_the_sites_own(blog: Path) -> None:
+    (blog / SETTINGS).write_text("", encoding="utf-8")
+    with serving(blog, "serve") as server:
+        assert f'<link rel="canonical" href="{server.url}/blog">' in server.get("/blog")
+        assert f"<loc>{server.url}/blog</loc>" in server.get("/sitemap.xml")
+    url = "https://blog.example"
+    with serving(blog, "serve", THREADLEAF_SITE_URL=url) as server:
+        assert f'<link rel="canonical" href="{url}/blog">' in server.get("/blog")
+
+
 @pytest.mark.skipif(WINE, reason="wine delivers no console events")
 def test_a_signal_ends_serve(blog: Path) -> None:
     with serving(blog, "serve") as server:
