@@ -1,6 +1,7 @@
 """The command ``threadleaf``."""
 
 import logging
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -159,11 +160,11 @@ def bring_up_to_date(config: Config) -> None:
     before, after = schema.upgrade(engine)
     name = engine.url.render_as_string() if engine.url.host else engine.url.database
     if before is None:
-        click.echo(f"The database {name} is made.")
+        say(f"The database {name} is made.")
     elif before == after:
-        click.echo(f"The database {name} is up to date.")
+        say(f"The database {name} is up to date.")
     else:
-        click.echo(f"The database {name} is upgraded from schema {before} to {after}.")
+        say(f"The database {name} is upgraded from schema {before} to {after}.")
     render_all(engine)
     engine.dispose()
 
@@ -215,8 +216,19 @@ def run(config: Config) -> None:
             threads=config.threads,
             url_prefix=urlsplit(config.site_url).path,
             trusted_proxy=config.trusted_proxy or None,
-            on_ready=lambda url: click.echo(f"{config.title} is at {url}/blog (Ctrl-C stops it)."),
+            on_ready=lambda url: say(f"{config.title} is at {url}/blog (Ctrl-C stops it)."),
         )
+
+
+def say(text: str) -> None:
+    """Print a line. The server goes on where it cannot be: on a full disk, or to a closed pipe."""
+    try:
+        click.echo(text)
+    except OSError:
+        # Otherwise Python would fail to flush it at the end, and exit with 120
+        # (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def main() -> None:

@@ -6,11 +6,14 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 from sqlalchemy import create_engine
@@ -224,6 +227,12 @@ def test_serve_makes_the_database_if_there_is_none(blog: Path) -> None:
         assert "Nothing has been published here yet." in server.get("/blog")
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def test_the_port_that_the_system_chose_is_the_sites_own(blog: Path) -> None:
     (blog / SETTINGS).write_text("", encoding="utf-8")
     with serving(blog, "serve") as server:
@@ -232,6 +241,37 @@ def test_the_port_that_the_system_chose_is_the_sites_own(blog: Path) -> None:
     url = "https://blog.example"
     with serving(blog, "serve", THREADLEAF_SITE_URL=url) as server:
         assert f'<link rel="canonical" href="{url}/blog">' in server.get("/blog")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+@pytest.mark.parametrize("output", ["full", "closed pipe", "none"])
+def test_serve_needs_nowhere_to_print_to(blog: Path, output: str) -> None:
+    (blog / "threadleaf.db").unlink()
+    port = free_port()
+    shell = {
+        "full": 'exec "$@" >/dev/full',
+        "closed pipe": 'sleep 0.1; exec "$@"',
+        "none": 'exec "$@" >&-',
+    }
+    command = ["sh", "-c", shell[output], "sh", *map(str, THREADLEAF), "serve", "--port", str(port)]
+    process = start(command, blog, environment())
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as response:
+                    assert response.status == 200
+                break
+            except URLError:
+                time.sleep(0.05)
+        process.terminate()
+        _, logged = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert (process.returncode, logged) == (0, "")
 
 
 @pytest.mark.skipif(WINE, reason="wine delivers no console events")
