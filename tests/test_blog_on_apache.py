@@ -128,6 +128,36 @@ def test_every_request_is_answered(
     assert sorted(installed.stored()) == sorted(["Early"] * 30 + texts)
 
 
+def test_https_as_the_example_has_it(installed: Installed) -> None:
+    installed.set(f'site_url = "https://blog.example.org"\ndatabase = "{installed.database}"\n')
+    site = SITE.read_text(encoding="utf-8").partition("# Windows\n")[0]
+    # As it says: uncomment the host for https, and move the application there.
+    plain, _, secure = site.partition("#<VirtualHost *:443>\n")
+    begin = plain.index("    WSGIScriptAlias / ")
+    end = plain.index("</Directory>") + len("</Directory>\n")
+    secure = re.sub("^#", "", secure, flags=re.MULTILINE)
+    # The test speaks no TLS.
+    secure = re.sub("^ *SSL.*\n", "", secure, flags=re.MULTILINE)
+    site = (
+        plain[: plain.index("<VirtualHost *:80>")]
+        + "<VirtualHost *:*>\n"
+        + plain[begin:end]
+        + secure
+    )
+    for ours, theirs in [
+        ("/srv/threadleaf/venv", str(python_home())),
+        ("/srv/threadleaf", str(installed.folder)),
+        ("user=threadleaf group=threadleaf ", ""),
+    ]:
+        assert ours in site
+        site = site.replace(ours, theirs)
+
+    with Apache(installed.folder, site) as apache:
+        response, _ = ask(f"{apache.url}/blog")
+    assert response.status == 200
+    assert response.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
+
+
 def test_below_a_path_of_a_larger_site(installed: Installed) -> None:
     settings = installed.folder / "elsewhere.toml"
     installed.set(
