@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from blog.highlights import excerpt, highlighter, marked
+from blog.highlights import Highlighter, excerpt, marked
 from blog.markup import plain, render_comment
 from blog.models import Comment, Entry, Rendering, Tag
 from blog.models.base import UTCDateTime
@@ -150,10 +150,10 @@ def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence
 def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
     """Return what a page shows of what :func:`matches` found, in the order of `ids`."""
     entries, comments = _entries(ids), [id_ + BELOW for id_ in ids if id_ <= LEAST_ENTRY]
-    pattern = highlighter(query.words, is_open=query.is_open)
-    found = {row.id: _entry(row, pattern) for row in db.execute(_ENTRIES, {"ids": entries})}
+    highlighter = Highlighter(query.words, is_open=query.is_open)
+    found = {row.id: _entry(row, highlighter) for row in db.execute(_ENTRIES, {"ids": entries})}
     for row in db.execute(_COMMENTS, {"ids": comments}) if comments else ():
-        found[row.comment_id - BELOW] = _comment(row, pattern)
+        found[row.comment_id - BELOW] = _comment(row, highlighter)
     return [found[id_] for id_ in ids if id_ in found]
 
 
@@ -285,13 +285,13 @@ def _marks(scope: Scope) -> list[str]:
     return tag + ([] if scope.year is None else [f"year{scope.year:04}"])
 
 
-def _entry(row: Any, pattern: "re.Pattern[str]") -> Found:
-    title = marked(row.title, pattern)
-    shown = excerpt(row.text, pattern)
+def _entry(row: Any, highlighter: Highlighter) -> Found:
+    title = marked(row.title, highlighter)
+    shown = excerpt(row.text, highlighter)
     return Found(row.id, row.kind, row.slug, title, row.timestamp, shown, None, Markup())
 
 
-def _comment(row: Any, pattern: "re.Pattern[str]") -> Found:
-    shown = excerpt(plain(render_comment(row.text, row.format)), pattern)
-    when, author = row.created or row.timestamp, marked(row.name or ANONYMOUS, pattern)
+def _comment(row: Any, highlighter: Highlighter) -> Found:
+    shown = excerpt(plain(render_comment(row.text, row.format)), highlighter)
+    when, author = row.created or row.timestamp, marked(row.name or ANONYMOUS, highlighter)
     return Found(row.id, row.kind, row.slug, escape(row.title), when, shown, row.comment_id, author)

@@ -144,6 +144,29 @@ def test_writing_and_accents(client: BlogClient, make_entry: MakeEntry, q: str, 
     assert "<mark>" in client.get("/blog/search", query_string={"q": q}).text
 
 
+@pytest.mark.parametrize(
+    ("q", "body", "marked"),
+    [
+        ("heron", "A heron, herons.", ["heron", "herons"]),
+        ("heron x", "A heron x, herons.", ["heron", "x"]),
+        ('"red green"', "red, Green. red blue green", ["red, Green"]),
+        ('"a a b"', "a a c a a b", ["a a b"]),
+        ("a", "日a本 ab", ["a"]),
+        ("日本", "日 日本 日、本", ["日本", "日、本"]),
+        ("cafe\u0301", "Cafe\u0301s café cafe\u0301", ["Cafe\u0301s", "café", "cafe\u0301"]),
+        ("ea\u0301 x", "e\u0301a\u0301 e\u0301\u0301b x", ["e\u0301a\u0301", "x"]),
+        ("ΟΔΟΣ", "οδός", ["οδός"]),
+    ],
+)
+def test_what_is_marked(
+    client: BlogClient, make_entry: MakeEntry, q: str, body: str, marked: list[str]
+) -> None:
+    make_entry("One", body=body)
+    page = client.get("/blog/search", query_string={"q": q}).text
+
+    assert re.findall("<mark>(.*?)</mark>", page) == marked
+
+
 def test_a_long_text_in_a_script_without_spaces_is_found_to_its_end(
     client: BlogClient, make_entry: MakeEntry
 ) -> None:
