@@ -50,9 +50,11 @@ SHORTEST_BEGINNING = 3
 #: How many matches are ranked: the latest ones. In a large blog a word may be in every entry.
 CANDIDATES = 300
 
-#: For how many words others are proposed, and among how many each.
+#: For how many words others are proposed, and among how many each. Comparing two of them takes more
+#: than the square of their length, in characters: a longer one has no proposal, and is none.
 MOST_PROPOSED = 4
 MOST_TERMS = 500
+LONGEST_PROPOSED = 20
 
 _PART = re.compile(r'(-?)"([^"]*)"?|([^\s"]+)')
 _PLAIN = str.maketrans(PLAIN)
@@ -175,9 +177,12 @@ def proposal(db: Session, query: Query, scope: Scope, now: datetime) -> str | No
 def _nearest(db: Session, word: str) -> str:
     if " " in word:
         return f'"{word}"'
+    if len(word) > LONGEST_PROPOSED:
+        return word
     start = word.translate(_PLAIN)[:2]
     values = {"start": start, "end": start + chr(sys.maxunicode), "most": MOST_TERMS}
-    near = get_close_matches(word, db.scalars(_TERMS, values).all(), 1, 0.75)
+    terms = [term for term in db.scalars(_TERMS, values) if len(term) <= LONGEST_PROPOSED]
+    near = get_close_matches(word, terms, 1, 0.75)
     return near[0] if near else word
 
 

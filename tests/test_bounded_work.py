@@ -1,5 +1,6 @@
 """The work for what a stranger sends is bounded: it grows with its length, and no faster."""
 
+import random
 import time
 from collections.abc import Callable
 
@@ -73,3 +74,18 @@ def test_no_search_takes_long(
     assert response.text.count('class="found"') == 2
     assert "<mark>" in response.text
     assert spent < SEARCH
+
+
+@pytest.mark.parametrize("length", [100, 20])
+def test_no_proposal_takes_long(client: BlogClient, make_entry: MakeEntry, length: int) -> None:
+    letters = random.Random(1)
+    terms = ["aa" + "".join(letters.choices("ab", k=length - 2)) for _ in range(505)]
+    make_entry(body=" ".join(terms[5:]))
+    client.get("/blog/search?q=warm")
+
+    before = time.process_time()
+    response = client.get("/blog/search", query_string={"q": " ".join(terms[:4])})
+    spent = time.process_time() - before
+
+    assert "Nothing was found" in response.text
+    assert spent < 5 * SEARCH
