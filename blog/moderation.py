@@ -16,7 +16,9 @@ from sqlalchemy.orm import Session
 
 from blog import spam
 from blog.config import Config
+from blog.markup import seen
 from blog.models import Comment, Entry, SpamWord
+from blog.models.comment import CommentFormat
 from blog.models.spam_word import TOTAL
 from blog.networks import network_of
 
@@ -188,20 +190,28 @@ def _judge(
 ) -> spam.Verdict:
     is_trusted = config.comment_trust and person is not None and _is_known(db, person)
     same = Comment.text == sent.text, Comment.created > now - timedelta(days=config.comment_days)
+    text, links = _shown(sent.text, config.comment_format, sent.name, sent.website)
     signals = spam.Signals(
-        text=sent.text,
+        text=text,
         name=sent.name,
-        website=sent.website,
+        links=links,
         trap=sent.trap,
         copies=db.scalar(select(func.count()).where(*same)) or 0,
         within_an_hour=_number(db, now),
         is_trusted=is_trusted,
     )
-    words = spam.tokens(sent.text, sent.name, sent.website)
+    words = spam.tokens(text, sent.name, links)
     verdict = spam.judge(signals, learnt(db, words))
     if verdict.decision == "publish" and config.comment_moderation == "all" and not is_trusted:
         return spam.Verdict("hold", ("every comment waits here",))
     return verdict
+
+
+def _shown(text: str, format: CommentFormat, name: str, website: str) -> tuple[str, list[str]]:
+    """Return what readers see of a comment, and all addresses that it offers them."""
+    comment = seen(text, format)
+    offered = [*comment.links, *spam.addresses(comment.beside), *spam.addresses(name)]
+    return comment.text, [*offered, website] if website else offered
 
 
 def _is_known(db: Session, person: str) -> bool:
@@ -219,7 +229,9 @@ def _teach(db: Session, comment: Comment, kind: Literal["spam", "real"]) -> None
     """Count the words of a comment as what the author calls it, and no more as before."""
     if comment.taught == kind:
         return
-    words = spam.tokens(comment.text, comment.name or "", comment.website or "")
+    name = comment.name or ""
+    text, links = _shown(comment.text, comment.format, name, comment.website or "")
+    words = spam.tokens(text, name, links)
     counts = {kind: 1} | ({comment.taught: -1} if comment.taught else {})
     for word in (TOTAL, *sorted(words)):
         row = db.get(SpamWord, word)

@@ -65,6 +65,62 @@ def test_a_comment_with_many_links_waits_and_its_writer_is_told(
     assert (comment.state, comment.reason) == ("held", "4 links")
 
 
+@pytest.mark.parametrize(
+    ("format", "text", "links"),
+    [
+        ("markdown", "[a](//spam.example/) " * 10, 10),
+        ("markdown", "[a](HTTPS:spam.example) " * 3, 3),
+        ("markdown", "[a](https:/spam.example) [b](mailto:a@b.example) [c](/x)", 3),
+        ("markdown", "&#104;ttp://spam.example/ " * 4, 4),
+        ("markdown", "http://<b></b>spam.example/ " * 4, 4),
+        ("markdown", "ht*tp://spam.example/* " * 4, 4),
+        ("markdown", "https://a.example/ <https://b.example/> [c](//c.example)", 3),
+        ("markdown", "[a] [b][a] [a][]\n\n[a]: //spam.example/", 3),
+        ("markdown", "![a](//spam.example/1.png) " * 4, 0),
+        ("markdown", "`[a](//spam.example/)` " * 4, 0),
+        ("markdown", "<a href='&#47;/spam.example'>a</a> " * 4, 4),
+        ("text", "http://spam.example/ WWW.spam.example/ HTTPS://spam.example/", 3),
+        ("text", "ｈttp://spam.example/ ht\u200btp://spam.example/ www.spam.example", 3),
+        ("text", "[a](//spam.example/) &#104;ttp://spam.example " * 4, 0),
+    ],
+)
+def test_links_are_counted_in_what_readers_see(
+    client: BlogClient, db: Session, make_entry: MakeEntry, format: str, text: str, links: int
+) -> None:
+    make_entry()
+    with_settings(client, comment_format=format).send_comment("a-title", text=text)
+
+    (comment,) = all_comments(db)
+    held = ("held", f"{links} links") if links > 2 else ("published", None)
+    assert (comment.state, comment.reason) == held
+
+
+def test_a_website_and_an_address_in_a_name_are_links(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.send_comment(
+        "a-title", text="http://a.example", name="www.b.example", website="c.example"
+    )
+
+    (comment,) = all_comments(db)
+    assert comment.reason == "3 links"
+
+
+def test_the_hosts_of_links_are_learnt_from_what_readers_see(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    markdown = with_settings(client, comment_format="markdown")
+    markdown.send_comment("a-title", text="Buy [&#112;ills](//spam.example/)")
+    (comment,) = all_comments(db)
+    moderation.call_spam(db, comment)
+    db.commit()
+
+    words = set(db.scalars(select(SpamWord.word)))
+    assert {"link spam.example", "a link", "pills"} <= words
+
+
 def test_its_page_says_later_what_has_become_of_it(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:

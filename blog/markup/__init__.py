@@ -51,6 +51,20 @@ class Rendered:
     text: str
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What readers see of a comment.
+
+    :param text: all of it, as plain text on one line.
+    :param links: the address of each link.
+    :param beside: the text outside of links.
+    """
+
+    text: str
+    links: tuple[str, ...]
+    beside: str
+
+
 @lru_cache(maxsize=128)
 def render(text: str, format: Format) -> Rendered:
     """Render the body of an entry.
@@ -94,6 +108,21 @@ def render_comment(text: str, format: Literal["text", "markdown", "html"]) -> Ma
     # Other blogs store line ends, and make paragraphs of them when they show a comment.
     html = text if _BLOCK.search(text) else _paragraphs(text)
     return _safe(finish_comment(clean_comment(html)))
+
+
+def seen(text: str, format: Literal["text", "markdown", "html"]) -> Seen:
+    """Return what readers see of a comment, which is not what was typed: ``&#104;ttp://``.
+
+    :param text: any text.
+    :param format: the language it is written in.
+    """
+    comment = Fragment(render_comment(text, format))
+    shown = comment.text()
+    links = [element for element in comment.elements if "href" in element.attributes]
+    for link in links:
+        comment.pieces[link.first + 1 : link.last] = [" "] * (link.last - link.first - 1)
+    addresses = tuple(link.attributes["href"] for link in links)
+    return Seen(shown, addresses, comment.text())
 
 
 def plain(html: str) -> str:
