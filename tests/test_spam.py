@@ -108,7 +108,13 @@ def test_an_address_is_what_readers_take_for_one(text: str, hosts: list[str]) ->
 
 @pytest.mark.parametrize(
     "link",
-    ["//a.example/", "HTTPS:a.example", "https:\\\\a.example", "https:///a.example?x", "mailto:b@a.example"],
+    [
+        "//a.example/",
+        "HTTPS:a.example",
+        "https:\\\\a.example",
+        "https:///a.example?x",
+        "mailto:b@a.example",
+    ],
 )
 def test_the_host_of_a_link_is_what_a_browser_takes_for_it(link: str) -> None:
     assert "link a.example" in tokens("", links=[link])
