@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from blog.markup.finishing import finish_body, finish_comment, finish_phrase
 from blog.markup.fragments import Element, Fragment
-from blog.markup.markdown import phrase_to_html, to_html
+from blog.markup.markdown import comment_to_html, phrase_to_html, to_html
 from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 
 Format = Literal["markdown", "html"]
@@ -29,9 +29,9 @@ _WORDS_A_MINUTE = 230
 _CHARACTERS_A_MINUTE = 500
 # Kana and ideographs, which no space divides into words.
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_MORE = re.compile(r"<!--\s{0,9}more\b[^>]{0,200}-->", re.IGNORECASE)
+_MORE = re.compile(r"<!--\s{0,9}more\b[^<>]{0,200}-->", re.IGNORECASE)
 _RELATIVE = re.compile(r"""\s(?:srcset|(?:href|poster|src)="(?!https?:|mailto:))""")
-_PICTURE = re.compile(r'<img [^>]*?\bsrc="([^"]+)"')
+_PICTURE = re.compile(r'<img [^<>]*?\bsrc="([^"]+)"')
 _BLOCK = re.compile(r"<(?:p|br|pre|ul|ol|div|blockquote)\b", re.IGNORECASE)
 
 
@@ -104,7 +104,7 @@ def render_comment(text: str, format: Literal["text", "markdown", "html"]) -> Ma
     if format == "text":
         return _safe(clean_comment(_paragraphs(escape(text))))
     if format == "markdown":
-        return _safe(finish_comment(clean_comment(to_html(text))))
+        return _safe(finish_comment(clean_comment(comment_to_html(text))))
     # Other blogs store line ends, and make paragraphs of them when they show a comment.
     html = text if _BLOCK.search(text) else _paragraphs(text)
     return _safe(finish_comment(clean_comment(html)))
