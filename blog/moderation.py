@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, cast
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -190,7 +190,8 @@ def _judge(
 ) -> spam.Verdict:
     is_trusted = config.comment_trust and person is not None and _is_known(db, person)
     same = Comment.text == sent.text, Comment.created > now - timedelta(days=config.comment_days)
-    text, links = _shown(sent.text, config.comment_format, sent.name, sent.website)
+    language = cast("CommentFormat", config.comment_format)
+    text, links = _shown(sent.text, language, sent.name, sent.website)
     signals = spam.Signals(
         text=text,
         name=sent.name,

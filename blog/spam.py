@@ -44,7 +44,7 @@ _LONGEST_LINK = 200
 _PIECE = re.compile(r"\S{1,100}\s*")
 # What leaves no trace on the screen divides no word, and hides no address.
 _UNSEEN = re.compile("[\u00ad\u034f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
-_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s/<>\"'?#]{3,100}[^\s<>\"']*+", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s/<>\"'?#]{3}[^\s<>\"']*+", re.IGNORECASE)
 # Browsers take any number of slashes, and a backslash for one (https://url.spec.whatwg.org).
 _HOST = re.compile(r"(?:[a-z][a-z0-9+.-]{0,20}:)?[/\\]*+([^/\\?#]{1,100})")
 _WORD = re.compile(r"[^\W_]{2,30}")

@@ -9,8 +9,8 @@ from blog.markup.fragments import Fragment
 #: With fewer headings a text can be looked over without a table of contents.
 FEWEST = 3
 
-# As blog.markup.finishing writes them: each with an id, values without a ">".
-_HEADING = re.compile(r'<h([23]) (?:[^>]* )?id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
+# As blog.markup.finishing writes them: each with an id and an end, values without a "<".
+_HEADING = re.compile(r'<h([23])(?: (?!id=)[a-z-]+="[^"<]*")*+ id="([^"<]*)"[^<>]*>')
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,12 @@ def contents(html: str) -> list[Heading]:
 
     :param html: a body that :func:`blog.markup.render` returned.
     """
-    found = _HEADING.findall(html)
+    found = list(_HEADING.finditer(html))
     if len(found) < FEWEST:
         return []
     top: list[Heading] = []
-    for level, id_, inner in found:
-        siblings = top[-1].below if level == "3" and top else top
-        siblings.append(Heading(unescape(id_), Fragment(inner).text()))
+    for heading in found:
+        inner = html[heading.end() : html.index(f"</h{heading[1]}>", heading.end())]
+        siblings = top[-1].below if heading[1] == "3" and top else top
+        siblings.append(Heading(unescape(heading[2]), Fragment(inner).text()))
     return top
