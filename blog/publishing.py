@@ -6,6 +6,7 @@ of them commits.
 
 import re
 from collections.abc import Callable
+from hashlib import sha256
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sqlalchemy import Select, and_, delete, select
@@ -15,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from blog.markup import RENDERER
 from blog.models import Entry, Redirect, Rendering, Series, Tag
 from blog.models.entry import EntryKind
-from blog.slugs import numbered, slugify
+from blog.slugs import few, numbered, slugify
 from blog.urls import url_map
 
 #: The queries by which WordPress tells entries apart; any other one is no part of an address.
@@ -95,7 +96,10 @@ def series_titled(db: Session, title: str) -> Series:
 def _slug_named(
     name: str, otherwise: str, named_at: "Callable[[str], Select[str]]", db: Session
 ) -> str:
-    """Return the slug that has this name already, or else the first that is free.
+    """Return the slug that has this name already, or else one that is free.
+
+    After twenty other names with the same letters it ends in a hash of the name: a thousand names
+    of signs alone would be compared with each other.
 
     :param named_at: asks for the name of what has a slug.
     """
@@ -104,7 +108,9 @@ def _slug_named(
         known = db.scalar(named_at(slug))
         return known is not None and _folded(known) != _folded(name)
 
-    return numbered(slugify(name) or otherwise, another)
+    wanted = slugify(name) or otherwise
+    free = next((slug for slug in few(wanted) if not another(slug)), None)
+    return free or f"{wanted}-{sha256(_folded(name).encode()).hexdigest()[:16]}"
 
 
 def redirect_from(db: Session, entry: Entry, address: str) -> str | None:
