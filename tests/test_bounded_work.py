@@ -4,28 +4,20 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
-from werkzeug.datastructures import ImmutableMultiDict
+from sqlalchemy import Engine, event
 
-from blog import markup, spam
-from blog.config import Config
-from blog.forms import CommentForm
-from blog.highlights import Highlighter, marked
-from blog.importing.fields import Fields, last_part
-from blog.importing.front_matter import FrontMatterError, split
-from blog.importing.markdown import first_heading
-from blog.importing.paragraphs import paragraphs
-from blog.importing.texts import is_iri, text_of
-from blog.importing.wxr import _mended_part, _name
-from blog.markup.contents import contents
-from blog.markup.markdown import comment_to_html, phrase_to_html, to_html
+from benchmarks.bounds import COUNTED, TIMED, seconds
+from blog.application import Blog
 from blog.models import Comment
-from blog.search import Query
-from blog.slugs import slugify
 from tests.conftest import BlogClient, MakeEntry
+from tests.importing import EXPORTS, import_all
 
 MakeComment = Callable[..., Comment]
 
@@ -109,170 +101,7 @@ def test_no_proposal_takes_long(client: BlogClient, make_entry: MakeEntry, lengt
     assert spent < 5 * SEARCH
 
 
-# Twice the text, twice the work
-
-QUOTES = ["'\" ", "'", "\"'", "a'", "a''b "]
-EMPHASIS = ["*a ", "**a", "*a **a ", "_a_b", "a**b", "~~a ", "`a``b", "``` ", "\\\\"]
-LINKS = ["[", "![", "[a](", '[a](b "c ', "[a](<", "[a][", "[[a]", "[a][b]", "[a](b) ", "[a]: b\n"]
-NOTES = ["^[", "^[a]", "[^a", "[^a] [^a]: b\n\n[^a", "[^1]: a\n\n[^1]"]
-LISTS = ["> ", "> a\n", "> - ", "- a\n", "- > a\n", "* a\n  ", "1. ", "- [x] a\n", "- a\n\n"]
-BLOCKS = [
-    "# ",
-    "a\n=\n",
-    "---\n",
-    "~~~\n",
-    "    a\n",
-    "\n",
-    " \n",
-    "\t",
-    "a  \n",
-    "|a|b\n|-|-\n",
-    "- \n",
-]
-TYPOGRAPHY = [
-    "(c)",
-    "...",
-    "--",
-    "+-",
-    "!!!!",
-    "<a:",
-    "&amp",
-    "&#x41;",
-    "http://",
-    "www.",
-    "a@b.c ",
-]
-TAGS = [
-    "<",
-    "<a",
-    '<a href="',
-    "<!--",
-    "<!-- more ",
-    "<?",
-    "<!A ",
-    "<![CDATA[",
-    "<p>a",
-    "<b>",
-    "<b x>",
-]
-TREES = [
-    "<ul><li>",
-    "<div>",
-    "<pre>",
-    "<dl><dt>",
-    "<div></b>",
-    "<xa></xb>",
-    "<table><td>",
-    "<i><b>",
-]
-TREES += [
-    "<div><table></div></table>",
-    "<li><b>",
-    "<b id=a><p>",
-    "<iframe src='//a",
-    '<img srcset="a 1x, ',
-]
-TEXTS = [
-    "a",
-    "a ",
-    "a\u0301",
-    "\u0301",
-    "\u0316\u0301",
-    "\ufdfa",
-    "日",
-    "日\u0301",
-    "ß",
-    "👩\u200d",
-    "\0",
-    "\r",
-]
-YAML = [
-    "a: b\n",
-    "- a\n",
-    " a: ",
-    "a:\n ",
-    "? ",
-    "&a ",
-    "!!a ",
-    "a: |\n",
-    "x: 'a\n",
-    'a: "\\',
-]
-XML = [
-    "<title> ",
-    "]]>",
-    "<item>",
-    "<link>",
-    "<wp:author>",
-    "<a:b",
-    "&lt;",
-    "&",
-    "<wp:author><link>",
-]
-PARTS = ["/", "a/", ".", "index.html/", "%41", "{", ":", ", ", "-", "a=", ";"]
-MARKDOWN = [*QUOTES, *EMPHASIS, *LINKS, *NOTES, *LISTS, *BLOCKS, *TYPOGRAPHY, *TAGS, *TEXTS]
-HTML = [*TAGS, *TREES, *TEXTS]
-SHORT = [*QUOTES, *TEXTS, *PARTS, "[", "a a b", "www.", "http://"]
-
-
-def read_front_matter(text: str) -> None:
-    for fence, end in (("---", "---"), ("+++", "+++"), ("{", "}")):
-        try:
-            front, _, _ = split(f"{fence}\n{text}\n{end}\nText.")
-        except FrontMatterError:
-            continue
-        fields = Fields(front)
-        assert [fields.tags, fields.addresses, fields.notes, fields.slug, fields.state]
-
-
-def judge(text: str) -> None:
-    links = spam.addresses(text)
-    spam.judge(spam.Signals(text, text, [*links, text]), spam.Learnt(50, 50, {}))
-
-
-def parse_form(text: str) -> None:
-    fields = ImmutableMultiDict(dict.fromkeys(("text", "name", "website", "parent"), text))
-    CommentForm.parse(fields, Config(database="sqlite:///none"))
-
-
-def search(text: str) -> None:
-    query = Query.parse(text)
-    marked(text, Highlighter(query.words or ("a a b",), is_open=query.is_open))
-
-
-def mend(text: str) -> None:
-    _mended_part(f"<item>{text}</item>")
-    _name(text, 1)
-
-
-#: What is Python: its work is the number of lines that run, which is the same each time.
-COUNTED: dict[str, tuple[Callable[[str], object], list[str]]] = {
-    "Markdown": (to_html, MARKDOWN),
-    "a comment's Markdown": (comment_to_html, MARKDOWN),
-    "a summary": (phrase_to_html, [*QUOTES, *EMPHASIS, *LINKS]),
-    "a heading": (first_heading, [*QUOTES, *EMPHASIS, *LINKS]),
-    "the spam filter": (judge, SHORT),
-    "the form": (parse_form, SHORT),
-    "a query and its marks": (search, SHORT),
-    "a slug": (slugify, SHORT),
-    "a classic text": (paragraphs, [*TAGS, *TREES, *BLOCKS]),
-    "a text of HTML": (text_of, TAGS),
-    "a broken item": (mend, [*XML, *TAGS]),
-    "an address": (last_part, PARTS),
-    "an IRI": (is_iri, SHORT),
-}
-
-#: What is more than Python: its work is CPU time.
-TIMED: dict[str, tuple[Callable[[str], object], list[str]]] = {
-    "Markdown": (lambda text: markup.render.__wrapped__(text, "markdown"), MARKDOWN),
-    "HTML": (lambda text: contents(markup.render.__wrapped__(text, "html").html), HTML),
-    "a text comment": (lambda text: markup.render_comment.__wrapped__(text, "text"), TEXTS),
-    "a Markdown comment": (lambda text: markup.render_comment.__wrapped__(text, "markdown"), TREES),
-    "an HTML comment": (lambda text: markup.render_comment.__wrapped__(text, "html"), HTML),
-    "front matter": (read_front_matter, [*YAML, "/", ".", "-"]),
-    **{name: COUNTED[name] for name in ("the spam filter", "the form", "a query and its marks")},
-    **{name: COUNTED[name] for name in ("a slug", "a classic text", "a broken item")},
-}
+# Four times the text, four times the work
 
 
 def lines(do: Callable[[str], object], text: str) -> int:
@@ -291,12 +120,6 @@ def lines(do: Callable[[str], object], text: str) -> int:
     finally:
         sys.settrace(before)
     return number
-
-
-def seconds(do: Callable[[str], object], text: str) -> float:
-    before = time.thread_time()
-    do(text)
-    return time.thread_time() - before
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -319,3 +142,112 @@ def test_and_no_more_than_its_time(name: str) -> None:
             if four < 8 * one + 0.05:
                 break
         assert four < 8 * one + 0.05, f"{unit!r} takes {one:.3f} s, then {four:.3f} s"
+
+
+# Over the application
+
+
+@pytest.mark.parametrize("unit", ["'\" ", "[", "<ul><li>", "- [x] a\n", "```py\na\n```\n", "|a"])
+def test_no_preview_takes_long(app: Blog, make_entry: MakeEntry, unit: str) -> None:
+    make_entry()
+    config = replace(app.config, comment_format="markdown", comment_length=50_000)
+    client = BlogClient(Blog(config, app.engine, app.secret))
+
+    before = time.process_time()
+    response = client.send_comment("a-title", text=(unit * 50_000)[:50_000], preview="yes")
+    spent = time.process_time() - before
+
+    assert response.status_code == 200
+    assert spent < 4
+
+
+@pytest.mark.parametrize(
+    "query", ["+", "%22a", "a%22", "-", "%CC%81", "a%CC%81+", "%E6%97%A5", "["]
+)
+def test_no_long_query_takes_long(client: BlogClient, query: str) -> None:
+    def spent(times: int) -> float:
+        before = time.process_time()
+        for path in ("/blog/search?q=", "/blog?page=", "/blog/"):
+            client.get(path + query * times)
+        return time.process_time() - before
+
+    spent(1)
+    assert spent(20_000) < 8 * spent(5_000) + 0.1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Accept",
+        "Accept-Encoding",
+        "Authorization",
+        "Content-Type",
+        "Cookie",
+        "Forwarded",
+        "If-Modified-Since",
+        "If-None-Match",
+        "If-Range",
+        "Origin",
+        "Range",
+        "X-Forwarded-For",
+    ],
+)
+def test_no_long_header_takes_long(client: BlogClient, name: str) -> None:
+    def spent(value: str) -> float:
+        before = time.process_time()
+        client.get("/blog", headers={name: value})
+        return time.process_time() - before
+
+    spent("a")
+    for unit in (
+        "a,",
+        "a=b;",
+        '"',
+        'W/"a",',
+        '\\"',
+        "a;q=1,",
+        "0-1,",
+        " ",
+        "1.2.3.4, ",
+        'a/b;c="d",',
+    ):
+        number = 16_000 // len(unit)
+        assert spent(unit * 4 * number) < 8 * spent(unit * number) + 0.1, unit
+
+
+def test_tags_of_one_slug_take_no_longer_than_others(engine: Engine, tmp_path: Path) -> None:
+    names = map("".join, product("!?#$%&*+=<>/|~.;", repeat=3))
+    front = "tags: [" + ", ".join(f"'{name}'" for name in names) + "]"
+    (tmp_path / "posts").mkdir()
+    (tmp_path / "posts" / "a.md").write_text(f"---\n{front}\n---\nText.", encoding="utf-8")
+
+    statements = 0
+
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    event.listen(engine, "before_cursor_execute", count)
+    summary = import_all(tmp_path / "posts", engine)
+
+    assert "It has 4,096 tags; the first 100 were imported." in summary.notes
+    assert statements < 100 * 30
+    assert not import_all(tmp_path / "posts", engine).updated
+
+
+@pytest.mark.parametrize(
+    "unit", ["<title> ", "<![CDATA[", "<link>", "<wp:author><link>", "&amp", "<a:b "]
+)
+def test_no_broken_export_takes_long(engine: Engine, tmp_path: Path, unit: str) -> None:
+    whole = (EXPORTS / "wordpress.xml").read_text(encoding="utf-8")
+    place = whole.index("<item>")
+
+    def spent(times: int) -> float:
+        broken = f"{whole[:place]}{unit * times}<item>{unit * times}</item>{whole[place:]}"
+        (tmp_path / "export.xml").write_text(broken, encoding="utf-8")
+        before = time.process_time()
+        import_all(tmp_path / "export.xml", engine)
+        return time.process_time() - before
+
+    spent(1)
+    assert spent(8_000) < 8 * spent(2_000) + 0.1

@@ -46,7 +46,7 @@ _SLOW_CODE = re.compile(r"[^\n]{1000}|\s{200}")
 # The preset stops at 20 levels and drops blocks that are deeper, which is ten nested lists.
 _DEEPEST_BLOCK = 100
 # Each bracket is looked at once per level, and nothing is dropped.
-_DEEPEST_PHRASE = 20
+_DEEPEST_PHRASE = 10
 # Footnotes with longer labels are text: the end of one is looked for from each "[^".
 _LONGEST_LABEL = 100
 _TASK = re.compile(r"\[([ xX])\](?=[ \t\n\v\f\r])")
