@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 
 from blog.config import Config
 
+#: The longest Host header of ours, in characters: a name in DNS has 253, and there is the port.
+LONGEST = 300
+
 
 class OwnHosts:
     """The names under which the blog answers: ``request_host in OwnHosts(config)``.
@@ -23,6 +26,9 @@ class OwnHosts:
     def __contains__(self, host: str) -> bool:
         if host in self._seen:
             return True
+        # Python remembers what it has taken apart.
+        if len(host) > LONGEST:
+            return False
         name = _name(host)
         if name is None or not (name in self._names or _is_address(name)):
             return False

@@ -5,25 +5,27 @@ by itself. Nothing anywhere has to say that it is no longer good.
 """
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
-from threading import Lock
+from functools import partial
+from sys import getsizeof
+from threading import Event, Lock
 from time import time
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from werkzeug import Response
 from werkzeug.http import http_date, parse_date, parse_etags
+from werkzeug.wsgi import get_path_info
 
 from blog import compression
+from blog.caches import Cache
 from blog.cookies import MARK
 from blog.flash import COOKIE as FLASH
 from blog.freshness import Moments, Stamp
-from blog.urls import PARAMETERS
+from blog.urls import endpoint_at, parameters_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
 #: keep its date. Such a page has none (https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2).
 SETTLED = timedelta(seconds=2)
 
-#: What a page takes in memory besides its bytes: headers, keys, objects.
-OVERHEAD = 3_000
+#: What a page and a variant of it take in memory besides bodies, headers and key, in bytes.
+OVERHEAD = 2_000
+OVERHEAD_OF_VARIANT = 1_500
 
-#: The longest path and query string that a page is kept for, in characters.
+#: The longest path and query string that a page is kept for, in bytes.
 LONGEST_PATH = 1_000
 LONGEST_QUERY = 1_000
 
@@ -44,7 +47,8 @@ _OF_THE_BODY = {"Content-Type", "Content-Length", "Content-Encoding"}
 
 _CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 
-#: What tells pages apart: where the blog is mounted, the path, and the parameters that count.
+#: What tells pages apart: where the blog is mounted, the path, and the parameters that its view
+#: reads. A response that depends on more is not cached: see :attr:`blog.request.Request.is_shared`.
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
@@ -79,17 +83,29 @@ class Page:
     made: float
     moments: Moments
     is_personal: bool
+    #: Called when it has grown by a variant.
+    grown: Callable[[], None] | None = None
+    _compressed_bodies: dict[str, bytes] = field(default_factory=dict)
     _variants: dict[str, Variant] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._until = self.moments.until.timestamp()
         self._settled = (self.moments.changed + SETTLED).timestamp()
         self._compressed = compression.is_worth_it(self.mimetype, len(self.body))
+        self._own_size = OVERHEAD + getsizeof(self.body) + _size(self.headers)
 
     @property
     def size(self) -> int:
-        """What it takes in memory at most, in bytes: compressed it is smaller than the body."""
-        return OVERHEAD + 2 * len(self.body)
+        """What it takes in memory now, in bytes. It grows with each encoding it is asked for in."""
+        # A copy: another thread may be adding one.
+        bodies = sum(map(getsizeof, list(self._compressed_bodies.values())))
+        return self._own_size + bodies + OVERHEAD_OF_VARIANT * len(self._variants)
+
+    def adopt(self, before: "Page") -> None:
+        """Take over what was compressed of the page before, where the body has stayed the same."""
+        if self.body == before.body:
+            self.body = before.body
+            self._compressed_bodies = before._compressed_bodies
 
     def is_fresh(self, stamp: Stamp) -> bool:
         """Tell whether it is what would be made now, when the site's content is called `stamp`."""
@@ -118,13 +134,29 @@ class Page:
         digest = hashlib.sha256(self.body).hexdigest()[:32]
         body, own = self.body, []
         if encoding:
-            body, own = compression.compress(encoding, body), [("Content-Encoding", encoding)]
+            body, own = self._compress(encoding), [("Content-Encoding", encoding)]
         etag = f'"{digest}-{encoding}"' if encoding else f'"{digest}"'
         headers = [*self.headers, *own, ("Content-Length", str(len(body))), ("ETag", etag)]
         # Two threads may do this at once, and make the same.
         dated = [*headers, ("Last-Modified", http_date(self.moments.changed))]
         variant = self._variants[encoding] = Variant(body, etag, headers, dated)
+        if self.grown:
+            self.grown()
         return variant
+
+    def _compress(self, encoding: str) -> bytes:
+        body = self._compressed_bodies.get(encoding)
+        if body is None:
+            body = self._compressed_bodies[encoding] = compression.compress(encoding, self.body)
+        return body
+
+
+def _size_of_key(key: Key) -> int:
+    return sum(map(getsizeof, (key, *key))) + _size([*key[2]])
+
+
+def _size(headers: list[tuple[str, str]]) -> int:
+    return sum(getsizeof(each) + getsizeof(each[0]) + getsizeof(each[1]) for each in headers)
 
 
 def _condition(environ: "WSGIEnvironment", etag: str, modified: datetime | None) -> str | None:
@@ -161,13 +193,14 @@ def page_of(
 
 
 def key_of(environ: "WSGIEnvironment") -> Key | None:
-    """Return what the page for a request is kept under; None if it is for this visitor alone."""
+    """Return what the page for a request is cached under; None if it is for this visitor alone."""
     if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
         return None
     if FLASH in environ.get("HTTP_COOKIE", ""):
         return None
     path = environ.get("PATH_INFO", "")
-    parameters = _parameters(environ.get("QUERY_STRING", ""))
+    query = environ.get("QUERY_STRING", "")
+    parameters = _parameters(environ, query) if query else ()
     if parameters is None or len(path) > LONGEST_PATH:
         return None
     return environ.get("SCRIPT_NAME", ""), path, parameters
@@ -178,79 +211,70 @@ def has_cookie(environ: "WSGIEnvironment") -> bool:
     return MARK in environ.get("HTTP_COOKIE", "")
 
 
-@lru_cache(maxsize=1024)
-def _parameters(query_string: str) -> tuple[tuple[str, str], ...] | None:
-    """Return the parameters that count, in one order; None for a query that is not text."""
-    if not query_string:
-        return ()
+def _parameters(environ: "WSGIEnvironment", query: str) -> tuple[tuple[str, str], ...] | None:
+    """Return the parameters that count; None for a query that is long, not text, or no page's."""
+    if len(query) > LONGEST_QUERY:
+        return None
     try:
-        query = query_string.encode("latin-1").decode()
+        query = query.encode("latin-1").decode()
         unquote_to_bytes(query).decode()
     except UnicodeError:
         return None
-    if len(query) > LONGEST_QUERY or "%00" in query or "\0" in query:
+    if "%00" in query or "\0" in query:
         return None
-    # Of several values the first one counts, as in Request.args.
-    pairs = reversed(parse_qsl(query, keep_blank_values=True))
-    return tuple(sorted({name: value for name, value in pairs if name in PARAMETERS}.items()))
+    endpoint = endpoint_at(get_path_info(environ))
+    return None if endpoint is None else parameters_of(endpoint, query)
 
 
 class KeptPages:
     """Pages in memory, of which those that nobody asked for the longest go first.
 
-    :param capacity: how much they may take in all, in bytes; 0 keeps none.
+    :param capacity: how much they may take in all, in bytes; 0 caches none.
     """
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._size = 0
-        self._pages: OrderedDict[Key, Page] = OrderedDict()
+        self.cache: Cache[Key, Page] = Cache(capacity)
         self._lock = Lock()
-        self._turns: dict[Key, _Turn] = {}
+        self._turns: dict[Key, Event] = {}
 
-    def find(self, key: Key, stamp: Stamp | None) -> Page | None:
-        """Return the page that is kept under `key`, if it is fresh."""
-        page = self._pages.get(key)
-        if page is None or stamp is None or not page.is_fresh(stamp):
-            return None
-        # Without the lock, which all would wait for: it is one step for Python, too.
-        with suppress(KeyError):
-            self._pages.move_to_end(key)
-        return page
+    def find(self, key: Key, stamp: Stamp) -> Page | None:
+        """Return the page that is cached under `key`, if it is fresh."""
+        page = self.cache.get(key)
+        return page if page is not None and page.is_fresh(stamp) else None
 
     def keep(self, key: Key, page: Page) -> None:
-        """Keep a page, in place of the one that was there."""
-        if page.stamp is None or page.size > self.capacity:
+        """Cache a page, in place of the one that was there."""
+        if page.stamp is None:
             return
-        with self._lock:
-            before = self._pages.pop(key, None)
-            self._pages[key] = page
-            self._size += page.size - (before.size if before else 0)
-            while self._size > self.capacity:
-                # Not by a walk, which whoever finds a page meanwhile would break off.
-                _, oldest = self._pages.popitem(last=False)
-                self._size -= oldest.size
+        if (before := self.cache.get(key)) is not None:
+            page.adopt(before)
+        self.cache.put(key, page, _size_of_key(key) + page.size)
+        # By its key: a page that refers to itself would stay until the garbage is collected.
+        page.grown = partial(self._count_again, key)
+
+    def _count_again(self, key: Key) -> None:
+        if (page := self.cache.get(key)) is not None:
+            self.cache.resize(key, page, _size_of_key(key) + page.size)
 
     @contextmanager
     def turn(self, key: Key) -> Iterator[None]:
-        """Let one thread after the other do what is in the block, for each key.
+        """Let the first thread that comes for `key` through; hold the others until it is done.
 
-        So that of all who ask for a page that nobody has made yet, the first one makes it.
+        So that of all who ask for a page that is not there yet, one makes it. If it fails, the
+        others go on side by side.
         """
         with self._lock:
-            turn = self._turns.setdefault(key, _Turn())
-            turn.threads += 1
+            turn = self._turns.get(key)
+            is_first = turn is None
+            if turn is None:
+                turn = self._turns[key] = Event()
+        if not is_first:
+            turn.wait()
+            yield
+            return
         try:
-            with turn.lock:
-                yield
+            yield
         finally:
             with self._lock:
-                turn.threads -= 1
-                if not turn.threads:
-                    del self._turns[key]
-
-
-class _Turn:
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.threads = 0
+                del self._turns[key]
+            turn.set()

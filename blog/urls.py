@@ -4,26 +4,41 @@ An endpoint names its view: ``reader.entry`` is the function ``entry`` in ``blog
 and its page is ``templates/reader/entry.html``.
 """
 
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode
 
-from werkzeug.routing import EndpointPrefix, Map, Rule
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import EndpointPrefix, Map, RequestRedirect, Rule
 
 
-def get(address: str, endpoint: str, *, alias: bool = False) -> Rule:
-    return Rule(address, endpoint=endpoint, methods=["GET"], alias=alias)
+class Page(Rule):
+    """The rule of a page.
+
+    :param parameters: the names of the query parameters that its view reads. Others neither reach
+        the view nor make another page of it.
+    """
+
+    def __init__(self, address: str, *, parameters: Collection[str] = (), **options: Any) -> None:
+        super().__init__(address, **options)
+        self.parameters = frozenset(parameters)
+
+    def get_empty_kwargs(self) -> Mapping[str, Any]:
+        return {**super().get_empty_kwargs(), "parameters": self.parameters}
+
+
+def get(address: str, endpoint: str, *parameters: str, alias: bool = False) -> Rule:
+    return Page(address, endpoint=endpoint, methods=["GET"], alias=alias, parameters=parameters)
 
 
 def post(address: str, endpoint: str) -> Rule:
-    return Rule(address, endpoint=endpoint, methods=["POST"])
+    return Page(address, endpoint=endpoint, methods=["POST"])
 
 
 YEAR = "<int(fixed_digits=4, min=1, max=9998):year>"
 MONTH = "<int(fixed_digits=2, min=1, max=12):month>"
 FEED = "feed.<any(atom, rss, json):format>"
-
-#: The query parameters that pages listen to; all others make no other page.
-PARAMETERS = frozenset({"page", "q", "tag", "year"})
 
 url_map = Map(
     [
@@ -31,13 +46,13 @@ url_map = Map(
             "reader.",
             [
                 get("/", "home"),
-                get("/blog", "blog"),
-                get("/blog.html", "blog", alias=True),
+                get("/blog", "blog", "page"),
+                get("/blog.html", "blog", "page", alias=True),
                 get("/blog/archive", "archive"),
-                get(f"/blog/{YEAR}", "year"),
-                get(f"/blog/{YEAR}/{MONTH}", "month"),
+                get(f"/blog/{YEAR}", "year", "page"),
+                get(f"/blog/{YEAR}/{MONTH}", "month", "page"),
                 get("/blog/tags", "tags"),
-                get("/blog/tag/<slug>", "tag"),
+                get("/blog/tag/<slug>", "tag", "page"),
                 get("/blog/series/<slug>", "series"),
                 get("/blog/<slug>", "entry"),
                 get("/<slug>", "page"),
@@ -54,7 +69,10 @@ url_map = Map(
         ),
         EndpointPrefix(
             "search.",
-            [get("/blog/search", "results"), get("/blog/search.xml", "description")],
+            [
+                get("/blog/search", "results", "q", "tag", "year", "page"),
+                get("/blog/search.xml", "description"),
+            ],
         ),
         EndpointPrefix(
             "feeds.",
@@ -83,12 +101,72 @@ url_map = Map(
 )
 
 _paths = url_map.bind("localhost")
+_rules: list[Any] = list(url_map.iter_rules())
+
+#: The query parameters that the view of each endpoint reads.
+PARAMETERS: Mapping[str, frozenset[str]] = {rule.endpoint: rule.parameters for rule in _rules}
+
+_VALUES: Mapping[str, frozenset[str]] = {
+    rule.endpoint: frozenset(rule.arguments) for rule in _rules
+}
+
+#: The characters that a query holds as they are, as Werkzeug writes one.
+_PLAIN = "!$'()*,/:;?@"
+
+#: Pages whose path any other part of a larger site could have, too.
+_COMMON = {"reader.home", "reader.page"}
 
 
-@lru_cache(maxsize=4096)
 def path_of(endpoint: str, **values: Any) -> str:
     """Return the path of a page, from where the blog is mounted.
 
     :param values: what the rule of `endpoint` asks for; others become the query, and None nothing.
     """
+    own = _VALUES[endpoint]
+    if values.keys() <= own:
+        return _path(endpoint, **values)
+    # Not in the cache: a query can be what a visitor has typed.
+    query = {n: value for n, value in values.items() if n not in own and value is not None}
+    path = _path(endpoint, **{name: value for name, value in values.items() if name in own})
+    return f"{path}?{urlencode(query, safe=_PLAIN)}" if query else path
+
+
+@lru_cache(maxsize=4096)
+def _path(endpoint: str, **values: Any) -> str:
     return _paths.build(endpoint, values)
+
+
+def endpoint_at(path: str) -> str | None:
+    """Return the endpoint of the page at a path, from where the blog is mounted; None for none."""
+    try:
+        endpoint, _ = _paths.match(path, method="GET")
+    except (HTTPException, RequestRedirect):
+        return None
+    return str(endpoint)
+
+
+def parameters_of(endpoint: str, query: str) -> tuple[tuple[str, str], ...]:
+    """Return the parameters that the view of `endpoint` reads, in the order of their names.
+
+    :param query: a query string; of several values the first one counts.
+    """
+    names = PARAMETERS.get(endpoint)
+    if not names:
+        return ()
+    pairs = reversed(parse_qsl(query, keep_blank_values=True))
+    return tuple(sorted({name: value for name, value in pairs if name in names}.items()))
+
+
+def mounted(address: str, mount: str) -> str:
+    """Return an address in a text as it has to be where the blog is mounted.
+
+    Authors write ``/media/tea.jpg`` wherever the blog is. What only a blog has is moved; ``/about``
+    may be a page of the site that the blog is part of.
+
+    :param mount: the path that the blog is mounted under, as ``/journal``; may be empty.
+    """
+    if not mount or not address.startswith("/") or address.startswith(("//", f"{mount}/")):
+        return address
+    path = address.partition("#")[0].partition("?")[0]
+    endpoint = endpoint_at(unquote(path))
+    return address if endpoint is None or endpoint in _COMMON else mount + address

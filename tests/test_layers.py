@@ -28,7 +28,7 @@ LAYERS = [
     {"blog.models"},
     {"blog.markup"},
     {"blog.networks", "blog.spam"},
-    {"blog.config", "blog.database", "blog.slugs", "blog.urls"},
+    {"blog.caches", "blog.config", "blog.database", "blog.slugs", "blog.urls"},
     {"pool"},
 ]
 

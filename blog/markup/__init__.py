@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import unescape
 from itertools import groupby, takewhile
+from sys import getsizeof
 from typing import Literal
 from urllib.parse import urljoin
 
 from markupsafe import Markup, escape
 
+from blog.caches import Cache
 from blog.markup.finishing import finish_body, finish_comment, finish_phrase
 from blog.markup.fragments import Element, Fragment
 from blog.markup.markdown import phrase_to_html, to_html
@@ -79,7 +81,12 @@ def render_summary(text: str) -> Markup:
     return _safe(finish_phrase(clean_phrase(phrase_to_html(text))))
 
 
-@lru_cache(maxsize=2048)
+#: Comments as they were rendered, previews among them: 4 MiB.
+_comments: Cache[tuple[str, str], Markup] = Cache(4 * 1024 * 1024)
+#: What one takes in it besides its texts, in bytes.
+_OVERHEAD = 600
+
+
 def render_comment(text: str, format: Literal["text", "markdown", "html"]) -> Markup:
     """Render a comment: paragraphs and lines of plain text, or Markdown or HTML with few tags.
 
@@ -87,6 +94,14 @@ def render_comment(text: str, format: Literal["text", "markdown", "html"]) -> Ma
     :param format: ``"text"`` is shown as it was typed, the others are cleaned.
     :return: safe HTML; its links pass on no reputation.
     """
+    html = _comments.get((text, format))
+    if html is None:
+        html = _rendered_comment(text, format)
+        _comments.put((text, format), html, getsizeof(text) + getsizeof(html) + _OVERHEAD)
+    return html
+
+
+def _rendered_comment(text: str, format: Literal["text", "markdown", "html"]) -> Markup:
     if format == "text":
         return _safe(clean_comment(_paragraphs(escape(text))))
     if format == "markdown":
