@@ -130,7 +130,8 @@ class Blog:
     def dispatch(self, request: Request) -> Response:
         """Find out what a request is for, and call its view."""
         request.check_address()
-        if (host := request.environ.get("HTTP_HOST", "")) not in self.hosts:
+        if not request.is_for(self.hosts):
+            host = request.environ["HTTP_HOST"]
             raise MisdirectedRequest(
                 f"This site does not know itself by the name {host[:100]!r}. It is at "
                 f"{self.config.site_url}; whoever runs it can add names to the setting `hosts`."
@@ -151,6 +152,7 @@ class Blog:
     def visit(self, request: Request, endpoint: str, values: Mapping[str, Any]) -> Response:
         """Let the guard decide, and call the view."""
         guard, view = self.views[endpoint]
+        request.endpoint = endpoint
         guard(request)
         csrf.protect(request)
         return view(request, **values)
@@ -174,7 +176,8 @@ class Blog:
     def finish(self, request: Request, response: Response) -> Response | Page:
         """Give an answer what all answers have, and make a page of one that is good for all.
 
-        A view that sets Cache-Control to ``no-store`` has made its answer for one visitor.
+        A view that sets Cache-Control to ``no-store``, sets a cookie, or reads what is in no key
+        has made its answer for one visitor.
         """
         secure(response.headers, self.config)
         flash.carry(request, response)
@@ -184,6 +187,9 @@ class Blog:
             or response.is_streamed
             or response.cache_control.no_store
         ):
+            return response
+        if not request.is_shared or "Set-Cookie" in response.headers:
+            response.headers.setdefault("Cache-Control", "private, no-store")
             return response
         moments = freshness.moments(
             request.db, request.now, self.started, self.config.comments_close_after

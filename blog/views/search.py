@@ -41,8 +41,7 @@ def results(request: Request) -> Response:
     return render(
         request,
         "search/results.html",
-        # No field can hold a NUL, so a query with one is answered, and not shown again.
-        given="" if b"%00" in request.query_string else given,
+        given=given,
         query=query,
         tag=tag,
         tag_name=subject.name if subject else tag,
