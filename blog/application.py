@@ -76,15 +76,20 @@ class Blog:
     def wsgi_app(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Answer a request: with the page that is kept, if it is what would be made now."""
+        """Serve the cached page if it is still current; otherwise build it."""
         key = key_of(environ) if environ.get("HTTP_HOST", "") in self.hosts else None
         if key is None:
             return self.answer(environ, start_response)
-        page = self.pages.find(key, freshness.stamp(self.engine))
+        try:
+            stamp = freshness.stamp(self.engine)
+        except (OperationalError, PoolTimeout) as error:
+            return self.answer(environ, start_response, failure=error)
+        if stamp is None:
+            return self.answer(environ, start_response)
+        page = self.pages.find(key, stamp)
         if page is None:
             with self.pages.turn(key):
-                # Somebody else may have made it while this thread waited for its turn.
-                stamp = freshness.stamp(self.engine)
+                # Another thread may have made it while this one waited.
                 page = self.pages.find(key, stamp)
                 if page is None:
                     return self.answer(environ, start_response, key, stamp)
@@ -98,16 +103,21 @@ class Blog:
         start_response: "StartResponse",
         key: Key | None = None,
         stamp: Stamp | None = None,
+        failure: Exception | None = None,
     ) -> Iterable[bytes]:
         """Answer a request. The server closes what this returns, and with it the session.
 
         :param key: where to keep the page, if it is one that others get, too.
         :param stamp: what the site's content is called, read before anything else of it.
+        :param failure: what has failed already, after a wait that is not to be repeated.
         """
         request = Request(environ, self.config, self.sessions, self.secret)
         request.stamp = stamp
         try:
-            response = self.respond(request)
+            if failure is None:
+                response = self.respond(request)
+            else:
+                response = self.finish(request, self.error_response(request, failure))
             # The transaction ends and the connection is back before the first byte leaves: a
             # slow reader holds nothing. Only a streamed body may open the session again.
             request.close()
@@ -231,13 +241,15 @@ def create_app(config: Config) -> Blog:
 
     :raises schema.DatabaseUnusableError: the database is missing, or its schema is not the code's.
     """
-    engine = connect(config.database)
+    engine = connect(config.database, writers=config.threads // 2)
     try:
         site = schema.check(engine)
         forget_addresses(engine, config)
     finally:
-        # The thread that starts a server seldom serves, and would keep this connection open.
-        engine.dispose()
+        # The thread that starts a server seldom serves, and would keep this connection open. With
+        # Engine.dispose(), SQLAlchemy would take a lock for the next one, and those who read a
+        # locked database would wait for each other.
+        engine.pool.dispose()
     return Blog(config, engine, site.secret)
 
 

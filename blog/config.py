@@ -136,7 +136,8 @@ class Config:
     host: str = setting("127.0.0.1", SOME_TEXT)
     #: The port that `threadleaf serve` listens on; 0 lets the system choose.
     port: int = setting(8080, between(0, 65_535))
-    #: How many requests `threadleaf serve` answers at the same time.
+    #: How many requests `threadleaf serve` answers at the same time; for mod_wsgi, the `threads` of
+    #: its WSGIDaemonProcess. At most half of them wait while another program locks the database.
     threads: int = setting(8, between(1, 256))
     #: The IP address of a proxy whose X-Forwarded headers `threadleaf serve` believes.
     trusted_proxy: str = setting("", TEXT)

@@ -4,11 +4,15 @@ On SQLite, `pool.sqlite` has the settings and the transactions: reading begins w
 writing with BEGIN IMMEDIATE, which waits its turn.
 """
 
+import sqlite3
+import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -18,15 +22,60 @@ from pool.sqlite import WRITING, configure, opened_file
 #: How long a transaction waits for another one that writes, in seconds.
 BUSY_TIMEOUT = 15.0
 
+#: What PostgreSQL says after its lock_timeout.
+LOCK_NOT_AVAILABLE = "55P03"
+
+#: How long one more thread waits for a place in a queue that does not move, in seconds.
+GRACE = 0.5
+
+#: The execution option of an engine that holds its :class:`WriteQueue`.
+_QUEUE = "write_queue"
+
 SessionFactory = Callable[[], Session]
 
 
-def connect(url: str) -> Engine:
+class WriteQueueFullError(PoolTimeout):
+    """As many threads as may are waiting to write already."""
+
+
+class WriteQueue:
+    """Bounds how many threads of a process wait for the database's write lock.
+
+    Whatever holds the lock, and however many want to write, the other threads serve readers. A
+    queue that moves is soon through, so that one more waits for a place in it; where nobody has
+    got through for :data:`GRACE` seconds, one more is refused at once.
+
+    :param places: how many may wait.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self._free = threading.Semaphore(places)
+        self._moved = monotonic()
+
+    def __enter__(self) -> None:
+        patience = GRACE - (monotonic() - self._moved)
+        if not self._free.acquire(timeout=max(patience, 0)):
+            raise WriteQueueFullError(
+                f"{self.places} requests are waiting already for the database's write lock, which "
+                "another process may be holding: no more than half of `threads` wait for it"
+            )
+        self._moved = monotonic()
+
+    def __exit__(self, *_error: object) -> None:
+        self._free.release()
+        self._moved = monotonic()
+
+
+def connect(url: str, *, writers: int = 4) -> Engine:
     """Return an engine for `url`, with a pool that gives each thread its own connections.
 
     Nothing is opened yet: the first query does that, in the thread that asks.
+
+    :param writers: how many threads at most wait at the same time to write.
     """
-    engine = create_engine(url, poolclass=ThreadLocalPool)
+    options = {_QUEUE: WriteQueue(max(writers, 1))}
+    engine = create_engine(url, poolclass=ThreadLocalPool, execution_options=options)
     if engine.dialect.name == "sqlite":
         configure(engine, busy_timeout=BUSY_TIMEOUT)
         event.listen(engine, "connect", _trust_the_schema)
@@ -55,6 +104,9 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
     :param statement: SQL that reads one row, without parameters.
     :return: the row as the driver has it, and in the end which file it is from; None where the
         database cannot answer just now. Whoever asks in the normal way will learn why.
+    :raises sqlalchemy.exc.OperationalError: a lock was waited for in vain, which the normal way
+        would do once more.
+    :raises sqlalchemy.exc.TimeoutError: a connection was.
     """
     try:
         connection = engine.raw_connection()
@@ -73,8 +125,20 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
             return answer
         finally:
             connection.close()
-    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error):
+    except PoolTimeout:
+        raise
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
+        cause = getattr(error, "orig", error)
+        if _is_locked(cause):
+            raise OperationalError(statement, None, cause) from error
         return None
+
+
+def _is_locked(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or (
+        getattr(error, "sqlstate", None) == LOCK_NOT_AVAILABLE
+    )
 
 
 def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
@@ -96,10 +160,13 @@ def begin_writing(db: Session) -> None:
     have changed by now, and must be read again.
 
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
+    :raises WriteQueueFullError: too many threads wait already.
     """
     db.rollback()
-    connection = db.connection(execution_options=WRITING)
-    if connection.dialect.name != "sqlite":
-        # Each change ends in this row. Who locked another one first would wait here for somebody
-        # who waits for that one.
-        connection.exec_driver_sql("SELECT id FROM site FOR UPDATE")
+    queue: WriteQueue = db.get_bind().get_execution_options()[_QUEUE]
+    with queue:
+        connection = db.connection(execution_options=WRITING)
+        if connection.dialect.name != "sqlite":
+            # Each change ends in this row. Who locked another one first would wait here for
+            # somebody who waits for that one.
+            connection.exec_driver_sql("SELECT id FROM site FOR UPDATE")

@@ -26,6 +26,9 @@ def stamp(engine: Engine) -> Stamp | None:
     """Return what the site's content is called now, or None if the database cannot say.
 
     Everything that was committed before this is called counts.
+
+    :raises sqlalchemy.exc.OperationalError: a lock was waited for in vain.
+    :raises sqlalchemy.exc.TimeoutError: a connection was waited for in vain.
     """
     return ask_directly(engine, _STAMPS[engine.dialect.name])
 
