@@ -53,6 +53,7 @@ CANDIDATES = 300
 #: For how many words others are proposed, and among how many each.
 MOST_PROPOSED = 4
 MOST_TERMS = 500
+MOST_NEAR = 5
 
 _PART = re.compile(r'(-?)"([^"]*)"?|([^\s"]+)')
 _PLAIN = str.maketrans(PLAIN)
@@ -165,20 +166,22 @@ def proposal(db: Session, query: Query, scope: Scope, now: datetime) -> str | No
     """
     if db.get_bind().dialect.name != "sqlite" or len(query.words) > MOST_PROPOSED:
         return None
-    proposed = " ".join(_nearest(db, word) for word in query.words)
+    proposed = " ".join(_nearest(db, word, now) for word in query.words)
     other = Query.parse(proposed)
     if other.words == query.words or not matches(db, other, scope, now):
         return None
     return proposed
 
 
-def _nearest(db: Session, word: str) -> str:
+def _nearest(db: Session, word: str, now: datetime) -> str:
     if " " in word:
         return f'"{word}"'
     start = word.translate(_PLAIN)[:2]
     values = {"start": start, "end": start + chr(sys.maxunicode), "most": MOST_TERMS}
-    near = get_close_matches(word, db.scalars(_TERMS, values).all(), 1, 0.75)
-    return near[0] if near else word
+    near = get_close_matches(word, db.scalars(_TERMS, values).all(), MOST_NEAR, 0.75)
+    # The index knows words, too, that will only appear.
+    seen = (n for n in near if matches(db, Query((n,), (), is_open=False), Scope(), now))
+    return next(seen, word)
 
 
 def subjects(db: Session, ids: Sequence[int], most: int = 12) -> "Sequence[Row[str, str, int]]":

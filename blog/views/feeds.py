@@ -11,7 +11,7 @@ from blog.models import Comment, Entry, Site
 from blog.models.comment import LONG_AGO
 from blog.request import Request
 from blog.syndication import FORMATS, Feed, Item
-from blog.views.reader import find_entry, find_tag, no_tag
+from blog.views.reader import find_entry, find_tag
 
 
 def blog(request: Request, format: str) -> Response:
@@ -27,8 +27,6 @@ def tag(request: Request, slug: str, format: str) -> Response:
     found = find_tag(request, slug)
     newest = Entry.tagged(found, request.now).limit(request.config.feed_size)
     items = [entry_item(request, entry) for entry in request.db.scalars(newest)]
-    if not items:
-        raise no_tag()
     title = f"{request.config.title}: {found.name}"
     page = request.absolute_url_for("reader.tag", slug=slug)
     return feed(request, format, f"tag/{found.id}", title, page, items)
