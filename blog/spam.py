@@ -17,6 +17,8 @@ Decision = Literal["publish", "hold", "refuse"]
 
 #: More links than this make a comment wait.
 LINKS = 2
+#: The same for somebody whom the author has approved before.
+TRUSTED_LINKS = 10
 #: More comments than this within an hour, on the whole blog, make the next ones wait.
 COMMENTS_AN_HOUR = 60
 #: From this probability on, the words make a comment wait.
@@ -109,8 +111,9 @@ def judge(signals: Signals, learnt: Learnt) -> Verdict:
     if signals.trap:
         return Verdict("refuse", ("the field that people do not see was filled in",))
     if signals.is_trusted:
-        return Verdict("publish")
-    reasons = tuple(_reasons(signals, learnt))
+        reasons = tuple(_many_links(signals, TRUSTED_LINKS))
+    else:
+        reasons = tuple(_reasons(signals, learnt))
     return Verdict("hold" if reasons else "publish", reasons)
 
 
@@ -127,9 +130,13 @@ def probability(words: Iterable[str], learnt: Learnt) -> float:
     return (1 + spam - real) / 2
 
 
-def _reasons(signals: Signals, learnt: Learnt) -> Iterator[str]:
-    if (links := len(_LINK.findall(f"{signals.text} {signals.website}"))) > LINKS:
+def _many_links(signals: Signals, most: int) -> Iterator[str]:
+    if (links := len(_LINK.findall(f"{signals.text} {signals.website}"))) > most:
         yield f"{links} links"
+
+
+def _reasons(signals: Signals, learnt: Learnt) -> Iterator[str]:
+    yield from _many_links(signals, LINKS)
     if signals.copies and len(signals.text) >= REPEATED:
         yield f"the same text was sent {_times(signals.copies)} before"
     if signals.within_an_hour > COMMENTS_AN_HOUR:

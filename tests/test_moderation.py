@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -142,6 +143,59 @@ def test_somebody_who_was_approved_need_not_wait_again(
     strict._cookies = careful._cookies
     strict.send_comment("a-title", text="The fifth", remember="yes")
     assert all_comments(db)[-1].state == "held"
+
+
+def test_trust_has_limits_of_its_own(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.send_comment("a-title", text="The first", remember="yes")
+    (first,) = all_comments(db)
+    moderation.approve(db, first)
+    db.commit()
+
+    links = " ".join(f"https://{number}.example/" for number in range(20))
+    statuses: Counter[int] = Counter()
+    for number in range(1, 41):
+        client.address = f"203.0.{number}.7"
+        text = f"Number {number}" if number % 2 else f"Number {number} {links}"
+        statuses[client.send_comment("a-title", text=text, remember="yes").status_code] += 1
+    assert statuses == {303: 4, 429: 36}
+    assert [(c.state, c.reason) for c in all_comments(db)] == [
+        ("published", None),
+        ("published", None),
+        ("held", "20 links"),
+        ("published", None),
+        ("held", "20 links"),
+    ]
+
+
+def test_many_comments_of_trusted_people_make_nobody_wait(
+    client: BlogClient,
+    app: Blog,
+    db: Session,
+    make_entry: MakeEntry,
+    make_comment: MakeComment,
+) -> None:
+    entry = make_entry()
+    for number in range(70):
+        make_comment(entry, f"Number {number}", person=f"{number % 7}")
+    for person in range(7):
+        trusted = next(c for c in all_comments(db) if c.person == f"{person}")
+        moderation.approve(db, trusted)
+    db.commit()
+    client.send_comment("a-title", text="Of somebody else")
+    assert all_comments(db)[-1].state == "published"
+
+    # Whose trust is lost counts again, and so do all where nobody is trusted.
+    distrustful = with_settings(client, comment_trust=False)
+    distrustful.send_comment("a-title", text="Of a third one")
+    assert all_comments(db)[-1].reason == "71 comments within an hour"
+    for comment in all_comments(db)[:7]:
+        moderation.call_spam(db, comment)
+    db.commit()
+    client.send_comment("a-title", text="Of a fourth one")
+    assert all_comments(db)[-1].reason == "72 comments within an hour"
 
 
 def test_nobody_is_trusted_after_sending_spam(

@@ -12,6 +12,7 @@ from blog.spam import (
     DECISIONS,
     LINKS,
     REPEATED,
+    TRUSTED_LINKS,
     Learnt,
     Signals,
     judge,
@@ -41,6 +42,7 @@ def test_a_plain_comment_is_published() -> None:
         (Signals("x" * REPEATED, copies=1), "the same text was sent once before"),
         (Signals("x" * REPEATED, copies=7), "the same text was sent 7 times before"),
         (Signals("x", within_an_hour=COMMENTS_AN_HOUR + 1), "61 comments within an hour"),
+        (Signals("https://a.example " * (TRUSTED_LINKS + 1), is_trusted=True), "11 links"),
     ],
 )
 def test_what_makes_a_comment_wait_is_told(signals: Signals, reason: str) -> None:
@@ -55,7 +57,8 @@ def test_what_makes_a_comment_wait_is_told(signals: Signals, reason: str) -> Non
         Signals("https://a.example " * LINKS),
         Signals("Thank you!", copies=20),
         Signals("x", within_an_hour=COMMENTS_AN_HOUR),
-        Signals("https://a.example " * 9, is_trusted=True),
+        Signals("https://a.example " * TRUSTED_LINKS, is_trusted=True),
+        Signals("x" * REPEATED, copies=9, within_an_hour=999, is_trusted=True),
     ],
 )
 def test_and_what_does_not(signals: Signals) -> None:
