@@ -6,7 +6,7 @@ of them commits.
 
 import re
 from collections.abc import Callable
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Select, and_, delete, select
 from sqlalchemy.orm import Session
@@ -17,9 +17,6 @@ from blog.models import Entry, Redirect, Rendering, Series, Tag
 from blog.models.entry import EntryKind
 from blog.slugs import numbered, slugify
 from blog.urls import url_map
-
-#: The queries by which WordPress tells entries apart; any other one is no part of an address.
-_QUERIES = {"p", "page_id", "attachment_id"}
 
 
 def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | None = None) -> str:
@@ -151,8 +148,7 @@ def _normal(address: str) -> str | None:
         parts = urlsplit(address)
     except ValueError:  # an address like http://[x
         return None
-    queries = (f"{name}={value}" for name, value in parse_qsl(parts.query) if name in _QUERIES)
-    return Redirect.normal(unquote(parts.path), next(queries, ""))
+    return Redirect.normal(unquote(parts.path), parts.query)
 
 
 def _folded(name: str) -> str:

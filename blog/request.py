@@ -181,9 +181,14 @@ class Request(WerkzeugRequest):
         _text(unquote_to_bytes(body), "The form")
         return super().form
 
+    @property
+    def mount(self) -> str:
+        """The path that the blog is mounted under, as ``/journal``; empty for none."""
+        return self.root_path.rstrip("/")
+
     def url_for(self, endpoint: str, **values: Any) -> str:
         """Return the path of a page, with the path that the blog is mounted under."""
-        return self.root_path.rstrip("/") + path_of(endpoint, **values)
+        return self.mount + path_of(endpoint, **values)
 
     def absolute_url_for(self, endpoint: str, **values: Any) -> str:
         """Return the whole address of a page, below the configured site URL."""

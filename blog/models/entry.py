@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     bindparam,
+    case,
     func,
     literal,
     select,
@@ -129,14 +130,18 @@ class Entry(Base):
         return found
 
     @classmethod
-    def formerly_at(cls, path: str, query: str, now: datetime) -> "Select[str, str]":
-        """Kind and slug of what once had an address; first of what had it with its query."""
-        wanted = [Redirect.normal(path, query), Redirect.normal(path)]
+    def formerly_at(cls, path: str, query: str, mount: str, now: datetime) -> "Select[str, str]":
+        """Kind and slug of what once had an address; first of what had it with its query.
+
+        See :meth:`Redirect.known_as` for the parameters.
+        """
+        wanted = Redirect.known_as(path, query, mount)
+        order = {form: number for number, form in enumerate(wanted)}
         return (
             select(cls.kind, cls.slug)
             .join(Redirect, Redirect.entry_id == cls.id)
             .where(Redirect.path.in_(wanted), cls.is_visible(now))
-            .order_by(func.length(Redirect.path).desc())
+            .order_by(case(order, value=Redirect.path))
         )
 
     @classmethod

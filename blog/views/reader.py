@@ -192,7 +192,8 @@ def period(request: Request, template: str, start: datetime, end: datetime) -> R
 def moved(request: Request) -> Response | None:
     """Lead from an old address to the entry or page that once had it; None where nothing did."""
     query = request.query_string.decode().replace("\0", "")
-    found = request.db.execute(Entry.formerly_at(request.path, query, request.now)).first()
+    former = Entry.formerly_at(request.path, query, request.mount, request.now)
+    found = request.db.execute(former).first()
     if found is None:
         return None
     kind, slug = found
