@@ -174,6 +174,11 @@ class Config:
         values.setdefault("site_url", _own_url(values))
         return cls(**values)
 
+    @property
+    def mount(self) -> str:
+        """The path of ``site_url``, as ``/journal``; empty for none."""
+        return urlsplit(self.site_url).path
+
     def __post_init__(self) -> None:
         for each in fields(self):
             _check(each.name, getattr(self, each.name), type(each.default), each.metadata["rule"])

@@ -4,6 +4,7 @@ Everything here is a function of its text alone.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import unescape
@@ -14,6 +15,7 @@ from urllib.parse import urljoin
 
 from markupsafe import Markup, escape
 
+from blog import urls
 from blog.caches import Cache
 from blog.markup.finishing import finish_body, finish_comment, finish_phrase
 from blog.markup.fragments import Element, Fragment
@@ -33,6 +35,7 @@ _CHARACTERS_A_MINUTE = 500
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _MORE = re.compile(r"<!--\s{0,9}more\b[^>]{0,200}-->", re.IGNORECASE)
 _RELATIVE = re.compile(r"""\s(?:srcset|(?:href|poster|src)="(?!https?:|mailto:))""")
+_FROM_THE_ROOT = re.compile(r"""\s(?:srcset|(?:href|poster|src)="/)""")
 _PICTURE = re.compile(r'<img [^>]*?\bsrc="([^"]+)"')
 _BLOCK = re.compile(r"<(?:p|br|pre|ul|ol|div|blockquote)\b", re.IGNORECASE)
 
@@ -129,38 +132,53 @@ def shorten(text: str, length: int) -> str:
     return f"{text[: end if end > 0 else length].rstrip('.,;:!?…–— ')}…"
 
 
-def absolute_links(html: str, base_url: str) -> str:
+def absolute_links(html: str, base_url: str, mount: str = "") -> str:
     """Make a body readable elsewhere: in a feed, or in a mail.
 
     :param html: what :func:`render` returned.
     :param base_url: the absolute address of the entry.
+    :param mount: the path that the blog is mounted under there, as ``/journal``.
     :return: the body, every relative address in it and every ``#fragment`` absolute.
     """
     if not _RELATIVE.search(html):
         return html
+    return _with_addresses(html, lambda address: _joined(base_url, urls.mounted(address, mount)))
+
+
+def mounted(html: str, mount: str) -> Markup:
+    """Lead links and pictures of the blog to where it is mounted; the stored text knows no mount.
+
+    :param html: what :func:`render`, :func:`render_summary` or :func:`render_comment` returned.
+    :param mount: the path, as ``/journal``; empty for none.
+    """
+    if not mount or not _FROM_THE_ROOT.search(html):
+        return _safe(html)
+    return _safe(_with_addresses(html, lambda address: urls.mounted(address, mount)))
+
+
+def first_picture(html: str, base_url: str, mount: str = "") -> str | None:
+    """Return the absolute address of the first picture in a body.
+
+    See :func:`absolute_links` for the parameters.
+    """
+    found = _PICTURE.search(html)
+    return _joined(base_url, urls.mounted(unescape(found[1]), mount)) if found else None
+
+
+def _with_addresses(html: str, changed: Callable[[str], str]) -> str:
     body = Fragment(html)
     for element in body.elements:
-        _make_absolute(element, base_url)
+        _change_addresses(element, changed)
     return str(body)
 
 
-def first_picture(html: str, base_url: str) -> str | None:
-    """Return the absolute address of the first picture in a body.
-
-    :param html: what :func:`render` returned.
-    :param base_url: the absolute address of the entry.
-    """
-    found = _PICTURE.search(html)
-    return _joined(base_url, unescape(found[1])) if found else None
-
-
-def _make_absolute(element: Element, base_url: str) -> None:
+def _change_addresses(element: Element, changed: Callable[[str], str]) -> None:
     for name in ("href", "poster", "src"):
         if name in element.attributes:
-            element.attributes[name] = _joined(base_url, element.attributes[name])
+            element.attributes[name] = changed(element.attributes[name])
     if srcset := element.attributes.get("srcset"):
         # The cleaner wrote it so: no address holds a space, and each list is divided by ", ".
-        element.attributes["srcset"] = ", ".join(_joined(base_url, s) for s in srcset.split(", "))
+        element.attributes["srcset"] = ", ".join(changed(each) for each in srcset.split(", "))
 
 
 def _joined(base_url: str, address: str) -> str:

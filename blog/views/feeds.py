@@ -75,7 +75,7 @@ def entry_item(request: Request, entry: Entry) -> Item:
         published=entry.timestamp,
         updated=max(entry.updated, entry.timestamp),
         author=entry.author or request.config.author or request.config.title,
-        html=markup.absolute_links(entry.shown.html, url),
+        html=markup.absolute_links(entry.shown.html, url, request.config.mount),
         summary=markup.plain(markup.render_summary(entry.summary)) if entry.summary else "",
         tags=[tag.name for tag in entry.tags],
     )
@@ -85,6 +85,7 @@ def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
     """Return a comment as feeds carry it."""
     url = f"{request.absolute_url_for('reader.entry', slug=entry.slug)}#comment-{comment.id}"
     created = comment.created or LONG_AGO
+    html = markup.render_comment(comment.text, comment.format)
     return Item(
         id=comment.uid,
         title=f"{comment.author} on {entry.title}",
@@ -92,5 +93,5 @@ def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
         published=created,
         updated=created,
         author=comment.author,
-        html=markup.absolute_links(markup.render_comment(comment.text, comment.format), url),
+        html=markup.absolute_links(html, url, request.config.mount),
     )
