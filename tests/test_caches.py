@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.test import create_environ, run_wsgi_app
 
 from blog import markup
 from blog.application import Blog
 from blog.caches import Cache
 from blog.config import Config
+from blog.forms import CommentForm
 from blog.models import Comment
 from blog.pages import Page
 from tests.conftest import BlogClient, MakeEntry
@@ -180,6 +182,17 @@ def test_a_body_that_stays_the_same_is_compressed_once(
     assert after is not before
     assert after.body is before.body
     assert after._compress("gzip") is before._compress("gzip")
+
+
+def test_forms_fill_no_memory(config: Config) -> None:
+    random = Random(12)
+    with growth() as grown:
+        for _ in range(40):
+            website = f"https://{word(random, 100_000)}.example"
+            form = CommentForm.parse(ImmutableMultiDict({"text": "x", "website": website}), config)
+            assert form.errors
+        del form, website
+        assert grown() < 0.5 * MIB
 
 
 def test_previews_fill_no_memory() -> None:
