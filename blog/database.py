@@ -26,7 +26,7 @@ BUSY_TIMEOUT = 15.0
 LOCK_NOT_AVAILABLE = "55P03"
 
 #: How long one more thread waits for a place in a queue that does not move, in seconds.
-GRACE = 0.5
+GRACE = 0.25
 
 #: The execution option of an engine that holds its :class:`WriteQueue`.
 _QUEUE = "write_queue"
