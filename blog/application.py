@@ -32,7 +32,8 @@ from blog.database import begin_writing, connect, session_factory
 from blog.freshness import Stamp
 from blog.headers import secure
 from blog.hosts import OwnHosts
-from blog.pages import KeptPages, Key, Page, has_cookie, key_of, page_of
+from blog.page import Page, page_of
+from blog.pages import KeptPages, Key, has_cookie, key_of
 from blog.request import Request
 from blog.urls import url_map
 from blog.views import errors, reader

@@ -1,195 +1,36 @@
-"""Finished pages: how one is sent, and how long it is kept.
+"""Cached pages: which are the same for all, under which key, and for how long.
 
-A page is kept as long as the version of the site stands and no moment has come at which it changes
-by itself. Nothing anywhere has to say that it is no longer good.
+A page is cached as long as the version of the site stands and no moment has come at which it
+changes by itself. Nothing anywhere has to say that it is no longer good.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import partial
 from sys import getsizeof
 from threading import Event, Lock
-from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from werkzeug import Response
-from werkzeug.http import http_date, parse_date, parse_etags
 from werkzeug.wsgi import get_path_info
 
-from blog import compression
 from blog.caches import Cache
 from blog.cookies import MARK
 from blog.flash import COOKIE as FLASH
-from blog.freshness import Moments, Stamp
+from blog.freshness import Stamp
+from blog.page import Page, size_of
 from blog.urls import endpoint_at, parameters_of
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
-#: HTTP dates count whole seconds, so a page that changed in this very second may change again and
-#: keep its date. Such a page has none (https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2).
-SETTLED = timedelta(seconds=2)
-
-#: What a page and a variant of it take in memory besides bodies, headers and key, in bytes.
-OVERHEAD = 2_000
-OVERHEAD_OF_VARIANT = 1_500
-
-#: The longest path and query string that a page is kept for, in bytes.
+#: The longest path and query string that a page is cached for, in bytes.
 LONGEST_PATH = 1_000
 LONGEST_QUERY = 1_000
-
-#: Headers that a 304 does not have (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5).
-_OF_THE_BODY = {"Content-Type", "Content-Length", "Content-Encoding"}
-
-_CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 
 #: What tells pages apart: where the blog is mounted, the path, and the parameters that its view
 #: reads. A response that depends on more is not cached: see :attr:`blog.request.Request.is_shared`.
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A page in one encoding, with a strong ETag of its own."""
-
-    body: bytes
-    etag: str
-    headers: list[tuple[str, str]]
-    #: The same with the date, which counts once the page is settled.
-    dated: list[tuple[str, str]]
-
-
-@dataclass
-class Page:
-    """An answer that is the same for all who may have it: a WSGI application.
-
-    :param body: its bytes, not compressed.
-    :param headers: those that have nothing to do with the encoding.
-    :param mimetype: decides whether compressing it is worth the time.
-    :param stamp: what the site's content was called before the page was made; None if unknown.
-    :param made: when it was made, in seconds since 1970.
-    :param moments: since when, and until when at most, it is what it is.
-    :param is_personal: a visitor who has a cookie of ours would get another one.
-    """
-
-    body: bytes
-    headers: list[tuple[str, str]]
-    mimetype: str
-    stamp: Stamp | None
-    made: float
-    moments: Moments
-    is_personal: bool
-    #: Called when it has grown by a variant.
-    grown: Callable[[], None] | None = None
-    _compressed_bodies: dict[str, bytes] = field(default_factory=dict)
-    _variants: dict[str, Variant] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._until = self.moments.until.timestamp()
-        self._settled = (self.moments.changed + SETTLED).timestamp()
-        self._compressed = compression.is_worth_it(self.mimetype, len(self.body))
-        self._own_size = OVERHEAD + getsizeof(self.body) + _size(self.headers)
-
-    @property
-    def size(self) -> int:
-        """What it takes in memory now, in bytes. It grows with each encoding it is asked for in."""
-        # A copy: another thread may be adding one.
-        bodies = sum(map(getsizeof, list(self._compressed_bodies.values())))
-        return self._own_size + bodies + OVERHEAD_OF_VARIANT * len(self._variants)
-
-    def adopt(self, before: "Page") -> None:
-        """Take over what was compressed of the page before, where the body has stayed the same."""
-        if self.body == before.body:
-            self.body = before.body
-            self._compressed_bodies = before._compressed_bodies
-
-    def is_fresh(self, stamp: Stamp) -> bool:
-        """Tell whether it is what would be made now, when the site's content is called `stamp`."""
-        return self.stamp == stamp and self.made <= time() < self._until
-
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        """Send the page; or 304 to who has it, or 412 to who wants another one."""
-        encoding = ""
-        if self._compressed:
-            encoding = compression.choose(environ.get("HTTP_ACCEPT_ENCODING", ""))
-        variant = self._variants.get(encoding) or self._variant(encoding)
-        is_settled = time() >= self._settled
-        # A copy, because servers may add to what they are given.
-        headers = (variant.dated if is_settled else variant.headers).copy()
-        if any(name in environ for name in _CONDITIONS):
-            modified = self.moments.changed if is_settled else None
-            if (status := _condition(environ, variant.etag, modified)) is not None:
-                start_response(status, [h for h in headers if h[0] not in _OF_THE_BODY])
-                return []
-        start_response("200 OK", headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [variant.body]
-
-    def _variant(self, encoding: str) -> Variant:
-        digest = hashlib.sha256(self.body).hexdigest()[:32]
-        body, own = self.body, []
-        if encoding:
-            body, own = self._compress(encoding), [("Content-Encoding", encoding)]
-        etag = f'"{digest}-{encoding}"' if encoding else f'"{digest}"'
-        headers = [*self.headers, *own, ("Content-Length", str(len(body))), ("ETag", etag)]
-        # Two threads may do this at once, and make the same.
-        dated = [*headers, ("Last-Modified", http_date(self.moments.changed))]
-        variant = self._variants[encoding] = Variant(body, etag, headers, dated)
-        if self.grown:
-            self.grown()
-        return variant
-
-    def _compress(self, encoding: str) -> bytes:
-        body = self._compressed_bodies.get(encoding)
-        if body is None:
-            body = self._compressed_bodies[encoding] = compression.compress(encoding, self.body)
-        return body
-
-
-def _size_of_key(key: Key) -> int:
-    return sum(map(getsizeof, (key, *key))) + _size([*key[2]])
-
-
-def _size(headers: list[tuple[str, str]]) -> int:
-    return sum(getsizeof(each) + getsizeof(each[0]) + getsizeof(each[1]) for each in headers)
-
-
-def _condition(environ: "WSGIEnvironment", etag: str, modified: datetime | None) -> str | None:
-    """Return the status by which a conditional request is answered without the page.
-
-    In the order of https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2. A date counts only if it
-    is the very one that we give: after a clock was set back, or an entry was put off, an earlier
-    page has a later date.
-    """
-    wanted, known, since = (environ.get(name) for name in _CONDITIONS)
-    etag = etag.strip('"')
-    if wanted is not None and not parse_etags(wanted).is_strong(etag):
-        return "412 PRECONDITION FAILED"
-    if known is not None:
-        return "304 NOT MODIFIED" if parse_etags(known).contains_weak(etag) else None
-    if modified is not None and parse_date(since) == modified.replace(microsecond=0):
-        return "304 NOT MODIFIED"
-    return None
-
-
-def page_of(
-    response: Response, stamp: Stamp | None, made: datetime, moments: Moments, is_personal: bool
-) -> Page:
-    """Make a page of a response that is good for all. See :class:`Page` for the parameters."""
-    headers = response.headers
-    headers.setdefault("Cache-Control", "no-cache")
-    response.vary.add("Accept-Encoding")
-    if response.mimetype == "text/html":
-        response.vary.add("Cookie")
-    headers.remove("Content-Length")
-    body = response.get_data()
-    parts = list(headers)
-    return Page(body, parts, response.mimetype or "", stamp, made.timestamp(), moments, is_personal)
 
 
 def key_of(environ: "WSGIEnvironment") -> Key | None:
@@ -278,3 +119,7 @@ class KeptPages:
             with self._lock:
                 del self._turns[key]
             turn.set()
+
+
+def _size_of_key(key: Key) -> int:
+    return sum(map(getsizeof, (key, *key))) + size_of(key[2])

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import EndpointPrefix, Map, RequestRedirect, Rule
+from werkzeug.routing import EndpointPrefix, Map, Rule
 
 
-class Page(Rule):
+class PageRule(Rule):
     """The rule of a page.
 
     :param parameters: the names of the query parameters that its view reads. Others neither reach
@@ -29,11 +29,12 @@ class Page(Rule):
 
 
 def get(address: str, endpoint: str, *parameters: str, alias: bool = False) -> Rule:
-    return Page(address, endpoint=endpoint, methods=["GET"], alias=alias, parameters=parameters)
+    options = {"endpoint": endpoint, "methods": ["GET"], "alias": alias}
+    return PageRule(address, parameters=parameters, **options)
 
 
 def post(address: str, endpoint: str) -> Rule:
-    return Page(address, endpoint=endpoint, methods=["POST"])
+    return Rule(address, endpoint=endpoint, methods=["POST"])
 
 
 YEAR = "<int(fixed_digits=4, min=1, max=9998):year>"
@@ -101,14 +102,13 @@ url_map = Map(
 )
 
 _paths = url_map.bind("localhost")
-_rules: list[Any] = list(url_map.iter_rules())
 
-#: The query parameters that the view of each endpoint reads.
-PARAMETERS: Mapping[str, frozenset[str]] = {rule.endpoint: rule.parameters for rule in _rules}
-
-_VALUES: Mapping[str, frozenset[str]] = {
-    rule.endpoint: frozenset(rule.arguments) for rule in _rules
+#: The query parameters that the view of each page reads.
+PARAMETERS: Mapping[str, frozenset[str]] = {
+    rule.endpoint: rule.parameters for rule in url_map.iter_rules() if isinstance(rule, PageRule)
 }
+
+_VALUES = {rule.endpoint: frozenset(rule.arguments) for rule in url_map.iter_rules()}
 
 #: The characters that a query holds as they are, as Werkzeug writes one.
 _PLAIN = "!$'()*,/:;?@"
@@ -140,7 +140,7 @@ def endpoint_at(path: str) -> str | None:
     """Return the endpoint of the page at a path, from where the blog is mounted; None for none."""
     try:
         endpoint, _ = _paths.match(path, method="GET")
-    except (HTTPException, RequestRedirect):
+    except HTTPException:
         return None
     return str(endpoint)
 

@@ -21,7 +21,7 @@ from blog.caches import Cache
 from blog.config import Config
 from blog.forms import CommentForm
 from blog.models import Comment
-from blog.pages import Page
+from blog.page import Page
 from tests.conftest import BlogClient, MakeEntry
 
 MIB = 1024 * 1024

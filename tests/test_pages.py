@@ -22,7 +22,8 @@ from blog.auth import anyone
 from blog.config import Config
 from blog.freshness import Moments
 from blog.models import Comment, Site
-from blog.pages import KeptPages, Page, key_of
+from blog.page import Page
+from blog.pages import KeptPages, key_of
 from blog.request import Request
 from blog.urls import PARAMETERS
 from tests.conftest import NOW, BlogClient, MakeEntry
