@@ -89,9 +89,9 @@ class KeptPages:
             return
         if (before := self.cache.get(key)) is not None:
             page.adopt(before)
-        self.cache.put(key, page, _size_of_key(key) + page.size)
         # By its key: a page that refers to itself would stay until the garbage is collected.
         page.grown = partial(self._count_again, key)
+        self.cache.put(key, page, _size_of_key(key) + page.size)
 
     def _count_again(self, key: Key) -> None:
         if (page := self.cache.get(key)) is not None:

@@ -49,7 +49,9 @@ class _Noted:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = f"_{name}"
 
-    def __get__(self, request: "Request", owner: type) -> Any:
+    def __get__(self, request: "Request | None", owner: type) -> Any:
+        if request is None:
+            return self
         request.is_shared = False
         return getattr(request, self._name)
 

@@ -79,8 +79,13 @@ def test_what_is_hidden_changes_no_page(
     seen = make_entry("Seen", body="A heron.", tags=("tea",), series_id=series.id)
     make_comment(seen, "Thank you.")
 
+    token = client.get("/blog/seen").text.split('csrf_token" value="')[1].split('"')[0]
+
     def pages() -> dict[str, tuple[int, str, str | None]]:
         answers = {path: client.get(path) for path in addresses()}
+        for slug in ("hidden", "none"):
+            sent = {"csrf_token": token, "text": "Hello", "parent": "1"}
+            answers[f"POST {slug}"] = client.post(f"/blog/{slug}/comments", data=sent)
         return {
             path: (answer.status_code, answer.text, answer.headers.get("Location"))
             for path, answer in answers.items()
