@@ -110,7 +110,8 @@ class Blog:
 
         :param key: where to keep the page, if it is one that others get, too.
         :param stamp: what the site's content is called, read before anything else of it.
-        :param failure: what has failed already, after a wait that is not to be repeated.
+        :param failure: a wait that has timed out already; the view, which would wait once more, is
+            not called.
         """
         request = Request(environ, self.config, self.sessions, self.secret)
         request.stamp = stamp

@@ -13,12 +13,12 @@ V = TypeVar("V")
 class Cache(Generic[K, V]):
     """Values by key, of which the least recently used go first. Safe for threads.
 
-    :param capacity: how much all of them may take, in bytes; 0 caches nothing.
+    :param capacity: the most that keys and values may take together, in bytes; 0 caches nothing.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        #: What is in it takes so many bytes, as it was counted.
+        #: How many bytes were counted for what is in it.
         self.size = 0
         self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._lock = Lock()

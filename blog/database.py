@@ -25,7 +25,7 @@ BUSY_TIMEOUT = 15.0
 #: What PostgreSQL says after its lock_timeout.
 LOCK_NOT_AVAILABLE = "55P03"
 
-#: How long one more thread waits for a place in a queue that does not move, in seconds.
+#: For how long a queue of writers may stand still before one more is refused, in seconds.
 GRACE = 0.25
 
 #: The execution option of an engine that holds its :class:`WriteQueue`.
@@ -35,15 +35,15 @@ SessionFactory = Callable[[], Session]
 
 
 class WriteQueueFullError(PoolTimeout):
-    """As many threads as may are waiting to write already."""
+    """As many threads as may wait to write are waiting already."""
 
 
 class WriteQueue:
     """Bounds how many threads of a process wait for the database's write lock.
 
-    Whatever holds the lock, and however many want to write, the other threads serve readers. A
-    queue that moves is soon through, so that one more waits for a place in it; where nobody has
-    got through for :data:`GRACE` seconds, one more is refused at once.
+    The other threads go on serving readers, whoever holds the lock. While the queue moves, one more
+    thread waits for a place in it; when none has got through for :data:`GRACE` seconds, one more is
+    refused at once.
 
     :param places: how many may wait.
     """
@@ -57,8 +57,8 @@ class WriteQueue:
         patience = GRACE - (monotonic() - self._moved)
         if not self._free.acquire(timeout=max(patience, 0)):
             raise WriteQueueFullError(
-                f"{self.places} requests are waiting already for the database's write lock, which "
-                "another process may be holding: no more than half of `threads` wait for it"
+                f"{self.places} requests are waiting for the database's write lock, and no more "
+                "than half of the setting `threads` may: another program is probably holding it"
             )
         self._moved = monotonic()
 
@@ -104,9 +104,9 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
     :param statement: SQL that reads one row, without parameters.
     :return: the row as the driver has it, and in the end which file it is from; None where the
         database cannot answer just now. Whoever asks in the normal way will learn why.
-    :raises sqlalchemy.exc.OperationalError: a lock was waited for in vain, which the normal way
-        would do once more.
-    :raises sqlalchemy.exc.TimeoutError: a connection was.
+    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out, as it would do once more
+        in the normal way.
+    :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
     """
     try:
         connection = engine.raw_connection()

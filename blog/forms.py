@@ -65,7 +65,7 @@ class CommentForm:
 
 def is_website(address: str) -> bool:
     """Tell whether a link to `address` leads to a website, and nowhere else."""
-    # First, because Python remembers what it has taken apart.
+    # First, because urlsplit() caches its arguments.
     if len(address) > WEBSITE_LENGTH:
         return False
     try:

@@ -27,8 +27,8 @@ def stamp(engine: Engine) -> Stamp | None:
 
     Everything that was committed before this is called counts.
 
-    :raises sqlalchemy.exc.OperationalError: a lock was waited for in vain.
-    :raises sqlalchemy.exc.TimeoutError: a connection was waited for in vain.
+    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
+    :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
     """
     return ask_directly(engine, _STAMPS[engine.dialect.name])
 

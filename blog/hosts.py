@@ -26,7 +26,7 @@ class OwnHosts:
     def __contains__(self, host: str) -> bool:
         if host in self._seen:
             return True
-        # Python remembers what it has taken apart.
+        # urlsplit() caches its arguments.
         if len(host) > LONGEST:
             return False
         name = _name(host)

@@ -160,8 +160,8 @@ def parameters_of(endpoint: str, query: str) -> tuple[tuple[str, str], ...]:
 def mounted(address: str, mount: str) -> str:
     """Return an address in a text as it has to be where the blog is mounted.
 
-    Authors write ``/media/tea.jpg`` wherever the blog is. What only a blog has is moved; ``/about``
-    may be a page of the site that the blog is part of.
+    Authors write ``/media/tea.jpg`` wherever the blog is. Such an address gets the mount in front;
+    ``/about`` may be a page of the larger site, and stays.
 
     :param mount: the path that the blog is mounted under, as ``/journal``; may be empty.
     """

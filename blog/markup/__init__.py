@@ -146,7 +146,7 @@ def absolute_links(html: str, base_url: str, mount: str = "") -> str:
 
 
 def mounted(html: str, mount: str) -> Markup:
-    """Lead links and pictures of the blog to where it is mounted; the stored text knows no mount.
+    """Point links and pictures within the blog below its mount, which the stored text leaves out.
 
     :param html: what :func:`render`, :func:`render_summary` or :func:`render_comment` returned.
     :param mount: the path, as ``/journal``; empty for none.
