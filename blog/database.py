@@ -26,7 +26,7 @@ BUSY_TIMEOUT = 15.0
 LOCK_NOT_AVAILABLE = "55P03"
 
 #: For how long a queue of writers may stand still before one more is refused, in seconds.
-GRACE = 0.25
+GRACE = 0.5
 
 #: The execution option of an engine that holds its :class:`WriteQueue`.
 _QUEUE = "write_queue"
@@ -54,17 +54,21 @@ class WriteQueue:
         self._moved = monotonic()
 
     def __enter__(self) -> None:
-        patience = GRACE - (monotonic() - self._moved)
-        if not self._free.acquire(timeout=max(patience, 0)):
-            raise WriteQueueFullError(
-                f"{self.places} requests are waiting for the database's write lock, and no more "
-                "than half of the setting `threads` may: another program is probably holding it"
-            )
+        while not self._free.acquire(timeout=self._patience()):
+            if not self._patience():
+                raise WriteQueueFullError(
+                    f"{self.places} requests are waiting for the database's write lock, and no "
+                    "more than half of the setting `threads` may: another program is probably "
+                    "holding it"
+                )
         self._moved = monotonic()
 
     def __exit__(self, *_error: object) -> None:
-        self._free.release()
         self._moved = monotonic()
+        self._free.release()
+
+    def _patience(self) -> float:
+        return max(0.0, GRACE - (monotonic() - self._moved))
 
 
 def connect(url: str, *, writers: int = 4) -> Engine:

@@ -112,7 +112,8 @@ def test_every_request_is_answered(
     installed: Installed, mode: Callable[..., str], check_same_thread: str
 ) -> None:
     url = f"sqlite:///{installed.database}?check_same_thread={check_same_thread}"
-    installed.set(f'database = "{url}"\n')
+    # Twice as many as visitors, so that none of them finds the queue of writers full.
+    installed.set(f'database = "{url}"\nthreads = 32\n')
 
     with Apache(installed.folder, mode(installed.script, processes=2, threads=15)) as apache:
         assert hammer([f"{apache.url}/blog", f"{apache.url}/blog.html"]) == {200: 1000}
