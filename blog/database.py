@@ -26,7 +26,7 @@ BUSY_TIMEOUT = 15.0
 LOCK_NOT_AVAILABLE = "55P03"
 
 #: For how long a queue of writers may stand still before one more is refused, in seconds.
-GRACE = 0.5
+GRACE = 1.0
 
 #: The execution option of an engine that holds its :class:`WriteQueue`.
 _QUEUE = "write_queue"
