@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
+from blog.database_url import database_url
 from pool import ThreadLocalPool
 from pool.sqlite import WRITING, configure, opened_file
 
@@ -21,12 +22,14 @@ BUSY_TIMEOUT = 15.0
 SessionFactory = Callable[[], Session]
 
 
-def connect(url: str) -> Engine:
-    """Return an engine for `url`, with a pool that gives each thread its own connections.
+def connect(database: str) -> Engine:
+    """Return an engine for `database`, with a pool that gives each thread its own connections.
 
     Nothing is opened yet: the first query does that, in the thread that asks.
+
+    :param database: the path of an SQLite file, or a URL.
     """
-    engine = create_engine(url, poolclass=ThreadLocalPool)
+    engine = create_engine(database_url(database), poolclass=ThreadLocalPool)
     if engine.dialect.name == "sqlite":
         configure(engine, busy_timeout=BUSY_TIMEOUT)
         event.listen(engine, "connect", _trust_the_schema)

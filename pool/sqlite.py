@@ -14,6 +14,7 @@ if it is going to write, with BEGIN IMMEDIATE, which waits its turn.
 https://www.sqlite.org/lang_transaction.html
 """
 
+import os
 import sqlite3
 import sys
 from contextlib import suppress
@@ -73,7 +74,7 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     def on_connect(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
         _leave_transactions_alone(connection)
         # Before anything is read: the new connection must not see the log of a file that is gone.
-        path = connection.execute("PRAGMA database_list").fetchone()[2]
+        path = _file_of(connection)
         if path:  # there is none in memory
             entry.info[_OPENED] = files.setdefault(path, DatabaseFile(path)).opened()
         # Before anything that needs a lock.
@@ -130,6 +131,13 @@ def opened_file(connection: PoolProxiedConnection) -> OpenedFile | None:
         new one.
     """
     return connection.info.get(_OPENED)
+
+
+def _file_of(connection: sqlite3.Connection) -> str:
+    """Return the path of the database, or "" for one in memory."""
+    # As bytes: a file system may have names that are not UTF-8.
+    sql = "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    return os.fsdecode(connection.execute(sql).fetchone()[0] or b"")
 
 
 def _leave_transactions_alone(connection: sqlite3.Connection) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 #: within `models`, `importing` and `views` neighbours may know each other.
 LAYERS = [
     {"blog.__main__", "app.wsgi"},
-    {"blog.cli"},
+    {"blog.cli", "blog.starting"},
     {"blog.cli_comments"},
     {"blog.application"},
     {"blog.views"},
@@ -23,12 +23,14 @@ LAYERS = [
     {"blog.cookies", "blog.pagination", "blog.staticfiles"},
     {"blog.request", "blog.schema"},
     {"blog.freshness", "blog.search"},
-    {"blog.highlights"},
+    {"blog.highlights", "blog.outages", "blog.proxies"},
     {"blog.migrations"},
     {"blog.models"},
     {"blog.markup"},
-    {"blog.networks", "blog.spam"},
+    {"blog.logs", "blog.networks", "blog.spam"},
     {"blog.config", "blog.database", "blog.slugs", "blog.urls"},
+    {"blog.rules"},
+    {"blog.database_url"},
     {"pool"},
 ]
 
