@@ -206,6 +206,10 @@ def _on_error(context: ExceptionContext) -> None:
         connection.connection.info[_OPENED].file.look_again()
     elif code & 0xFF not in _FATAL and not _was_ended(connection):
         return
+    # Closing alone would not end the transaction, nor give up its lock, as long as the traceback
+    # holds a cursor: https://www.sqlite.org/c3ref/close.html
+    with suppress(sqlite3.Error):
+        cast("sqlite3.Connection", connection.connection.dbapi_connection).rollback()
     context.is_disconnect = True
     # The others may be well, and find out for themselves.
     context.invalidate_pool_on_disconnect = False
