@@ -5,15 +5,12 @@ The life of a request is told in ``docs/architecture.md``.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DatabaseError, DBAPIError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug import Response
 from werkzeug.exceptions import (
     HTTPException,
@@ -32,6 +29,7 @@ from blog.database import begin_writing, connect, session_factory
 from blog.freshness import Stamp
 from blog.headers import secure
 from blog.hosts import OwnHosts
+from blog.outages import Outages, outage
 from blog.pages import KeptPages, Key, Page, has_cookie, key_of, page_of
 from blog.request import Request
 from blog.urls import url_map
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 View = Callable[..., Response]
-
-READ_ONLY_TRANSACTION = "25006"
 
 
 class Blog:
@@ -67,6 +63,7 @@ class Blog:
         self.views = {rule.endpoint: resolve(rule.endpoint) for rule in url_map.iter_rules()}
         self.hosts = OwnHosts(config)
         self.pages = KeptPages(config.page_cache * 1024 * 1024)
+        self.outages = Outages()
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -90,6 +87,7 @@ class Blog:
                     return self.answer(environ, start_response, key, stamp)
         if page.is_personal and has_cookie(environ):
             return self.answer(environ, start_response)
+        self.outages.succeeded(is_writing=False)
         return page(environ, start_response)
 
     def answer(
@@ -123,9 +121,11 @@ class Blog:
     def respond(self, request: Request) -> Response | Page:
         """Return the answer to a request, whatever happens on the way."""
         try:
-            return self.finish(request, self.dispatch(request))
+            response = self.finish(request, self.dispatch(request))
         except Exception as error:  # noqa: BLE001 - the one place that turns exceptions into pages
             return self.finish(request, self.error_response(request, error))
+        self.note_success(request, response)
+        return response
 
     def dispatch(self, request: Request) -> Response:
         """Find out what a request is for, and call its view."""
@@ -191,27 +191,34 @@ class Blog:
         personal = request.looked_at_cookies
         return page_of(response, request.stamp, request.now, moments, personal)
 
+    def note_success(self, request: Request, response: Response | Page) -> None:
+        """End the outages that an answer proves to be over: a page was read, a form was stored."""
+        if isinstance(response, Page):
+            self.outages.succeeded(is_writing=False)
+        elif request.method == "POST" and response.status_code == 303:
+            self.outages.succeeded(is_writing=True)
+
     def error_response(self, request: Request, error: Exception) -> Response:
         """Return the page for what went wrong, and log what was not the visitor's doing."""
-        if not isinstance(error, HTTPException):
-            log.error("%s %s failed", request.method, request.path, exc_info=error)
-            error = (
-                ServiceUnavailable(retry_after=10) if is_outage(error) else InternalServerError()
-            )
+        shown = error if isinstance(error, HTTPException) else self.logged(request, error)
         try:
-            return errors.page(request, error)
-        except Exception:
+            return errors.page(request, shown)
+        except Exception as second:
+            # A page of 404 reads the navigation from the database.
+            if shown is error and outage(self.engine, second) is not None:
+                return self.error_response(request, second)
             log.exception("The error page for %s %s failed", request.method, request.path)
-            return Response(f"{error.code} {error.name}", error.code, mimetype="text/plain")
+            return Response(f"{shown.code} {shown.name}", shown.code, mimetype="text/plain")
 
-
-def is_outage(error: Exception) -> bool:
-    """Tell a database that cannot be used just now from a mistake in the code."""
-    if isinstance(error, InternalError):
-        # PostgreSQL says so on a standby: https://www.postgresql.org/docs/current/hot-standby.html
-        return getattr(error.orig, "sqlstate", None) == READ_ONLY_TRANSACTION
-    # SQLite reports a file that is no database as the bare DatabaseError.
-    return isinstance(error, (OperationalError, PoolTimeout)) or type(error) is DatabaseError
+    def logged(self, request: Request, error: Exception) -> HTTPException:
+        """Log an error that is ours or the operator's, and return what the visitor is told."""
+        what = f"{request.method} {request.path}"
+        found = outage(self.engine, error)
+        if found is None:
+            log.error("%s failed", what, exc_info=error)
+            return InternalServerError()
+        self.outages.failed(found, what, is_writing=request.method not in csrf.SAFE_METHODS)
+        return ServiceUnavailable(retry_after=10)
 
 
 def resolve(endpoint: str) -> tuple[Guard, View]:
@@ -236,8 +243,14 @@ def create_app(config: Config) -> Blog:
 
 
 def forget_addresses(engine: Engine, config: Config) -> None:
-    """Remove what is stored of the addresses of old comments, if the database can be written to."""
-    with session_factory(engine)() as db, suppress(DBAPIError):
-        begin_writing(db)
-        moderation.forget(db, config.comment_days, datetime.now(UTC))
-        db.commit()
+    """Remove what is stored of the addresses of old comments.
+
+    Log it if the database can only be read: pages will be served, and no comment can be taken.
+    """
+    try:
+        with session_factory(engine)() as db, schema.explaining(engine):
+            begin_writing(db)
+            moderation.forget(db, config.comment_days, datetime.now(UTC))
+            db.commit()
+    except schema.DatabaseUnusableError as error:
+        log.warning("%s Until then no comment can be stored.", error)

@@ -14,14 +14,15 @@ from urllib.parse import urlsplit
 
 import click
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from blog import schema
 from blog.application import create_app
 from blog.cli_comments import comments
 from blog.config import Config, ConfigError
 from blog.database import begin_writing, connect, session_factory
+from blog.database_url import name_of
 from blog.importing.errors import SourceError
+from blog.logs import log_to_stderr, visible
 from blog.models import Entry
 from blog.moderation import UnknownCommentError
 from blog.publishing import render_entry, unrendered
@@ -110,15 +111,15 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
     interrupted = Event()
     previous = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
-        with click.progressbar(importing, length=len(importing), label="Importing") as outcomes:
+        with (
+            schema.explaining(engine),
+            click.progressbar(importing, length=len(importing), label="Importing") as outcomes,
+        ):
             for _ in takewhile(lambda _: not interrupted.is_set(), outcomes):
                 pass
-    except DBAPIError as error:
-        tell(importing.summary)
-        raise schema.unusable(engine, error.orig) from error
     finally:
         signal.signal(signal.SIGINT, previous)
-    tell(importing.summary)
+        tell(importing.summary)
     if dry_run:
         click.echo("This was a dry run: nothing has been changed.")
     if interrupted.is_set():
@@ -136,7 +137,7 @@ def demo_command(host: str | None, port: int | None) -> None:
 
     # Windows removes no file that is open, and a second Ctrl-C ends the server before all are shut.
     with TemporaryDirectory(prefix="threadleaf-", ignore_cleanup_errors=True) as folder:
-        database = Path(folder, "demo.db").as_posix()
+        database = str(Path(folder, "demo.db"))
         given = Config.load(environ={}, host=host, port=port, database=database)
         config = replace(given, title="Fair Copy", tagline="Notes of a slow reader")
         engine = connect(config.database)
@@ -156,7 +157,7 @@ def bring_up_to_date(config: Config) -> None:
     """Migrate the database, and say what was done."""
     engine = connect(config.database)
     before, after = schema.upgrade(engine)
-    name = engine.url.render_as_string() if engine.url.host else engine.url.database
+    name = visible(name_of(engine.url))
     if before is None:
         click.echo(f"The database {name} is made.")
     elif before == after:
@@ -169,7 +170,7 @@ def bring_up_to_date(config: Config) -> None:
 
 def render_all(engine: Engine) -> None:
     """Render what was written by hand, by an older version or in the seed."""
-    with session_factory(engine)() as db:
+    with schema.explaining(engine), session_factory(engine)() as db:
         ids = unrendered(db)
         if not ids:
             return
@@ -190,20 +191,27 @@ def tell(summary: "Summary") -> None:
         f"{summary.unchanged} unchanged, {skipped} skipped; {summary.comments} new comments."
     )
     for reason, names in summary.skipped.items():
-        click.echo(f"\nSkipped, because {reason} ({len(names)}):")
-        click.echo("\n".join(f"  {name}" for name in names))
+        click.echo(f"\nSkipped, because {visible(reason)} ({len(names)}):")
+        click.echo("\n".join(f"  {visible(name)}" for name in names))
     for note, names in summary.notes.items():
-        click.echo(f"\n{note} ({len(names)}):")
-        click.echo("\n".join(f"  {name}" for name in names[:NAMES_SHOWN]))
+        click.echo(f"\n{visible(note)} ({len(names)}):")
+        click.echo("\n".join(f"  {visible(name)}" for name in names[:NAMES_SHOWN]))
         if len(names) > NAMES_SHOWN:
             click.echo(f"  and {len(names) - NAMES_SHOWN} more")
 
 
 def run(config: Config) -> None:
     """Serve until a signal asks to stop."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
     # It warns whenever a request waits for a thread, which is what a queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    if config.needs_a_proxy() and not config.trusted_proxy:
+        click.echo(
+            f"Only this machine can connect to {config.host}, and readers find the blog at "
+            f"{config.site_url}. Set trusted_proxy to the address of the proxy between them "
+            '(usually "127.0.0.1"), or all visitors share the limits on comments.',
+            err=True,
+        )
     serve(
         create_app(config),
         host=config.host,
@@ -211,7 +219,9 @@ def run(config: Config) -> None:
         threads=config.threads,
         url_prefix=urlsplit(config.site_url).path,
         trusted_proxy=config.trusted_proxy or None,
-        on_ready=lambda url: click.echo(f"{config.title} is at {url}/blog (Ctrl-C stops it)."),
+        on_ready=lambda url: click.echo(
+            f"{visible(config.title)} is at {url}/blog (Ctrl-C stops it)."
+        ),
     )
 
 
@@ -224,7 +234,13 @@ def main() -> None:
     try:
         threadleaf()
     except MISTAKES as error:
-        click.echo(f"threadleaf: {error}", err=True)
+        click.echo(f"threadleaf: {visible(str(error))}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name = visible(str(error.filename))
+        click.echo(f"threadleaf: {name} cannot be used: {error.strerror}.", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name != "psycopg":

@@ -4,13 +4,15 @@ Migrations are numbered, ``0001`` is the schema of the seed. They run from the c
 because several server processes must not race to migrate.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, select, text
-from sqlalchemy.exc import DBAPIError
 
+from blog.database_url import file_of, name_of
 from blog.models import Site
+from blog.outages import outage
 from pool.errors import SettingError
 from pool.sqlite import WRITING, use_wal
 
@@ -41,17 +43,21 @@ def check(engine: Engine) -> Site:
 
     :raises DatabaseUnusableError: it is missing, older or newer than the code, or cannot be read.
     """
-    if is_missing(engine):
-        raise DatabaseUnusableError(
-            f"There is no database at {_name(engine)}: run `threadleaf init`."
-        )
-    try:
+    with explaining(engine):
+        if is_missing(engine):
+            raise DatabaseUnusableError(
+                f"There is no database at {_name(engine)}: run `threadleaf init`."
+            )
         with engine.connect() as connection:
             found = version(connection)
             if found == HEAD:
-                return Site(**connection.execute(select(Site.__table__)).one()._mapping)
-    except DBAPIError as error:
-        raise unusable(engine, error.orig) from error
+                row = connection.execute(select(Site.__table__)).one_or_none()
+                if row is None:
+                    raise DatabaseUnusableError(
+                        f"The database {_name(engine)} has no row in its table site: restore a "
+                        "backup."
+                    )
+                return Site(**row._mapping)
     if found is None:
         raise DatabaseUnusableError(
             f"The database {_name(engine)} is empty: run `threadleaf upgrade`."
@@ -73,7 +79,8 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     :return: the version before and the version after.
     :raises DatabaseUnusableError: it is newer than the code, or cannot be written to.
     """
-    try:
+    with explaining(engine):
+        make_file(engine)
         if engine.dialect.name == "sqlite":
             # Where the disk cannot have a log, readers and writers wait for each other; it will do.
             with suppress(SettingError):
@@ -84,8 +91,6 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
             finally:
                 # It goes without foreign keys, which whoever came next would miss.
                 connection.invalidate()
-    except DBAPIError as error:
-        raise unusable(engine, error.orig) from error
 
 
 def _migrate(connection: Connection) -> str | None:
@@ -114,29 +119,47 @@ def _migrate(connection: Connection) -> str | None:
     return before
 
 
-def unusable(engine: Engine, error: BaseException | None) -> DatabaseUnusableError:
-    """Put what the driver says of a database into a sentence with a remedy."""
-    reason = str(error).strip()
-    remedies = {
-        "file is not a database": "set `database` to another file, or move this one away",
-        "malformed": "restore it from a backup",
-        "locked": "end the other program that is writing to it, then try again",
-        "readonly": "let this user write to the file and its folder",
-        "unable to open": "check that its folder exists and that this user may write to it",
-    }
-    remedy = next((to for sign, to in remedies.items() if sign in reason), "check that it is there")
-    return DatabaseUnusableError(
-        f"The database {_name(engine)} cannot be used ({reason}): {remedy}."
-    )
+@contextmanager
+def explaining(engine: Engine) -> Iterator[None]:
+    """Turn what an operator can end into a sentence with a remedy.
+
+    :raises DatabaseUnusableError: the block met an outage of the database or of a file.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = outage(engine, error)
+        if found is None:
+            raise
+        raise DatabaseUnusableError(str(found)) from error
 
 
 def is_missing(engine: Engine) -> bool:
-    """Tell whether an SQLite database has no file yet. SQLite would make an empty one to look."""
-    name = engine.url.database
-    if engine.dialect.name != "sqlite" or name is None or name.startswith("file:"):
+    """Tell whether an SQLite database has no file yet. SQLite would make an empty one to look.
+
+    :raises OSError: its folder is closed to this user.
+    """
+    file = file_of(engine.url)
+    if file is None:
         return False
-    return not Path(name).exists()
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
+
+
+def make_file(engine: Engine) -> None:
+    """Make the file of an SQLite database, if it is missing, for this user alone.
+
+    SQLite would let others read it, and with it the secret that signs what visitors send back. It
+    gives the files beside it the same mode.
+    """
+    file = file_of(engine.url)
+    if file is not None and is_missing(engine):
+        with suppress(FileExistsError):
+            file.touch(mode=0o600, exist_ok=False)
 
 
 def _name(engine: Engine) -> str:
-    return engine.url.database or "" if engine.dialect.name == "sqlite" else str(engine.url)
+    return name_of(engine.url)

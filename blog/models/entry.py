@@ -121,11 +121,17 @@ class Entry(Base):
     def by_slug(
         cls, db: Session, slug: str, now: datetime, kind: EntryKind = "entry"
     ) -> "Entry | None":
-        """The entry or page that a reader finds at `slug`, or None."""
+        """The entry or page that a reader finds at `slug`, or None.
+
+        :raises DamagedValueError: its date is not one.
+        """
         found = db.scalar(_BY_SLUG, {"kind": kind, "slug": slug, "now": now})
-        if found is not None:
-            tags = db.scalars(_TAGS, {"entry_id": found.id}).all()
-            set_committed_value(found, "tags", tags)
+        if found is None:
+            # To SQLite a date like "tomorrow" is later than any other: it has to be read.
+            db.scalars(_DATES, {"kind": kind, "slug": slug}).all()
+            return None
+        tags = db.scalars(_TAGS, {"entry_id": found.id}).all()
+        set_committed_value(found, "tags", tags)
         return found
 
     @classmethod
@@ -192,6 +198,9 @@ _BY_SLUG = (
     select(Entry)
     .where(Entry.kind == bindparam("kind"), Entry.slug == bindparam("slug"), Entry.is_visible(_NOW))
     .options(joinedload(Entry.rendering))
+)
+_DATES = select(Entry.timestamp).where(
+    Entry.kind == bindparam("kind"), Entry.slug == bindparam("slug")
 )
 # By itself: what SQLAlchemy would make of it is built for each entry anew, or, joined to it, makes
 # SQLite read all tags of all entries.
