@@ -60,14 +60,28 @@ def threadleaf(context: click.Context, settings: Path | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(folder: Path) -> None:
     """Make a new blog in FOLDER: a settings file to edit, and a database."""
-    folder.mkdir(parents=True, exist_ok=True)
+    # A database has its secret and the addresses of those who commented: it is for this user alone.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = folder / SETTINGS_FILE
     if settings.exists():
         click.echo(f"{settings} is there already, and stays as it is.")
     else:
-        settings.write_text(as_toml(), encoding="utf-8")
+        write_settings(settings)
         click.echo(f"{settings} is made: set title, author and site_url in it.")
     bring_up_to_date(Config.load(settings))
+
+
+def write_settings(path: Path) -> None:
+    """Make a settings file for this user alone. It may get the password of a database.
+
+    :raises OSError: it cannot be written; then nothing of it is left.
+    """
+    path.touch(mode=0o600, exist_ok=False)
+    try:
+        path.write_text(as_toml(), encoding="utf-8")
+    except OSError as error:  # a full disk does not say which file
+        path.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @threadleaf.command()

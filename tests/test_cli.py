@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -104,7 +105,53 @@ def test_init_makes_a_settings_file_and_a_database(tmp_path: Path) -> None:
         SETTINGS,
     ]
     assert "is made: set title, author and site_url in it." in said
-    assert f"The database {(tmp_path / 'myblog/threadleaf.db').as_posix()} is made." in said
+    assert f"The database {tmp_path / 'myblog' / 'threadleaf.db'} is made." in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows gives files the rights of their folder")
+@pytest.mark.parametrize("mask", [0, 0o022])
+def test_what_init_makes_is_for_its_user_alone(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        done(tmp_path, "init", "new/blog")
+        (tmp_path / "old").mkdir(mode=0o755)
+        done(tmp_path, "init", "old")
+        with serving(tmp_path, "serve", THREADLEAF_DATABASE="served.db") as server:
+            server.get("/blog")
+            beside = {path.name: modes_of(path) for path in tmp_path.glob("served.db*")}
+    finally:
+        os.umask(before)
+    assert modes_of(tmp_path / "new" / "blog") == 0o700
+    # What was there before keeps what it had.
+    assert modes_of(tmp_path / "old") == 0o755 & ~mask
+    for folder in ("new/blog", "old"):
+        for file in (tmp_path / folder).iterdir():
+            assert modes_of(file) == 0o600, file
+    assert beside == dict.fromkeys(("served.db", "served.db-shm", "served.db-wal"), 0o600)
+
+
+def modes_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_init_on_a_full_disk_leaves_nothing_half_made(tmp_path: Path) -> None:
+    (tmp_path / "blog").mkdir()
+    (tmp_path / "blog" / "threadleaf.db").symlink_to("/dev/full")
+
+    said = run(tmp_path, "init", "blog").stderr
+    assert said.startswith("threadleaf: The database /dev/full cannot be used (database or disk is")
+    assert said.count("\n") == 1
+
+
+def test_blogs_whose_names_are_nearly_the_same(tmp_path: Path) -> None:
+    names = ["q?a", "q?b", "q\n"] if os.name == "posix" else []
+    names += ["q", "q%41"]
+    for name in names:
+        done(tmp_path, "init", name)
+    for name in names:
+        assert {path.name for path in (tmp_path / name).iterdir()} == {"threadleaf.db", SETTINGS}
+    assert len(list(tmp_path.iterdir())) == len(names)
 
 
 def test_a_second_init_keeps_everything(blog: Path) -> None:
@@ -279,6 +326,9 @@ def test_a_port_in_use(blog: Path) -> None:
     ("line", "said"),
     [
         ("colour = 1", "sets colour, which is no setting. There are: title, tagline, "),
+        ('hosts = "a,b"', "it takes host names such as blog.example.org, without ports"),
+        ('trusted_proxy = "nginx"', "it takes an IP address such as 127.0.0.1, or nothing."),
+        ('media = "."', "is in it: readers could download it."),
         ("per_page = 0", "The setting per_page is 0; it takes a whole number from 1 to 100."),
         ("title = Pond life", "is not TOML in UTF-8: "),
     ],
@@ -314,11 +364,20 @@ def test_a_file_that_is_no_database(tmp_path: Path, command: str) -> None:
     )
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a folder that nobody may write to")
+def test_init_where_it_may_not(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert refused(tmp_path, "init", "/proc/nope/blog").startswith("/proc/nope cannot be used: ")
+    assert "file/blog cannot be used: Not a directory" in refused(tmp_path, "init", "file/blog")
+
+
 @pytest.mark.parametrize("command", ["serve", "upgrade"])
 def test_a_folder_that_is_missing(tmp_path: Path, command: str) -> None:
     said = refused(tmp_path, command, THREADLEAF_DATABASE="none/blog.db")
 
-    assert said.endswith("check that its folder exists and that this user may write to it.")
+    assert "check that its folder exists and that " in said
+    assert f"{tmp_path / 'none'}: No such file or directory" in said
 
 
 def test_serve_does_not_upgrade_by_itself(tmp_path: Path) -> None:
