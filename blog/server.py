@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from waitress import create_server, wasyncore
 
+from blog.proxies import BehindProxy
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -40,6 +42,9 @@ _ATTENTION = 0.25
 _ECHO = 0.5
 # Seconds for workers to close what they hold once their connections are gone.
 _LAST_WORDS = 0.5
+
+
+_PROXY_REMEDY = 'Set trusted_proxy = "{peer}" in the settings.'
 
 
 class ServerError(Exception):
@@ -97,6 +102,8 @@ def serve(
             ident=None,
             **proxy,
         )
+        # Before waitress looks at the headers: it removes those that are not trusted.
+        server.application = BehindProxy(server.application, trusted_proxy or "", _PROXY_REMEDY)
         # Not a parameter: waitress warns that it may decide this by itself some day, and would then
         # just not look here.
         server.adj.send_bytes = _SEND
