@@ -60,14 +60,14 @@ def threadleaf(context: click.Context, settings: Path | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(folder: Path) -> None:
     """Make a new blog in FOLDER: a settings file to edit, and a database."""
-    # A database has its secret and the addresses of those who commented: it is for this user alone.
+    # The database has the secret that signs forms: the folder is for this user alone.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = folder / SETTINGS_FILE
     if settings.exists():
-        click.echo(f"{settings} is there already, and stays as it is.")
+        click.echo(f"{visible(str(settings))} is there already, and stays as it is.")
     else:
         write_settings(settings)
-        click.echo(f"{settings} is made: set title, author and site_url in it.")
+        click.echo(f"{visible(str(settings))} is made: set title, author and site_url in it.")
     bring_up_to_date(Config.load(settings))
 
 
@@ -251,9 +251,9 @@ def main() -> None:
         click.echo(f"threadleaf: {visible(str(error))}", err=True)
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:  # a subclass that is a mistake of ours, such as TemplateNotFound
             raise
-        name = visible(str(error.filename))
+        name = visible(str(error.filename or "what the command was writing to"))
         click.echo(f"threadleaf: {name} cannot be used: {error.strerror}.", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:

@@ -73,11 +73,12 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
             if commits is None or commits != known:
                 answer = (*_ask(connection, statement), file.identity)
                 file.answers[statement] = commits, answer
-            return answer
         except engine.dialect.loaded_dbapi.Error as error:
             # It may be lost, and the pool would log that it cannot be reset.
             connection.invalidate(error)
             return None
+        else:
+            return answer
         finally:
             connection.close()
     except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error, OSError):

@@ -243,9 +243,10 @@ class Outages:
                 del self._open[outage.remedy]
         for outage, count in over:
             log.warning(
-                "%s can be used again: %d requests failed in %.0f seconds (%s).",
+                "%s can be used again: %d request%s failed in %.0f seconds (%s).",
                 outage.subject,
                 count.failures,
+                "" if count.failures == 1 else "s",
                 now - count.first,
                 outage.reason,
             )

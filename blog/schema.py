@@ -158,7 +158,8 @@ def make_file(engine: Engine) -> None:
     file = file_of(engine.url)
     if file is not None and is_missing(engine):
         with suppress(FileExistsError):
-            file.touch(mode=0o600, exist_ok=False)
+            # SQLite follows a link that leads nowhere yet.
+            file.resolve().touch(mode=0o600, exist_ok=False)
 
 
 def _name(engine: Engine) -> str:

@@ -134,10 +134,15 @@ def opened_file(connection: PoolProxiedConnection) -> OpenedFile | None:
 
 
 def _file_of(connection: sqlite3.Connection) -> str:
-    """Return the path of the database, or "" for one in memory."""
-    # As bytes: a file system may have names that are not UTF-8.
-    sql = "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
-    return os.fsdecode(connection.execute(sql).fetchone()[0] or b"")
+    """Return the path of the database, or "" for one in memory. Nothing of the file is read."""
+    factory = connection.text_factory
+    # A file system may have names that are not UTF-8.
+    connection.text_factory = os.fsdecode
+    try:
+        path: str = connection.execute("PRAGMA database_list").fetchone()[2]
+    finally:
+        connection.text_factory = factory
+    return path
 
 
 def _leave_transactions_alone(connection: sqlite3.Connection) -> None:

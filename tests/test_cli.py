@@ -135,13 +135,11 @@ def modes_of(path: Path) -> int:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_init_on_a_full_disk_leaves_nothing_half_made(tmp_path: Path) -> None:
-    (tmp_path / "blog").mkdir()
-    (tmp_path / "blog" / "threadleaf.db").symlink_to("/dev/full")
+def test_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "blog.db").symlink_to("/dev/full")
 
-    said = run(tmp_path, "init", "blog").stderr
-    assert said.startswith("threadleaf: The database /dev/full cannot be used (database or disk is")
-    assert said.count("\n") == 1
+    said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
+    assert "cannot be used (database or disk is full): free space on the disk of " in said
 
 
 def test_blogs_whose_names_are_nearly_the_same(tmp_path: Path) -> None:

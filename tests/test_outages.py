@@ -299,7 +299,7 @@ def test_reading_does_not_end_an_outage_of_writing(caplog: pytest.LogCaptureFixt
     assert len(lines(caplog)) == 1
     outages.succeeded(is_writing=True)
     assert lines(caplog)[1:] == [
-        "The disk can be used again: 1 requests failed in 100 seconds (reason)."
+        "The disk can be used again: 1 request failed in 100 seconds (reason)."
     ]
 
 
