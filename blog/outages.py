@@ -26,8 +26,8 @@ from blog.models.base import DamagedValueError
 
 log = logging.getLogger(__name__)
 
-#: Seconds without a failure after which a request that succeeds ends an outage. It is longer than
-#: it takes that a database which fails now and then starts and ends an outage with each request.
+#: Seconds without a failure after which a request that succeeds ends an outage. Otherwise a
+#: database that fails every other time would log a start and an end for each request.
 QUIET = 5.0
 
 _SPACE = "free space on the disk of {folder} ({free})"

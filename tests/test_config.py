@@ -171,7 +171,9 @@ def test_readers_cannot_download_the_database(tmp_path: Path, media: str, databa
         (tmp_path / "link.db").symlink_to("data/threadleaf.db")
     except OSError:
         pytest.skip("this user may not make symbolic links")
-    path = write(tmp_path, f"media = {media!r}\ndatabase = {database.format(tmp_path)!r}")
+    path = write(
+        tmp_path, f"media = {media!r}\ndatabase = {database.format(tmp_path.as_posix())!r}"
+    )
     with pytest.raises(ConfigError, match=r"The setting media is .* is in it: readers could"):
         load(path)
 
