@@ -126,6 +126,21 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
         sys.exit(130)
 
 
+@threadleaf.command("restore")
+@click.argument("backup", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.pass_obj
+def restore_command(settings: Path | None, backup: Path) -> None:
+    """Put BACKUP, a copy of the database, in its place. The blog can be served meanwhile."""
+    from blog.restoring import restore
+
+    done = restore(Config.load(settings).database, backup)
+    click.echo(f"Restored {done.database} from {backup}: {done.entries} entries.")
+    if done.schema != schema.HEAD:
+        click.echo(f"Upgraded it from schema {done.schema} to {schema.HEAD}.")
+    if done.previous is not None:
+        click.echo(f"What was there before is in {done.previous}.")
+
+
 @threadleaf.command("demo")
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=int, help="The port to listen on; 0 lets the system choose.")

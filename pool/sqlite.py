@@ -16,16 +16,18 @@ https://www.sqlite.org/lang_transaction.html
 
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from pool.errors import SettingError
-from pool.sqlite_file import DatabaseFile, OpenedFile
+from pool.sqlite_file import DatabaseFile, OpenedFile, connect_existing
 
 #: Execution options of a transaction that will write.
 WRITING = {"sqlite_begin": "BEGIN IMMEDIATE"}
@@ -50,8 +52,9 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     temp_store. Each is read back, and a connection that lacks one is refused.
 
     After an error that ended a transaction, or that leaves the file in doubt, the connection is
-    invalidated, so that a later commit() raises. When the database file is replaced, whoever
-    calls `Engine.connect()` more than a second later gets the new one, and so does each session.
+    invalidated, so that a later commit() raises. When the database file is replaced,
+    `Engine.connect()` and each new session get the new one, and a commit to the old one raises
+    OperationalError. A file that was opened once is never created again.
 
     :param engine: an engine of the driver `sqlite3`, with any pool, that is not yet connected.
     :param busy_timeout: how long a statement waits for a lock that somebody else has, in seconds;
@@ -69,6 +72,15 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     if busy_timeout < 0:
         raise ArgumentError(f"busy_timeout cannot be negative: {busy_timeout!r}")
     files: dict[str, DatabaseFile] = {}
+
+    def do_connect(
+        _dialect: Dialect, _entry: object, args: list[Any], options: dict[str, Any]
+    ) -> sqlite3.Connection | None:
+        if args[0] in {"", ":memory:"} or options.get("uri"):
+            return None
+        options.setdefault("factory", _Connection)
+        # Before the first connection SQLite may create the file, as it always would.
+        return connect_existing(args[0], **options) if files else None
 
     def on_connect(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
         _leave_transactions_alone(connection)
@@ -90,7 +102,10 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
         _set(connection, "temp_store", 2)
         if path:
             entry.info[_OPENED].note_log()
+            if isinstance(connection, _Connection):
+                connection.opened = entry.info[_OPENED]
 
+    event.listen(engine, "do_connect", do_connect)
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "engine_connect", _on_engine_connect)
     event.listen(engine, "begin", _on_begin)
@@ -132,6 +147,27 @@ def opened_file(connection: PoolProxiedConnection) -> OpenedFile | None:
     return connection.info.get(_OPENED)
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that reports a commit to a file which is no longer the database."""
+
+    opened: OpenedFile | None = None
+
+    def commit(self) -> None:
+        was_open = self.in_transaction
+        super().commit()
+        if was_open and self.opened is not None and not self.opened.is_current_now():
+            raise _lost(self.opened)
+
+
+def _lost(opened: OpenedFile) -> sqlite3.OperationalError:
+    """Return the error for a transaction that may be lost, or would be."""
+    reason = opened.file.trouble or f"{opened.file.path} was moved, deleted or replaced"
+    error = sqlite3.OperationalError(f"the transaction is not stored: {reason}")
+    # As SQLite calls it where it notices. The connection is invalidated.
+    error.sqlite_errorcode = sqlite3.SQLITE_READONLY_DBMOVED
+    return error
+
+
 def _leave_transactions_alone(connection: sqlite3.Connection) -> None:
     if sys.version_info >= (3, 12) and connection.autocommit != sqlite3.LEGACY_TRANSACTION_CONTROL:
         # It has begun a transaction already, in which foreign_keys could not be set.
@@ -163,16 +199,28 @@ def _on_engine_connect(connection: Connection) -> None:
     opened: OpenedFile | None = connection.connection.info.get(_OPENED)
     # Each round takes one more old connection out of the pool, and the last one opens the new file.
     rounds = 0
-    while opened is not None and not opened.is_current():
-        # If nothing is there, a new connection would make an empty file. And a file that is another
-        # one each time (some network disks make it look so) must not keep us here for ever.
+    while opened is not None and not _told(connection, opened.is_current):
+        # A file that is another one each time (some network disks make it look so) must not keep us
+        # here for ever.
         if opened.file.identity is None or rounds == 100:
             connection.close()
-            reason = f"unable to open database file: {opened.file.path} was moved or deleted"
-            raise OperationalError(None, None, sqlite3.OperationalError(reason))
+            reason = f"{opened.file.path} was moved or deleted: put it back"
+            error = sqlite3.OperationalError(f"unable to open database file: {reason}")
+            raise OperationalError(None, None, error)
+        if opened.file.trouble is not None:
+            # It can be recovered only when all connections are closed.
+            connection.engine.pool.dispose()
         connection.invalidate()
         opened = connection.connection.info.get(_OPENED)
         rounds += 1
+
+
+def _told(connection: Connection, is_current: Callable[[], bool]) -> bool:
+    try:
+        return is_current()
+    except sqlite3.Error as error:
+        connection.invalidate()
+        raise OperationalError(None, None, error) from error
 
 
 def _on_begin(connection: Connection) -> None:
@@ -187,6 +235,10 @@ def _on_begin(connection: Connection) -> None:
             cast("sqlite3.Connection", connection.connection.dbapi_connection).execute(begin)
             return
     connection.exec_driver_sql(begin)
+    opened: OpenedFile | None = connection.connection.info.get(_OPENED)
+    if opened is not None and not _told(connection, opened.is_current_now):
+        connection.invalidate()
+        raise OperationalError(begin, None, _lost(opened))
 
 
 def _on_error(context: ExceptionContext) -> None:
@@ -194,9 +246,10 @@ def _on_error(context: ExceptionContext) -> None:
     code = getattr(context.original_exception, "sqlite_errorcode", None)
     if code is None or connection is None or connection.closed or connection.invalidated:
         return
-    if code == sqlite3.SQLITE_READONLY_DBMOVED and _OPENED in connection.connection.info:
-        connection.connection.info[_OPENED].file.look_again()
-    elif code & 0xFF not in _FATAL and not _was_ended(connection):
+    if code == sqlite3.SQLITE_READONLY_DBMOVED or code & 0xFF in _FATAL:
+        if (opened := connection.connection.info.get(_OPENED)) is not None:
+            opened.file.look_again()
+    elif not _was_ended(connection):
         return
     context.is_disconnect = True
     # The others may be well, and find out for themselves.
@@ -214,13 +267,21 @@ def _was_ended(connection: Connection) -> bool:
 
 
 def _forget(_connection: object, entry: ConnectionPoolEntry, *_error: object) -> None:
-    entry.info.pop(_OPENED, None)
+    if (opened := entry.info.pop(_OPENED, None)) is not None:
+        opened.file.forget(opened)
 
 
 def _on_close(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
     # One that was invalidated has lost its file by now, and must not touch it again.
-    if entry.info.pop(_OPENED, None) is not None and not sys.is_finalizing():
-        _optimize(connection)
+    opened: OpenedFile | None = entry.info.get(_OPENED)
+    if opened is None or sys.is_finalizing():
+        return
+    # SQLite reads the index when it closes the database, and a truncated one must be mended first.
+    with suppress(sqlite3.Error):
+        if opened.is_current_now():
+            _optimize(connection)
+    # Before it closes, because the last connection to close removes the log.
+    _forget(connection, entry)
 
 
 def _optimize(connection: sqlite3.Connection) -> None:
