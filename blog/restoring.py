@@ -60,16 +60,15 @@ def restore(url: str, backup: Path) -> Restored:
         raise DatabaseUnusableError(f"{backup} is the database itself: choose a backup of it.")
     now = datetime.now(UTC)
     copy = database.with_name(f"{database.name}.restoring-{os.getpid()}")
+    previous = database.with_name(f"{database.name}.before-{now:%Y%m%d-%H%M%S}")
     try:
-        _copy(backup, copy)
-        version, entries = _prepare(copy, backup, now)
-        previous = database.with_name(f"{database.name}.before-{now:%Y%m%d-%H%M%S}")
+        version, entries = _prepare(backup, copy, now)
         if not _replace(database, copy, previous):
             _overwrite(database, copy, previous)
     except (sqlite3.Error, OSError) as error:
         raise DatabaseUnusableError(
-            f"{backup} cannot be restored to {database} ({error}): nothing was changed. If a "
-            "program uses the database, stop it and try again."
+            f"The database {database} cannot be restored ({error}): nothing was changed. Stop the "
+            "programs that use it, then try again."
         ) from error
     finally:
         copy.unlink(missing_ok=True)
@@ -81,7 +80,7 @@ def _copy(source: Path, target: Path) -> None:
     # SQLite would write beside a database to read it, which may be on a read-only disk.
     in_use = any(Path(f"{source}{side}").exists() for side in ("-wal", "-journal"))
     mode = "mode=ro" if in_use else "immutable=1"
-    address = f"file:{quote(os.fsencode(source.resolve().as_posix()), '/:')}?{mode}"
+    address = f"file:{quote(os.fsencode(source.resolve()), safe='')}?{mode}"
     with closing(sqlite3.connect(address, uri=True)) as origin:
         _save(origin, target)
 
@@ -99,10 +98,14 @@ def _refuse_to_wait(status: int, _remaining: int, _total: int) -> None:
         raise sqlite3.OperationalError("database is locked")
 
 
-def _prepare(copy: Path, backup: Path, now: datetime) -> tuple[str, int]:
-    """Check the copy of a backup, bring it up to date, and return its schema and entries."""
-    with closing(sqlite3.connect(copy)) as connection:
-        (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+def _prepare(backup: Path, copy: Path, now: datetime) -> tuple[str, int]:
+    """Make a copy of a backup, check it, upgrade it, and return its old schema and its entries."""
+    try:
+        _copy(backup, copy)
+        with closing(sqlite3.connect(copy)) as connection:
+            (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        finding = str(error)
     if finding != "ok":
         raise DatabaseUnusableError(f"{backup} is damaged ({finding}): choose another backup.")
     engine = connect(f"sqlite:///{copy.as_posix()}")
@@ -165,11 +168,13 @@ def _overwrite(database: Path, copy: Path, previous: Path) -> None:
     ):
         try:
             origin.backup(target, pages=1, progress=keep)
-        except sqlite3.Error:
+        except BaseException:
             previous.unlink(missing_ok=True)
             raise
-        target.execute("PRAGMA busy_timeout = 0")
-        target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # The log has grown by the whole database. If others are reading it, it shrinks later.
+        with suppress(sqlite3.Error):
+            target.execute("PRAGMA busy_timeout = 0")
+            target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     _share(previous, database)
 
 
