@@ -148,7 +148,7 @@ def run(
     database: str,
     tamper: Callable[[], object],
     *,
-    seconds: float = 0.7,
+    seconds: float = 0.5,
     at_rest: bool = False,
     has_shell: bool = True,
 ) -> Trial:
@@ -167,6 +167,9 @@ def run(
             work = [executor.submit(_read, server.url, trial, over, going) for _ in range(READERS)]
             work.append(executor.submit(_comment, server.url, trial, over, going))
             try:
+                deadline = time.monotonic() + PATIENCE / 2
+                while time.monotonic() < deadline and len(trial.comments) < 3:
+                    time.sleep(0.05)
                 time.sleep(seconds)
                 with going.stopped() if at_rest else nullcontext():
                     trial.began = time.monotonic()
