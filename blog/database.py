@@ -4,7 +4,9 @@ On SQLite, `pool.sqlite` has the settings and the transactions: reading begins w
 writing with BEGIN IMMEDIATE, which waits its turn.
 """
 
+import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
@@ -14,6 +16,13 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from pool import ThreadLocalPool
 from pool.sqlite import WRITING, configure, opened_file
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+#: The schema version that this code needs: the number of the newest migration.
+HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 #: How long a transaction waits for another one that writes, in seconds.
 BUSY_TIMEOUT = 15.0

@@ -8,11 +8,10 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sqlalchemy import Select, and_, delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from blog.markup import RENDERER
 from blog.models import Entry, Redirect, Rendering, Series, Tag
 from blog.models.entry import EntryKind
 from blog.slugs import numbered, slugify
@@ -51,13 +50,6 @@ def render_entry(db: Session, entry: Entry) -> None:
     db.execute(delete(Rendering).where(Rendering.entry_id == entry.id))
     db.add(Rendering.of(entry.id, entry.body, entry.format, entry.summary))
     db.flush()
-
-
-def unrendered(db: Session) -> list[int]:
-    """Return the ids of the entries whose text nobody has rendered as this version does it."""
-    made = and_(Rendering.entry_id == Entry.id, Rendering.renderer == RENDERER)
-    missing = Rendering.entry_id.is_(None)
-    return list(db.scalars(select(Entry.id).outerjoin(Rendering, made).where(missing)))
 
 
 def tag_named(db: Session, name: str) -> Tag:
