@@ -17,11 +17,11 @@ import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from blog import schema, upgrading
+from blog import publishing, schema, upgrading
 from blog.application import create_app
 from blog.cli_comments import comments
 from blog.config import Config, ConfigError
-from blog.database import connect, session_factory
+from blog.database import begin_writing, connect, session_factory
 from blog.importing.errors import SourceError
 from blog.moderation import UnknownCommentError
 from blog.schema import DatabaseUnusableError
@@ -178,6 +178,8 @@ def upgrade_database(engine: Engine) -> tuple[str | None, str]:
     with click.progressbar(length=ahead.steps, label="Schema", hidden=not ahead.steps) as bar:
         versions = schema.upgrade(engine, lambda: bar.update(schema.STEPS))
         bar.update(ahead.steps)
+    for address, new in give_way(engine):
+        click.echo(f"The address {address} is the blog's own now: its entry is at {new}.")
     with engine.connect() as connection:
         ids, texts = upgrading.unrendered(connection), upgrading.unindexed(connection)
     with click.progressbar(length=len(ids), label="Rendering", hidden=not ids) as bar:
@@ -187,6 +189,17 @@ def upgrade_database(engine: Engine) -> tuple[str | None, str]:
         for number in upgrading.index_all(engine):
             bar.update(number)
     return versions
+
+
+def give_way(engine: Engine) -> list[tuple[str, str]]:
+    """Rename what an address of the blog itself shadows; return old and new addresses."""
+    with session_factory(engine)() as db:
+        if not publishing.shadowed(db):
+            return []
+        begin_writing(db)
+        moved = publishing.give_way(db)
+        db.commit()
+        return moved
 
 
 def announce(engine: Engine, ahead: Forecast) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
@@ -19,6 +19,34 @@ from blog.urls import url_map
 
 #: The queries by which WordPress tells entries apart; any other one is no part of an address.
 _QUERIES = {"p", "page_id", "attachment_id"}
+
+_paths = url_map.bind("localhost")
+
+#: Values for what stands in an address below an entry's, besides its slug.
+_SAMPLES = {"receipt": "receipt", "id": 1, "format": "atom"}
+
+
+def _suspect(place: int, beginning: str) -> re.Pattern[str]:
+    """Return a pattern of all slugs that may be shadowed.
+
+    :param place: at which part of an address the slug is.
+    :param beginning: how the addresses begin.
+    """
+    rules = (rule.rule for rule in url_map.iter_rules() if rule.rule.startswith(beginning))
+    parts = {rule.split("/")[place] for rule in rules} - {"<slug>"}
+    # A part is a word, or has a converter in it: <int(fixed_digits=4):year>.
+    pieces = (re.split(r"<(\w+)[^>]*>", part) for part in parts)
+    patterns = (
+        "".join(
+            url_map.converters[piece].regex if at % 2 else re.escape(piece)
+            for at, piece in enumerate(each)
+        )
+        for each in pieces
+    )
+    return re.compile("|".join(patterns))
+
+
+_SUSPECT = {"entry": _suspect(2, "/blog/"), "page": _suspect(1, "/")}
 
 
 def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | None = None) -> str:
@@ -32,12 +60,46 @@ def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | Non
     """
 
     def taken(slug: str) -> bool:
-        if _endpoint(_address(kind, slug)) != f"reader.{kind}":
+        if is_shadowed(kind, slug):
             return True
         found = db.scalar(select(Entry.id).where(Entry.kind == kind, Entry.slug == slug))
         return found not in {None, except_id}
 
     return numbered(wanted or kind, taken)
+
+
+def is_shadowed(kind: EntryKind, slug: str) -> bool:
+    """Tell whether the blog itself has a page at the address of an entry, or at one below it.
+
+    An entry ``archive`` could not be read, and one ``tag`` would have no feed of its comments.
+    """
+    own = f"reader.{kind}"
+    for rule in url_map.iter_rules():
+        if rule.endpoint == own or (kind == "entry" and rule.rule.startswith("/blog/<slug>/")):
+            values = {name: _SAMPLES.get(name, slug) for name in rule.arguments}
+            method = "POST" if "POST" in (rule.methods or ()) else "GET"
+            path = _paths.build(rule.endpoint, values, method=method)
+            if _endpoint(unquote(path), method) != rule.endpoint:
+                return True
+    return False
+
+
+def shadowed(db: Session) -> list[tuple[int, EntryKind, str]]:
+    """Return id, kind and slug of the entries and pages that are shadowed."""
+    rows = db.execute(select(Entry.id, Entry.kind, Entry.slug)).tuples()
+    # To try the addresses of each would take a minute in a large blog.
+    suspect = [row for row in rows if _SUSPECT[row[1]].fullmatch(row[2])]
+    return [(id_, kind, slug) for id_, kind, slug in suspect if is_shadowed(kind, slug)]
+
+
+def give_way(db: Session) -> list[tuple[str, str]]:
+    """Rename the entries and pages that are shadowed, and return old and new addresses."""
+    moved = []
+    for id_, kind, slug in shadowed(db):
+        free = free_slug(db, kind, slug)
+        db.execute(update(Entry).where(Entry.id == id_).values(slug=free))
+        moved.append((_address(kind, slug), _address(kind, free)))
+    return moved
 
 
 def render_entry(db: Session, entry: Entry) -> None:
@@ -126,9 +188,9 @@ def _address(kind: EntryKind, slug: str) -> str:
     return f"/blog/{slug}" if kind == "entry" else f"/{slug}"
 
 
-def _endpoint(path: str) -> str | None:
+def _endpoint(path: str, method: str = "GET") -> str | None:
     try:
-        endpoint, _ = url_map.bind("localhost").match(path, method="GET")
+        endpoint, _ = _paths.match(path, method=method)
     except HTTPException:
         return None
     return str(endpoint)

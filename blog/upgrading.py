@@ -16,7 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, func, insert, not_, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    not_,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 
 from blog import schema
@@ -153,7 +165,9 @@ def unindexed(connection: Connection) -> int:
     dialect = connection.dialect.name
     return sum(
         connection.execute(
-            select(func.count()).select_from(text(f"({searchable.missing(dialect, what)}) AS lacking")),
+            select(func.count()).select_from(
+                text(f"({searchable.missing(dialect, what)}) AS lacking")
+            ),
             {"after": 0, "limit": 2**40},
         ).scalar_one()
         for what in get_args(searchable.Text)
@@ -199,7 +213,10 @@ def _rendered(
 
 def render_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rendering of each entry, with the text that it was made from."""
-    return [row | _values(Rendering.of(row["id"], row["body"], row["format"], row["summary"])) for row in rows]
+    return [
+        row | _values(Rendering.of(row["id"], row["body"], row["format"], row["summary"]))
+        for row in rows
+    ]
 
 
 def _values(rendering: Rendering) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from blog.application import Blog
 from blog.config import Config
 from blog.models import Comment, searchable
 from blog.search import CANDIDATES
+from blog.upgrading import index_all
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]

@@ -1,4 +1,4 @@
-"""Views and triggers, and the tables that they fill: made, and compared with what a database has."""
+"""Views and triggers, and what they fill: made, and compared with what a database has."""
 
 import hashlib
 from collections.abc import Iterator

@@ -173,9 +173,7 @@ def _comment() -> None:
         {"comment_id": id_, "new_uid": uuid4().urn}
         for id_ in connection.scalars(sa.select(comment.c.id))
     ]
-    update = comment.update().values(
-        state="published", format="text", uid=sa.bindparam("new_uid")
-    )
+    update = comment.update().values(state="published", format="text", uid=sa.bindparam("new_uid"))
     if rows:
         connection.execute(update.where(comment.c.id == sa.bindparam("comment_id")), rows)
     with op.batch_alter_table("comment") as batch:
