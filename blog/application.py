@@ -25,10 +25,10 @@ from werkzeug.exceptions import (
 )
 from werkzeug.utils import redirect
 
-from blog import csrf, flash, freshness, moderation, schema
+from blog import csrf, flash, freshness, moderation, publishing, schema, upgrading
 from blog.auth import GUARDS, Guard
 from blog.config import Config
-from blog.database import begin_writing, connect, session_factory
+from blog.database import DatabaseOutdatedError, begin_writing, connect, session_factory
 from blog.freshness import Stamp
 from blog.headers import secure
 from blog.hosts import OwnHosts
@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 View = Callable[..., Response]
 
 READ_ONLY_TRANSACTION = "25006"
+
+#: On PostgreSQL, a table or a column that is not there. SQLite has OperationalError for these.
+OTHER_SCHEMA = {"42P01", "42703"}
 
 
 class Blog:
@@ -194,7 +197,8 @@ class Blog:
     def error_response(self, request: Request, error: Exception) -> Response:
         """Return the page for what went wrong, and log what was not the visitor's doing."""
         if not isinstance(error, HTTPException):
-            log.error("%s %s failed", request.method, request.path, exc_info=error)
+            if not isinstance(error, DatabaseOutdatedError):  # it is in the log, once
+                log.error("%s %s failed", request.method, request.path, exc_info=error)
             error = (
                 ServiceUnavailable(retry_after=10) if is_outage(error) else InternalServerError()
             )
@@ -207,6 +211,8 @@ class Blog:
 
 def is_outage(error: Exception) -> bool:
     """Tell a database that cannot be used just now from a mistake in the code."""
+    if getattr(getattr(error, "orig", None), "sqlstate", None) in OTHER_SCHEMA:
+        return True
     if isinstance(error, InternalError):
         # PostgreSQL says so on a standby: https://www.postgresql.org/docs/current/hot-standby.html
         return getattr(error.orig, "sqlstate", None) == READ_ONLY_TRANSACTION
@@ -229,6 +235,7 @@ def create_app(config: Config) -> Blog:
     try:
         site = schema.check(engine)
         forget_addresses(engine, config)
+        warn_of_unfinished(engine)
     finally:
         # The thread that starts a server seldom serves, and would keep this connection open.
         engine.dispose()
@@ -241,3 +248,21 @@ def forget_addresses(engine: Engine, config: Config) -> None:
         begin_writing(db)
         moderation.forget(db, config.comment_days, datetime.now(UTC))
         db.commit()
+
+
+def warn_of_unfinished(engine: Engine) -> None:
+    """Log which entries readers cannot find until `threadleaf upgrade` has run."""
+    with session_factory(engine)() as db:
+        for _, kind, slug in publishing.shadowed(db):
+            log.warning(
+                "Nobody can read the %s %r, because the blog itself has a page at its address: "
+                "run `threadleaf upgrade`, which renames it.",
+                kind,
+                slug,
+            )
+        if texts := upgrading.unindexed(db.connection()):
+            log.warning(
+                "The search lacks %d texts, because an upgrade was interrupted: run `threadleaf "
+                "upgrade`, which goes on from there.",
+                texts,
+            )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -26,6 +26,14 @@ HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")
 
 #: How long a transaction waits for another one that writes, in seconds.
 BUSY_TIMEOUT = 15.0
+
+#: Asks for the schema version of a database.
+SCHEMA_VERSION = "SELECT version_num FROM alembic_version"
+
+
+class DatabaseOutdatedError(OperationalError):
+    """The database has another schema than this process: an upgrade has run since it started."""
+
 
 SessionFactory = Callable[[], Session]
 
@@ -104,6 +112,7 @@ def begin_writing(db: Session) -> None:
     This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
     have changed by now, and must be read again.
 
+    :raises DatabaseOutdatedError: the database has been upgraded since this process started.
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
     """
     db.rollback()
@@ -112,3 +121,25 @@ def begin_writing(db: Session) -> None:
         # Each change ends in this row. Who locked another one first would wait here for somebody
         # who waits for that one.
         connection.exec_driver_sql("SELECT id FROM site FOR UPDATE")
+    # In the transaction, so that no upgrade comes in between.
+    found = connection.exec_driver_sql(SCHEMA_VERSION).scalar()
+    if found != HEAD:
+        raise DatabaseOutdatedError(SCHEMA_VERSION, None, Exception(report_other_schema(found)))
+
+
+_reported: set[object] = set()
+
+
+def report_other_schema(found: object) -> str:
+    """Return a sentence with the remedy for a schema that is not this code's, and log it once.
+
+    :param found: the schema version that a database has since an upgrade.
+    """
+    sentence = (
+        f"the database has been upgraded to schema {found}, and this process has the code for "
+        f"{HEAD}: restart it"
+    )
+    if found not in _reported:
+        _reported.add(found)
+        log.error("No comment can be stored, because %s.", sentence)
+    return sentence
