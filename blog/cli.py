@@ -1,7 +1,6 @@
 """The command ``threadleaf``."""
 
 import logging
-import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -14,20 +13,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
-from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from blog import publishing, schema, upgrading
+from blog import schema
 from blog.application import create_app
 from blog.cli_comments import comments
+from blog.cli_upgrade import bring_up_to_date
 from blog.config import Config, ConfigError
-from blog.database import begin_writing, connect, session_factory
+from blog.database import connect, session_factory
 from blog.importing.errors import SourceError
 from blog.moderation import UnknownCommentError
 from blog.schema import DatabaseUnusableError
 from blog.server import ServerError, serve
 from blog.settings import as_toml
-from blog.upgrading import Forecast
 
 if TYPE_CHECKING:
     from blog.importing.run import Summary
@@ -150,77 +148,6 @@ def demo_command(host: str | None, port: int | None) -> None:
 
 
 threadleaf.add_command(comments)
-
-
-def bring_up_to_date(config: Config) -> None:
-    """Upgrade the database, and say what will be done and what was done."""
-    engine = connect(config.database)
-    try:
-        before, after = upgrade_database(engine)
-    except DBAPIError as error:
-        raise schema.unusable(engine, error.orig) from error
-    finally:
-        engine.dispose()
-    name = engine.url.render_as_string() if engine.url.host else engine.url.database
-    if before is None:
-        click.echo(f"The database {name} is made.")
-    elif before == after:
-        click.echo(f"The database {name} is up to date.")
-    else:
-        click.echo(f"The database {name} is upgraded from schema {before} to {after}.")
-
-
-def upgrade_database(engine: Engine) -> tuple[str | None, str]:
-    """Upgrade the schema, then render and index what that left; return both schema versions."""
-    ahead = Forecast(None) if schema.is_missing(engine) else upgrading.forecast(engine)
-    if ahead.entries or ahead.texts:
-        announce(engine, ahead)
-    with click.progressbar(length=ahead.steps, label="Schema", hidden=not ahead.steps) as bar:
-        versions = schema.upgrade(engine, lambda: bar.update(schema.STEPS))
-        bar.update(ahead.steps)
-    for address, new in give_way(engine):
-        click.echo(f"The address {address} is the blog's own now: its entry is at {new}.")
-    with engine.connect() as connection:
-        ids, texts = upgrading.unrendered(connection), upgrading.unindexed(connection)
-    with click.progressbar(length=len(ids), label="Rendering", hidden=not ids) as bar:
-        for number in upgrading.render_all(engine, ids):
-            bar.update(number)
-    with click.progressbar(length=texts, label="Indexing", hidden=not texts) as bar:
-        for number in upgrading.index_all(engine):
-            bar.update(number)
-    return versions
-
-
-def give_way(engine: Engine) -> list[tuple[str, str]]:
-    """Rename what an address of the blog itself shadows; return old and new addresses."""
-    with session_factory(engine)() as db:
-        if not publishing.shadowed(db):
-            return []
-        begin_writing(db)
-        moved = publishing.give_way(db)
-        db.commit()
-        return moved
-
-
-def announce(engine: Engine, ahead: Forecast) -> None:
-    """Say what an upgrade will take.
-
-    :raises DatabaseUnusableError: the disk has less space than it will need.
-    """
-    minutes = round(ahead.seconds / 60)
-    duration = "less than a minute" if minutes < 1 else f"about {minutes} min"
-    click.echo(f"To do: {ahead.entries:,} entries to render, {ahead.texts:,} texts to index.")
-    if not ahead.size:
-        click.echo(f"It will take {duration}.")
-        return
-    free = shutil.disk_usage(Path(engine.url.database or "").parent).free
-    has, needs, left = (f"{each / 1e6:,.0f} MB" for each in (ahead.size, ahead.space, free))
-    click.echo(f"It will take {duration}, and up to {needs} of disk space besides the {has} now.")
-    if free < ahead.space:
-        raise DatabaseUnusableError(
-            f"The database {engine.url.database} was not changed, because its disk has {left} "
-            f"free and the upgrade may need {needs}: free some space, or move the database."
-        )
 
 
 def tell(summary: "Summary") -> None:

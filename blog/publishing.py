@@ -86,10 +86,12 @@ def is_shadowed(kind: EntryKind, slug: str) -> bool:
 
 def shadowed(db: Session) -> list[tuple[int, EntryKind, str]]:
     """Return id, kind and slug of the entries and pages that are shadowed."""
-    rows = db.execute(select(Entry.id, Entry.kind, Entry.slug)).tuples()
-    # To try the addresses of each would take a minute in a large blog.
-    suspect = [row for row in rows if _SUSPECT[row[1]].fullmatch(row[2])]
-    return [(id_, kind, slug) for id_, kind, slug in suspect if is_shadowed(kind, slug)]
+    # To try the addresses of each would take seconds in a large blog.
+    return [
+        (id_, kind, slug)
+        for id_, kind, slug in db.execute(select(Entry.id, Entry.kind, Entry.slug)).all()
+        if _SUSPECT[kind].fullmatch(slug) and is_shadowed(kind, slug)
+    ]
 
 
 def give_way(db: Session) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from blog import additions
 from blog.additions import Object
@@ -31,7 +31,7 @@ _SEED_TABLES = {
 _SITE_COLUMNS = {"id", "version", "changed", "secret", "uid"}
 
 #: How many instructions SQLite executes between two reports of its progress.
-STEPS = 100_000
+STEPS = 20_000
 
 
 class DatabaseUnusableError(Exception):
@@ -103,7 +103,8 @@ def upgrade(
 
     What takes long for many entries is left to :mod:`blog.upgrading`.
 
-    :param on_progress: called after each :data:`STEPS` instructions that SQLite has executed.
+    :param on_progress: called after each :data:`STEPS` instructions that SQLite has executed; an
+        exception in it stops the upgrade, as a KeyboardInterrupt.
     :return: the version before and the version after.
     :raises DatabaseUnusableError: it is newer than the code or another program's, has objects under
         names that the upgrade needs, or cannot be written to.
@@ -122,10 +123,18 @@ def upgrade(
             finally:
                 # It goes without foreign keys, which whoever came next would miss.
                 connection.invalidate()
-    except DBAPIError as error:
-        if "interrupted" in str(error.orig):  # by Ctrl-C in on_progress, whose exceptions are lost
+    except (DBAPIError, PendingRollbackError) as error:
+        cause = _cause(error)
+        if "interrupted" in str(cause):  # SQLite drops the exception of on_progress
             raise KeyboardInterrupt from error
-        raise unusable(engine, error.orig) from error
+        raise unusable(engine, cause) from error
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """Return what the driver has raised; Alembic tidies up after it, and fails once more."""
+    if isinstance(error, PendingRollbackError) and error.__context__ is not None:
+        return _cause(error.__context__)
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def is_current(connection: Connection) -> bool:

@@ -6,6 +6,7 @@ After a kill, the next run does what is missing.
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -177,7 +178,8 @@ def unindexed(connection: Connection) -> int:
 def render_all(engine: Engine, ids: Sequence[int]) -> Iterator[int]:
     """Render entries and store the renderings, and yield how many each portion had.
 
-    Triggers index each of them. An entry that changes meanwhile may be left out.
+    Triggers index each of them. An entry that changes meanwhile may be left out. This is for the
+    main thread of a command, because it may have to ignore signals for a moment.
 
     :param ids: entries, in ascending order: FTS5 collects words in memory as long as they ascend.
     """
@@ -236,12 +238,23 @@ def _workers(entries: int) -> Iterator[Executor | None]:
         return
     # A forked process would share this one's connections, and what its threads had locked.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _end_with_parent) as workers:
+    workers = ProcessPoolExecutor(processes, context, _end_with_parent)
+    # A terminal sends Ctrl-C to all of them. The executor hangs when its processes end by it, or
+    # when it comes while they start, so they inherit that it is ignored.
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        workers.submit(render_rows, [])
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    try:
         yield workers
+    finally:
+        workers.shutdown(cancel_futures=True)
 
 
 def _end_with_parent() -> None:
     """Let a worker end when the upgrade is killed, which would otherwise leave it waiting."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows inherits nothing of the kind
     parent = multiprocessing.parent_process()
 
     def wait() -> None:

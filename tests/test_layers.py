@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"blog.__main__", "app.wsgi"},
     {"blog.cli"},
-    {"blog.cli_comments"},
+    {"blog.cli_comments", "blog.cli_upgrade"},
     {"blog.application"},
     {"blog.views"},
     {"blog.importing", "blog.syndication", "blog.structured", "blog.demo"},
