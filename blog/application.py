@@ -255,14 +255,14 @@ def warn_of_unfinished(engine: Engine) -> None:
     with session_factory(engine)() as db:
         for _, kind, slug in publishing.shadowed(db):
             log.warning(
-                "Nobody can read the %s %r, because the blog itself has a page at its address: "
-                "run `threadleaf upgrade`, which renames it.",
+                "The %s %r cannot be read, because the blog itself has a page at its address: "
+                "run `threadleaf upgrade` to rename it.",
                 kind,
                 slug,
             )
         if texts := upgrading.unindexed(db.connection()):
             log.warning(
                 "The search lacks %d texts, because an upgrade was interrupted: run `threadleaf "
-                "upgrade`, which goes on from there.",
+                "upgrade` to finish it.",
                 texts,
             )

@@ -60,8 +60,8 @@ def version(connection: Connection) -> str | None:
         return SEED
     names = ", ".join(sorted(tables)[:5]) + (", …" if len(tables) > 5 else "")
     raise DatabaseUnusableError(
-        f"The database {_name(connection.engine)} is another program's (it has the tables "
-        f"{names}), and was not changed: set `database` to a new file or an empty database."
+        f"The database {_name(connection.engine)} belongs to another program (it has the tables "
+        f"{names}) and was not changed: set `database` to a new file or an empty database."
     )
 
 
@@ -179,6 +179,8 @@ def _make_room(connection: Connection, before: str) -> list[str]:
     :raises DatabaseUnusableError: some of it bears a name that the upgrade needs.
     """
     known, wanted = _objects_of(before), _objects_of(HEAD)
+    # A table is rebuilt under such a name: https://alembic.sqlalchemy.org/en/latest/batch.html
+    wanted += [Object("table", f"_alembic_tmp_{each.name}") for each in known]
     names = {each.name for each in known}
     if before != SEED:  # it has views and triggers of ours, which are made again
         names |= {each.name for each in wanted if each.kind in {"view", "trigger"}}
@@ -186,9 +188,8 @@ def _make_room(connection: Connection, before: str) -> list[str]:
     obstacles = list(additions.in_the_way(found, wanted))
     if obstacles:
         raise DatabaseUnusableError(
-            f"The database {_name(connection.engine)} cannot be upgraded, because its "
-            f"{', '.join(map(str, obstacles))} has a name that Threadleaf needs, and was not "
-            "changed: rename or drop it, then try again."
+            f"The database {_name(connection.engine)} was not upgraded: Threadleaf needs the names "
+            f"of its {', '.join(map(str, obstacles))}. Rename or drop them, then try again."
         )
     if connection.dialect.name != "sqlite":
         return []
@@ -200,16 +201,14 @@ def _make_room(connection: Connection, before: str) -> list[str]:
 
 
 def _objects_of(revision: str) -> list[Object]:
-    """Return what a database of a version has, and the tables by which an upgrade rebuilds it."""
+    """Return what a database of a version has."""
     engine = connect("sqlite://")
     try:
         with engine.connect() as connection, connection.begin():
             _run_migrations(connection, None, revision)
-            found = additions.objects(connection)
+            return additions.objects(connection)
     finally:
         engine.dispose()
-    # https://alembic.sqlalchemy.org/en/latest/batch.html
-    return found + [Object("table", f"_alembic_tmp_{table}") for table in _SEED_TABLES]
 
 
 def _run_migrations(connection: Connection, before: str | None, to: str = "head") -> None:

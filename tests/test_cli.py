@@ -1,6 +1,7 @@
 """The command line, as a person uses it: each command is a process of its own."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -130,6 +131,63 @@ def test_upgrade_takes_the_seeds_database(tmp_path: Path) -> None:
 
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
     assert said.endswith(f"seed.db is upgraded from schema 0001 to {HEAD}.\n")
+
+
+def test_entries_of_the_seed_that_our_addresses_shadow_are_renamed(tmp_path: Path) -> None:
+    make_seed(tmp_path / "seed.db")
+    titles = ["Archive", "Privacy", "Search", "Tag", "Tags", "2013", "Archive 2", "Tea"]
+    with closing(sqlite3.connect(tmp_path / "seed.db")) as shell, shell:
+        for title in titles:
+            shell.execute(
+                "INSERT INTO entry (title, body, timestamp, featured) VALUES (?, ?, ?, 0)",
+                (title, f"On {title}.", "2013-01-02 12:00:00.000000"),
+            )
+
+    said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
+    assert (
+        "The address /blog/archive is the blog's own now: its entry is at /blog/archive-3.\n"
+        in said
+    )
+    with serving(tmp_path, "serve", THREADLEAF_DATABASE="seed.db") as server:
+        for title, slug in rows(tmp_path / "seed.db", "SELECT title, slug FROM entry"):
+            assert f"On {title}." in server.get(f"/blog/{slug}")
+            server.get(f"/blog/{slug}/feed.atom")
+
+
+def test_a_start_warns_of_an_entry_that_an_address_shadows(blog: Path) -> None:
+    with closing(sqlite3.connect(blog / "threadleaf.db")) as shell, shell:
+        shell.execute(
+            "INSERT INTO entry (title, body, timestamp, featured, slug, state, uid, updated, "
+            "format, kind, comments_open) VALUES ('Tags', '', '2013-01-02', 0, 'tags', "
+            "'published', 'u', '2013-01-02', 'markdown', 'entry', 1)"
+        )
+
+    warning = "The entry 'tags' cannot be read, because the blog itself has a page at its address"
+    with serving(blog, "serve") as server:
+        server.stop()
+        assert warning in server.ended()[2]
+    assert "its entry is at /blog/tags-2." in done(blog, "upgrade")
+    with serving(blog, "serve") as server:
+        server.stop()
+        assert server.ended()[2] == ""
+
+
+@pytest.mark.parametrize(
+    "command", [["upgrade"], ["init"], ["serve"], ["import", EXPORTS / "jekyll"]]
+)
+def test_another_programs_database_is_refused(tmp_path: Path, command: list[object]) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as shell:
+        shell.execute("CREATE TABLE customer (id INTEGER)")
+    before = (tmp_path / "other.db").read_bytes()
+
+    result = run(tmp_path, *command, THREADLEAF_DATABASE=tmp_path / "other.db")
+    assert result.returncode == 1
+    assert re.search(
+        r"^threadleaf: The database \S+other.db belongs to another program \(it has the tables "
+        r"customer\) and was not changed: set `database` to a new file or an empty database\.\n$",
+        result.stderr,
+    )
+    assert (tmp_path / "other.db").read_bytes() == before
 
 
 def test_the_settings_file_is_named_on_the_command_line_or_in_the_environment(
@@ -349,6 +407,8 @@ def test_a_database_that_somebody_else_writes_to(tmp_path: Path) -> None:
 
 
 def test_a_running_blogs_writer_is_waited_for(blog: Path) -> None:
+    with closing(sqlite3.connect(blog / "threadleaf.db")) as shell:
+        shell.execute("DROP TRIGGER month_insert")
     with (
         held(blog / "threadleaf.db") as other,
         start([*THREADLEAF, "upgrade"], blog) as process,

@@ -274,6 +274,6 @@ def test_a_server_says_that_an_upgrade_was_interrupted(
     lacking = 2 * ENTRIES - PORTION
     assert caplog.messages == [
         f"The search lacks {lacking} texts, because an upgrade was interrupted: "
-        "run `threadleaf upgrade`, which goes on from there."
+        "run `threadleaf upgrade` to finish it."
     ]
     app.engine.dispose()
