@@ -70,7 +70,7 @@ _STORE = insert(_MADE).from_select(
         _ENTRY.c.body == bindparam("body"),
         _ENTRY.c.format == bindparam("format"),
         _ENTRY.c.summary.is_not_distinct_from(bindparam("summary", type_=_ENTRY.c.summary.type)),
-        not_(select(_MADE).where(_MADE.c.entry_id == bindparam("entry_id")).exists()),
+        not_(select(_MADE.c.entry_id).where(_MADE.c.entry_id == bindparam("entry_id")).exists()),
     ),
 )
 _OUTDATED = delete(_MADE).where(
@@ -157,7 +157,7 @@ def _count(connection: Connection, table: str) -> int:
 
 def unrendered(connection: Connection) -> list[int]:
     """Return the ids of the entries that this version has not rendered, in ascending order."""
-    missing = select(_ENTRY.c.id).where(~select(_MADE).where(_BY_THIS_VERSION).exists())
+    missing = select(_ENTRY.c.id).where(~select(_MADE.c.entry_id).where(_BY_THIS_VERSION).exists())
     return list(connection.scalars(missing.order_by(_ENTRY.c.id)))
 
 

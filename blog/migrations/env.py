@@ -2,12 +2,11 @@
 
 from alembic import context
 
-from blog.models import Base, derived, searchable
+from blog.models import Base, derived
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=Base.metadata, transactional_ddl=True)
-for statement in searchable.drop(connection.dialect.name):
-    connection.exec_driver_sql(statement)
+derived.drop(connection)
 with context.begin_transaction():
     context.run_migrations()
 if context.get_context().get_current_revision() == context.get_head_revision():

@@ -23,6 +23,19 @@ def is_current(connection: Connection) -> bool:
     return found.issuperset(_normal(sql) for sql in _definitions("sqlite") if "CREATE" in sql)
 
 
+def drop(connection: Connection) -> None:
+    """Drop the views, and on SQLite the triggers, which would be in the way of a migration.
+
+    SQLite reads all of them when it renames a column or a table:
+    https://www.sqlite.org/lang_altertable.html#alter_table_rename_column
+    """
+    dialect = connection.dialect.name
+    statements = searchable.drop(dialect) if dialect == "postgresql" else _definitions(dialect)
+    for statement in statements:
+        if statement.startswith("DROP"):
+            connection.exec_driver_sql(statement)
+
+
 def make(connection: Connection) -> None:
     """(Re)create views and triggers, count what the triggers count, and empty the search index.
 
