@@ -46,6 +46,10 @@ WORTH_PROCESSES = 2_000
 #: More would wait for the one that writes.
 MOST_PROCESSES = 8
 
+#: What the write-ahead log takes while portions are written, in bytes: SQLite starts it again when
+#: it has 1,000 pages. https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
+LOG = 5_000_000
+
 #: How many entries a forecast renders.
 SAMPLE = 30
 
@@ -120,7 +124,7 @@ def forecast(engine: Engine) -> Forecast:
     size = Path(name).stat().st_size if is_file else 0
     # The figures are upper bounds of what benchmarks/upgrade.py measured.
     seconds = len(ids) * (each / _processes(len(ids)) + 0.0004) + texts * 0.00004
-    space = int(len(ids) * growth + texts * 400)
+    space = int(len(ids) * growth + texts * 400) + LOG
     if is_current:
         return Forecast(before, len(ids), texts, seconds, 0, size, space)
     # A table is rebuilt beside the old one, and both are in the write-ahead log.
