@@ -37,7 +37,8 @@ _QUERIES = {
     "postgresql": """
         SELECT CASE relkind WHEN 'i' THEN 'index' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence'
                ELSE 'table' END, relname, '', ''
-        FROM pg_class WHERE relnamespace = current_schema()::regnamespace""",
+        FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = current_schema()""",
 }
 
 

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from blog import publishing, schema, upgrading
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
+from blog.forecast import Forecast, forecast
 from blog.schema import DatabaseUnusableError
-from blog.upgrading import Forecast
 
 
 def bring_up_to_date(config: Config) -> None:
@@ -45,7 +45,7 @@ def upgrade_database(engine: Engine) -> tuple[str | None, str]:
 
     :raises KeyboardInterrupt: it was stopped, between two transactions.
     """
-    ahead = Forecast(None) if schema.is_missing(engine) else upgrading.forecast(engine)
+    ahead = Forecast(None) if schema.is_missing(engine) else forecast(engine)
     if ahead.entries or ahead.texts:
         announce(engine, ahead)
     with interruptible() as interrupted:

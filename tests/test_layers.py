@@ -16,7 +16,7 @@ LAYERS = [
     {"blog.cli_comments", "blog.cli_upgrade"},
     {"blog.application"},
     {"blog.views"},
-    {"blog.importing", "blog.syndication", "blog.structured", "blog.demo"},
+    {"blog.importing", "blog.syndication", "blog.structured", "blog.demo", "blog.forecast"},
     {
         "blog.publishing",
         "blog.upgrading",

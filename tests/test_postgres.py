@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text, update
+from sqlalchemy import URL, Engine, NullPool, create_engine, inspect, make_url, select, text, update
 from sqlalchemy.orm import Session
 
-from blog import schema
+from blog import schema, upgrading
 from blog.application import Blog, create_app
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
@@ -149,6 +149,43 @@ def test_the_seeds_database_is_upgraded_in_place_and_serves(server: URL) -> None
     assert "First &lt;b&gt;!" in client.get("/blog/hello-world").text
     assert client.send_comment("hello-world", text="Second").status_code == 303
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("customer", r"belongs to another program \(it has the tables customer\)"),
+        ("entry, comment, tag", "needs the names of its table tag"),
+    ],
+)
+def test_a_database_with_something_in_it_is_refused_and_not_changed(
+    server: URL, table: str, said: str
+) -> None:
+    url = make_database(server)
+    engine = connect(written(url))
+    with engine.begin() as connection:
+        if "entry" in table:
+            SeedBase.metadata.create_all(connection)
+        connection.execute(text(f"CREATE TABLE {table.split(', ')[-1]} (id int)"))
+
+    with pytest.raises(schema.DatabaseUnusableError, match=said):
+        schema.upgrade(engine)
+    assert set(inspect(engine).get_table_names()) == set(table.split(", "))
+    engine.dispose()
+
+
+def test_an_upgrade_makes_again_what_is_not_of_this_code(
+    engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry(body="Some words")
+    with engine.begin() as connection:
+        connection.execute(text("COMMENT ON TABLE search_index IS 'of another version'"))
+        connection.execute(text("DROP TRIGGER search ON entry"))
+
+    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
+    assert sum(upgrading.index_all(engine)) == 1
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT words @@ 'words' FROM search_index"))
 
 
 def test_a_change_raises_the_version_whoever_makes_it(
