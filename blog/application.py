@@ -252,7 +252,7 @@ def forget_addresses(engine: Engine, config: Config) -> None:
 
 def warn_of_unfinished(engine: Engine) -> None:
     """Log which entries readers cannot find until `threadleaf upgrade` has run."""
-    with session_factory(engine)() as db:
+    with session_factory(engine)() as db, suppress(DBAPIError):
         for _, kind, slug in publishing.shadowed(db):
             log.warning(
                 "The %s %r cannot be read, because the blog itself has a page at its address: "

@@ -59,7 +59,7 @@ def upgrade_database(engine: Engine) -> tuple[str | None, str]:
             versions = schema.upgrade(engine, advance)
             bar.update(ahead.steps)
         for address, new in give_way(engine):
-            click.echo(f"The address {address} is the blog's own now: its entry is at {new}.")
+            click.echo(f"Moved {address} to {new}: the blog itself has a page there.")
         with engine.connect() as connection:
             ids = upgrading.unrendered(connection)
         show("Rendering", len(ids), upgrading.render_all(engine, ids), interrupted)

@@ -32,7 +32,7 @@ SCHEMA_VERSION = "SELECT version_num FROM alembic_version"
 
 
 class DatabaseOutdatedError(OperationalError):
-    """The database has another schema than this process: an upgrade has run since it started."""
+    """The database has another schema than this code: it was upgraded since the process started."""
 
 
 SessionFactory = Callable[[], Session]
@@ -112,7 +112,7 @@ def begin_writing(db: Session) -> None:
     This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
     have changed by now, and must be read again.
 
-    :raises DatabaseOutdatedError: the database has been upgraded since this process started.
+    :raises DatabaseOutdatedError: the database has another schema than this code.
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
     """
     db.rollback()
@@ -133,13 +133,14 @@ _reported: set[object] = set()
 def report_other_schema(found: object) -> str:
     """Return a sentence with the remedy for a schema that is not this code's, and log it once.
 
-    :param found: the schema version that a database has since an upgrade.
+    :param found: the schema version that the database has by now.
     """
+    remedy = "restart it" if str(found) > HEAD else "run `threadleaf upgrade`"
     sentence = (
-        f"the database has been upgraded to schema {found}, and this process has the code for "
-        f"{HEAD}: restart it"
+        f"the database has schema {found} by now, and this process has the code for {HEAD}: "
+        f"{remedy}"
     )
     if found not in _reported:
         _reported.add(found)
-        log.error("No comment can be stored, because %s.", sentence)
+        log.error("Nothing can be stored, because %s.", sentence)
     return sentence

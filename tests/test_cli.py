@@ -166,7 +166,7 @@ def test_a_start_warns_of_an_entry_that_an_address_shadows(blog: Path) -> None:
     with serving(blog, "serve") as server:
         server.stop()
         assert warning in server.ended()[2]
-    assert "its entry is at /blog/tags-2." in done(blog, "upgrade")
+    assert "Moved /blog/tags to /blog/tags-2: " in done(blog, "upgrade")
     with serving(blog, "serve") as server:
         server.stop()
         assert server.ended()[2] == ""
