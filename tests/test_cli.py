@@ -144,10 +144,7 @@ def test_entries_of_the_seed_that_our_addresses_shadow_are_renamed(tmp_path: Pat
             )
 
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
-    assert (
-        "The address /blog/archive is the blog's own now: its entry is at /blog/archive-3.\n"
-        in said
-    )
+    assert "Moved /blog/archive to /blog/archive-3: the blog itself has a page there.\n" in said
     with serving(tmp_path, "serve", THREADLEAF_DATABASE="seed.db") as server:
         for title, slug in rows(tmp_path / "seed.db", "SELECT title, slug FROM entry"):
             assert f"On {title}." in server.get(f"/blog/{slug}")
