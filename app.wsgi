@@ -6,6 +6,15 @@ from pathlib import Path
 
 from blog.application import create_app
 from blog.config import FILE_VARIABLE, Config
+from blog.logs import log_to_stderr
+from blog.proxies import BehindProxy
+from blog.starting import StartingBlog
 
-beside = Path(__file__).with_name("threadleaf.toml")
-application = create_app(Config.load(Path(os.environ.get(FILE_VARIABLE, beside))))
+settings = Path(os.environ.get(FILE_VARIABLE, Path(__file__).with_name("threadleaf.toml")))
+# Apache adds the time.
+log_to_stderr("%(levelname)s %(name)s: %(message)s")
+application = BehindProxy(
+    StartingBlog(lambda: create_app(Config.load(settings))),
+    trusted_proxy="",
+    remedy="Load mod_remoteip; set RemoteIPHeader X-Forwarded-For, RemoteIPInternalProxy {peer}.",
+)

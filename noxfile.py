@@ -25,8 +25,8 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-# What these need is the same for each Python, and much.
-ELSEWHERE = "apache or browser or faketime or lighthouse or nu or postgres or samples"
+# What these need is the same for each Python, and much; `long` is for what takes minutes.
+ELSEWHERE = "apache or browser or faketime or lighthouse or long or nu or postgres or samples"
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from benchmarks import docs  # noqa: E402
-from blog.spam import Learnt, Signals, Verdict, judge, tokens  # noqa: E402
+from blog.spam import Learnt, Signals, Verdict, addresses, judge, tokens  # noqa: E402
 
 JUDGED = ROOT / "tests" / "judged" / "comments.tsv"
 PAGE = ROOT / "docs" / "spam.md"
@@ -63,7 +63,7 @@ def learn(comments: Sequence[Comment]) -> Learnt:
     kinds = Counter(comment.kind for comment in comments)
     words: dict[str, Counter[str]] = {}
     for comment in comments:
-        for token in tokens(comment.text):
+        for token in tokens(comment.text, links=addresses(comment.text)):
             words.setdefault(token, Counter())[comment.kind] += 1
     counts = {word: (number["spam"], number["real"]) for word, number in words.items()}
     return Learnt(kinds["spam"], kinds["real"], counts)
@@ -81,7 +81,9 @@ def run(comments: Sequence[Comment], decisions: int, order: int) -> Outcome:
     seen = Counter(comment.text for comment in stream[:decisions])
     outcome = Outcome()
     for comment in stream[decisions:]:
-        verdict = judge(Signals(comment.text, copies=seen[comment.text]), learnt)
+        links = addresses(comment.text)
+        signals = Signals(comment.text, links=links, copies=seen[comment.text])
+        verdict = judge(signals, learnt)
         seen[comment.text] += 1
         outcome.counts[comment.kind, verdict.decision] += 1
         if verdict.decision == "hold":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DatabaseError, DBAPIError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug import Response
 from werkzeug.exceptions import (
@@ -25,18 +25,20 @@ from werkzeug.exceptions import (
 )
 from werkzeug.utils import redirect
 
-from blog import csrf, flash, freshness, moderation, schema
+from blog import csrf, flash, freshness, moderation, publishing, schema, upgrading
 from blog.auth import GUARDS, Guard
 from blog.config import Config
-from blog.database import begin_writing, connect, session_factory
+from blog.database import DatabaseOutdatedError, begin_writing, connect, session_factory
 from blog.freshness import Stamp
 from blog.headers import secure
 from blog.hosts import OwnHosts
-from blog.pages import KeptPages, Key, Page, has_cookie, key_of, page_of
+from blog.outages import Outages, outage
+from blog.page import Page, page_of
+from blog.pages import KeptPages, Key, has_cookie, key_of
 from blog.request import Request
 from blog.urls import url_map
 from blog.views import errors, reader
-from pool.sessions import ClosingBody
+from pool.sessions import ClosingHook
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 View = Callable[..., Response]
-
-READ_ONLY_TRANSACTION = "25006"
 
 
 class Blog:
@@ -67,6 +67,7 @@ class Blog:
         self.views = {rule.endpoint: resolve(rule.endpoint) for rule in url_map.iter_rules()}
         self.hosts = OwnHosts(config)
         self.pages = KeptPages(config.page_cache * 1024 * 1024)
+        self.outages = Outages()
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -76,20 +77,26 @@ class Blog:
     def wsgi_app(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Answer a request: with the page that is kept, if it is what would be made now."""
+        """Serve the cached page if it is still current; otherwise build it."""
         key = key_of(environ) if environ.get("HTTP_HOST", "") in self.hosts else None
         if key is None:
             return self.answer(environ, start_response)
-        page = self.pages.find(key, freshness.stamp(self.engine))
+        try:
+            stamp = freshness.stamp(self.engine)
+        except (OperationalError, PoolTimeout) as error:
+            return self.answer(environ, start_response, failure=error)
+        if stamp is None:
+            return self.answer(environ, start_response)
+        page = self.pages.find(key, stamp)
         if page is None:
             with self.pages.turn(key):
-                # Somebody else may have made it while this thread waited for its turn.
-                stamp = freshness.stamp(self.engine)
+                # Another thread may have made it while this one waited.
                 page = self.pages.find(key, stamp)
                 if page is None:
                     return self.answer(environ, start_response, key, stamp)
         if page.is_personal and has_cookie(environ):
             return self.answer(environ, start_response)
+        self.outages.succeeded(is_writing=False)
         return page(environ, start_response)
 
     def answer(
@@ -98,16 +105,23 @@ class Blog:
         start_response: "StartResponse",
         key: Key | None = None,
         stamp: Stamp | None = None,
+        failure: Exception | None = None,
     ) -> Iterable[bytes]:
         """Answer a request. The server closes what this returns, and with it the session.
 
         :param key: where to keep the page, if it is one that others get, too.
         :param stamp: what the site's content is called, read before anything else of it.
+        :param failure: a wait that has timed out already; the view, which would wait once more, is
+            not called.
         """
         request = Request(environ, self.config, self.sessions, self.secret)
         request.stamp = stamp
+        hook = ClosingHook(environ)
         try:
-            response = self.respond(request)
+            if failure is None:
+                response = self.respond(request)
+            else:
+                response = self.finish(request, self.error_response(request, failure))
             # The transaction ends and the connection is back before the first byte leaves: a
             # slow reader holds nothing. Only a streamed body may open the session again.
             request.close()
@@ -118,19 +132,22 @@ class Blog:
             # The server has no body to close.
             request.close()
             raise
-        return ClosingBody(body, request.close)
+        return hook.attach(body, request.close)
 
     def respond(self, request: Request) -> Response | Page:
         """Return the answer to a request, whatever happens on the way."""
         try:
-            return self.finish(request, self.dispatch(request))
+            response = self.finish(request, self.dispatch(request))
         except Exception as error:  # noqa: BLE001 - the one place that turns exceptions into pages
             return self.finish(request, self.error_response(request, error))
+        self.note_success(request, response)
+        return response
 
     def dispatch(self, request: Request) -> Response:
         """Find out what a request is for, and call its view."""
         request.check_address()
-        if (host := request.environ.get("HTTP_HOST", "")) not in self.hosts:
+        if not request.is_for(self.hosts):
+            host = request.environ["HTTP_HOST"]
             raise MisdirectedRequest(
                 f"This site does not know itself by the name {host[:100]!r}. It is at "
                 f"{self.config.site_url}; whoever runs it can add names to the setting `hosts`."
@@ -151,6 +168,7 @@ class Blog:
     def visit(self, request: Request, endpoint: str, values: Mapping[str, Any]) -> Response:
         """Let the guard decide, and call the view."""
         guard, view = self.views[endpoint]
+        request.endpoint = endpoint
         guard(request)
         csrf.protect(request)
         return view(request, **values)
@@ -174,7 +192,8 @@ class Blog:
     def finish(self, request: Request, response: Response) -> Response | Page:
         """Give an answer what all answers have, and make a page of one that is good for all.
 
-        A view that sets Cache-Control to ``no-store`` has made its answer for one visitor.
+        A view that sets Cache-Control to ``no-store``, sets a cookie, or reads what is in no key
+        has made its answer for one visitor.
         """
         secure(response.headers, self.config)
         flash.carry(request, response)
@@ -182,8 +201,13 @@ class Blog:
             response.status_code != 200
             or request.method not in {"GET", "HEAD"}
             or response.is_streamed
+            # Waitress's file wrapper has a length, and is_streamed is False for it.
+            or response.direct_passthrough
             or response.cache_control.no_store
         ):
+            return response
+        if not request.is_shared or "Set-Cookie" in response.headers:
+            response.headers.setdefault("Cache-Control", "private, no-store")
             return response
         moments = freshness.moments(
             request.db, request.now, self.started, self.config.comments_close_after
@@ -191,27 +215,36 @@ class Blog:
         personal = request.looked_at_cookies
         return page_of(response, request.stamp, request.now, moments, personal)
 
+    def note_success(self, request: Request, response: Response | Page) -> None:
+        """End the outages that an answer proves to be over: a page was read, a form was stored."""
+        if isinstance(response, Page):
+            self.outages.succeeded(is_writing=False)
+        elif request.method == "POST" and response.status_code == 303:
+            self.outages.succeeded(is_writing=True)
+
     def error_response(self, request: Request, error: Exception) -> Response:
         """Return the page for what went wrong, and log what was not the visitor's doing."""
-        if not isinstance(error, HTTPException):
-            log.error("%s %s failed", request.method, request.path, exc_info=error)
-            error = (
-                ServiceUnavailable(retry_after=10) if is_outage(error) else InternalServerError()
-            )
+        shown = error if isinstance(error, HTTPException) else self.logged(request, error)
         try:
-            return errors.page(request, error)
-        except Exception:
+            return errors.page(request, shown)
+        except Exception as second:
+            # A page of 404 reads the navigation from the database.
+            if shown is error and outage(self.engine, second) is not None:
+                return self.error_response(request, second)
             log.exception("The error page for %s %s failed", request.method, request.path)
-            return Response(f"{error.code} {error.name}", error.code, mimetype="text/plain")
+            return Response(f"{shown.code} {shown.name}", shown.code, mimetype="text/plain")
 
-
-def is_outage(error: Exception) -> bool:
-    """Tell a database that cannot be used just now from a mistake in the code."""
-    if isinstance(error, InternalError):
-        # PostgreSQL says so on a standby: https://www.postgresql.org/docs/current/hot-standby.html
-        return getattr(error.orig, "sqlstate", None) == READ_ONLY_TRANSACTION
-    # SQLite reports a file that is no database as the bare DatabaseError.
-    return isinstance(error, (OperationalError, PoolTimeout)) or type(error) is DatabaseError
+    def logged(self, request: Request, error: Exception) -> HTTPException:
+        """Log an error that is ours or the operator's, and return what the visitor is told."""
+        if isinstance(error, DatabaseOutdatedError):  # it is in the log already, once
+            return ServiceUnavailable(retry_after=10)
+        what = f"{request.method} {request.path}"
+        found = outage(self.engine, error)
+        if found is None:
+            log.error("%s failed", what, exc_info=error)
+            return InternalServerError()
+        self.outages.failed(found, what, is_writing=request.method not in csrf.SAFE_METHODS)
+        return ServiceUnavailable(retry_after=10)
 
 
 def resolve(endpoint: str) -> tuple[Guard, View]:
@@ -225,19 +258,46 @@ def create_app(config: Config) -> Blog:
 
     :raises schema.DatabaseUnusableError: the database is missing, or its schema is not the code's.
     """
-    engine = connect(config.database)
+    engine = connect(config.database, writers=config.threads // 2)
     try:
         site = schema.check(engine)
         forget_addresses(engine, config)
+        warn_of_unfinished(engine)
     finally:
-        # The thread that starts a server seldom serves, and would keep this connection open.
-        engine.dispose()
+        # The thread that starts a server seldom serves, and would keep this connection open. With
+        # Engine.dispose(), SQLAlchemy would take a lock for the next one, and those who read a
+        # locked database would wait for each other.
+        engine.pool.dispose()
     return Blog(config, engine, site.secret)
 
 
 def forget_addresses(engine: Engine, config: Config) -> None:
-    """Remove what is stored of the addresses of old comments, if the database can be written to."""
+    """Remove what is stored of the addresses of old comments.
+
+    Log it if the database can only be read: pages will be served, and no comment can be taken.
+    """
+    try:
+        with session_factory(engine)() as db, schema.explaining(engine):
+            begin_writing(db)
+            moderation.forget(db, config.comment_days, datetime.now(UTC))
+            db.commit()
+    except schema.DatabaseUnusableError as error:
+        log.warning("%s Until then no comment can be stored.", error)
+
+
+def warn_of_unfinished(engine: Engine) -> None:
+    """Log which entries readers cannot find until `threadleaf upgrade` has run."""
     with session_factory(engine)() as db, suppress(DBAPIError):
-        begin_writing(db)
-        moderation.forget(db, config.comment_days, datetime.now(UTC))
-        db.commit()
+        for _, kind, slug in publishing.shadowed(db):
+            log.warning(
+                "The %s %r cannot be read, because the blog itself has a page at its address: "
+                "run `threadleaf upgrade` to rename it.",
+                kind,
+                slug,
+            )
+        if texts := upgrading.unindexed(db.connection()):
+            log.warning(
+                "The search lacks %d texts, because an upgrade was interrupted: run `threadleaf "
+                "upgrade` to finish it.",
+                texts,
+            )

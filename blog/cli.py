@@ -10,23 +10,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from blog import schema
 from blog.application import create_app
 from blog.cli_comments import comments
+from blog.cli_upgrade import bring_up_to_date
 from blog.config import Config, ConfigError
-from blog.database import begin_writing, connect, session_factory
+from blog.database import connect, session_factory
 from blog.importing.errors import SourceError
-from blog.models import Entry
+from blog.logs import log_to_stderr, say, visible
 from blog.moderation import UnknownCommentError
-from blog.publishing import render_entry, unrendered
 from blog.schema import DatabaseUnusableError
-from blog.server import ServerError, serve
+from blog.server import ServerError, listen, serve
+from blog.server.limits import Limits
 from blog.settings import as_toml
 
 if TYPE_CHECKING:
@@ -59,14 +57,28 @@ def threadleaf(context: click.Context, settings: Path | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(folder: Path) -> None:
     """Make a new blog in FOLDER: a settings file to edit, and a database."""
-    folder.mkdir(parents=True, exist_ok=True)
+    # The database has the secret that signs forms: the folder is for this user alone.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = folder / SETTINGS_FILE
     if settings.exists():
-        click.echo(f"{settings} is there already, and stays as it is.")
+        click.echo(f"{visible(str(settings))} is there already, and stays as it is.")
     else:
-        settings.write_text(as_toml(), encoding="utf-8")
-        click.echo(f"{settings} is made: set title, author and site_url in it.")
+        write_settings(settings)
+        click.echo(f"{visible(str(settings))} is made: set title, author and site_url in it.")
     bring_up_to_date(Config.load(settings))
+
+
+def write_settings(path: Path) -> None:
+    """Make a settings file for this user alone. It may get the password of a database.
+
+    :raises OSError: it cannot be written; then nothing of it is left.
+    """
+    path.touch(mode=0o600, exist_ok=False)
+    try:
+        path.write_text(as_toml(), encoding="utf-8")
+    except OSError as error:  # a full disk does not say which file
+        path.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @threadleaf.command()
@@ -110,20 +122,39 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
     interrupted = Event()
     previous = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
-        with click.progressbar(importing, length=len(importing), label="Importing") as outcomes:
+        with (
+            schema.explaining(engine),
+            click.progressbar(importing, length=len(importing), label="Importing") as outcomes,
+        ):
             for _ in takewhile(lambda _: not interrupted.is_set(), outcomes):
                 pass
-    except DBAPIError as error:
-        tell(importing.summary)
-        raise schema.unusable(engine, error.orig) from error
     finally:
         signal.signal(signal.SIGINT, previous)
-    tell(importing.summary)
+        tell(importing.summary)
     if dry_run:
         click.echo("This was a dry run: nothing has been changed.")
     if interrupted.is_set():
         click.echo("Stopped. What is imported stays; the same command goes on from here.")
         sys.exit(130)
+
+
+@threadleaf.command("restore")
+@click.argument("backup", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.pass_obj
+def restore_command(settings: Path | None, backup: Path) -> None:
+    """Put BACKUP, a copy of the database, in its place. The blog can be served meanwhile."""
+    from blog.restoring import restore
+
+    config = Config.load(settings)
+    done = restore(config.database, backup)
+    database, source = visible(str(done.database)), visible(str(backup))
+    click.echo(f"Restored {database} from {source}: {done.entries} entries.")
+    if done.previous is not None:
+        click.echo(f"What was there before is in {visible(str(done.previous))}.")
+    if done.schema != schema.HEAD:
+        click.echo(f"Upgraded it from schema {done.schema} to {schema.HEAD}.")
+        # Its entries are still to be rendered and indexed.
+        bring_up_to_date(config)
 
 
 @threadleaf.command("demo")
@@ -136,7 +167,7 @@ def demo_command(host: str | None, port: int | None) -> None:
 
     # Windows removes no file that is open, and a second Ctrl-C ends the server before all are shut.
     with TemporaryDirectory(prefix="threadleaf-", ignore_cleanup_errors=True) as folder:
-        database = Path(folder, "demo.db").as_posix()
+        database = str(Path(folder, "demo.db"))
         given = Config.load(environ={}, host=host, port=port, database=database)
         config = replace(given, title="Fair Copy", tagline="Notes of a slow reader")
         engine = connect(config.database)
@@ -152,35 +183,6 @@ def demo_command(host: str | None, port: int | None) -> None:
 threadleaf.add_command(comments)
 
 
-def bring_up_to_date(config: Config) -> None:
-    """Migrate the database, and say what was done."""
-    engine = connect(config.database)
-    before, after = schema.upgrade(engine)
-    name = engine.url.render_as_string() if engine.url.host else engine.url.database
-    if before is None:
-        click.echo(f"The database {name} is made.")
-    elif before == after:
-        click.echo(f"The database {name} is up to date.")
-    else:
-        click.echo(f"The database {name} is upgraded from schema {before} to {after}.")
-    render_all(engine)
-    engine.dispose()
-
-
-def render_all(engine: Engine) -> None:
-    """Render what was written by hand, by an older version or in the seed."""
-    with session_factory(engine)() as db:
-        ids = unrendered(db)
-        if not ids:
-            return
-        with click.progressbar(ids, label="Rendering") as bar:
-            for id_ in bar:
-                begin_writing(db)
-                if entry := db.get(Entry, id_):
-                    render_entry(db, entry)
-                db.commit()
-
-
 def tell(summary: "Summary") -> None:
     """Say what an import has done, and of each item that was left out, why."""
     skipped = sum(len(names) for names in summary.skipped.values())
@@ -190,29 +192,41 @@ def tell(summary: "Summary") -> None:
         f"{summary.unchanged} unchanged, {skipped} skipped; {summary.comments} new comments."
     )
     for reason, names in summary.skipped.items():
-        click.echo(f"\nSkipped, because {reason} ({len(names)}):")
-        click.echo("\n".join(f"  {name}" for name in names))
+        click.echo(f"\nSkipped, because {visible(reason)} ({len(names)}):")
+        click.echo("\n".join(f"  {visible(name)}" for name in names))
     for note, names in summary.notes.items():
-        click.echo(f"\n{note} ({len(names)}):")
-        click.echo("\n".join(f"  {name}" for name in names[:NAMES_SHOWN]))
+        click.echo(f"\n{visible(note)} ({len(names)}):")
+        click.echo("\n".join(f"  {visible(name)}" for name in names[:NAMES_SHOWN]))
         if len(names) > NAMES_SHOWN:
             click.echo(f"  and {len(names) - NAMES_SHOWN} more")
 
 
 def run(config: Config) -> None:
     """Serve until a signal asks to stop."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
     # It warns whenever a request waits for a thread, which is what a queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    serve(
-        create_app(config),
-        host=config.host,
-        port=config.port,
-        threads=config.threads,
-        url_prefix=urlsplit(config.site_url).path,
-        trusted_proxy=config.trusted_proxy or None,
-        on_ready=lambda url: click.echo(f"{config.title} is at {url}/blog (Ctrl-C stops it)."),
-    )
+    if config.needs_a_proxy() and not config.trusted_proxy:
+        say(
+            f"Only this machine can connect to {config.host}, and readers find the blog at "
+            f"{config.site_url}. Set trusted_proxy to the address of the proxy between them "
+            '(usually "127.0.0.1"), or all visitors share the limits on comments.',
+            err=True,
+        )
+    with listen(config.host, config.port) as listener:
+        if config.port == 0:
+            config = config.at_port(listener.getsockname()[1])
+        serve(
+            create_app(config),
+            listener,
+            Limits.of(config),
+            threads=config.threads,
+            url_prefix=config.mount,
+            trusted_proxy=config.trusted_proxy or None,
+            on_ready=lambda url: say(
+                f"{visible(config.title)} is at {url}/blog (Ctrl-C stops it)."
+            ),
+        )
 
 
 def main() -> None:
@@ -224,7 +238,13 @@ def main() -> None:
     try:
         threadleaf()
     except MISTAKES as error:
-        click.echo(f"threadleaf: {error}", err=True)
+        click.echo(f"threadleaf: {visible(str(error))}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno is None:  # a subclass that is a mistake of ours, such as TemplateNotFound
+            raise
+        name = visible(str(error.filename or "what the command was writing to"))
+        click.echo(f"threadleaf: {name} cannot be used: {error.strerror}.", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name != "psycopg":

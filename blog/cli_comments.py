@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from blog import moderation, schema
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
+from blog.logs import visible
 from blog.models import Comment, Entry
 
 #: How much of a comment stands in the list, in characters.
@@ -75,22 +75,21 @@ def opened(config: Config) -> Iterator[Session]:
     engine = connect(config.database)
     try:
         schema.check(engine)
-        with session_factory(engine)() as db:
+        with schema.explaining(engine), session_factory(engine)() as db:
             yield db
-    except DBAPIError as error:
-        raise schema.unusable(engine, error.orig) from error
     finally:
         engine.dispose()
 
 
 def show(comment: Comment, slug: str) -> None:
     when = f"{comment.created:%Y-%m-%d %H:%M}" if comment.created else "no date"
-    click.echo(f"{comment.id}  {comment.author}, {when}, on /blog/{slug}")
+    lines = [f"{comment.id}  {comment.author}, {when}, on /blog/{slug}"]
     if comment.website:
-        click.echo(f"    {comment.website}")
+        lines.append(f"    {comment.website}")
     if comment.reason:
-        click.echo(f"    {comment.state}: {comment.reason}")
+        lines.append(f"    {comment.state}: {comment.reason}")
     shown = comment.text if len(comment.text) <= SHOWN else f"{comment.text[:SHOWN]}…"
-    for line in shown.splitlines():
-        click.echo(f"    | {line}")
+    lines += [f"    | {line}" for line in shown.splitlines()]
+    for line in lines:
+        click.echo(visible(line))
     click.echo()

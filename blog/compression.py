@@ -11,6 +11,9 @@ from werkzeug.http import parse_accept_header
 #: Bodies below this many bytes fit into one packet anyway.
 WORTH_IT = 1_000
 
+#: The longest Accept-Encoding that is read, in characters. Browsers send thirty.
+LONGEST = 200
+
 #: What shrinks: pages, feeds, styles, drawings.
 TYPES = ("text/", "application/json", "application/feed+json", "application/xml", "image/svg+xml")
 
@@ -37,12 +40,16 @@ def _module(name: str) -> Any:
 ENCODERS = _encoders()
 
 
-@lru_cache(maxsize=256)
 def choose(accept_encoding: str) -> str:
-    """Return the encoding for a visitor, ``""`` for none.
+    """Return the encoding for a visitor, ``""`` for none, as for a header that is too long.
 
     :param accept_encoding: what the header says, https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
     """
+    return _choose(accept_encoding) if len(accept_encoding) <= LONGEST else ""
+
+
+@lru_cache(maxsize=256)
+def _choose(accept_encoding: str) -> str:
     accepted = {name.lower(): quality for name, quality in parse_accept_header(accept_encoding)}
     others = accepted.get("*", 0)
     good = {name: accepted.get(name, others) for name in ENCODERS}
@@ -50,12 +57,8 @@ def choose(accept_encoding: str) -> str:
     return best if good[best] > 0 and good[best] >= accepted.get("identity", 0) else ""
 
 
-@lru_cache(maxsize=64)
 def compress(encoding: str, body: bytes) -> bytes:
-    """Return `body` in one of :data:`ENCODERS`.
-
-    The newest are remembered, because most pages come out the same when a version of the site ends.
-    """
+    """Return `body` in one of :data:`ENCODERS`."""
     return ENCODERS[encoding](body)
 
 

@@ -4,17 +4,33 @@ A value comes from the first of: the command line, ``THREADLEAF_<NAME>`` in the 
 TOML file, the default below. ``docs/settings.md`` is made from this file.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from blog.database_url import database_url, file_of, is_url
+from blog.rules import (
+    DATABASE,
+    HOST,
+    HOSTS,
+    LANGUAGE,
+    PROXY,
+    SITE_URL,
+    SOME_TEXT,
+    TEXT,
+    YES_NO,
+    Rule,
+    between,
+    is_local,
+    one_of,
+)
 
 PREFIX = "THREADLEAF_"
 
@@ -24,59 +40,6 @@ FILE_VARIABLE = "THREADLEAF_CONFIG"
 
 class ConfigError(Exception):
     """A setting is unknown or has a value that is not allowed. The message names all three."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What values a setting takes: `allowed` in words, and `ok` to decide."""
-
-    allowed: str
-    ok: Callable[[Any], bool]
-
-
-def between(low: int, high: int) -> Rule:
-    return Rule(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
-
-
-def one_of(*words: str) -> Rule:
-    return Rule(" or ".join(words), lambda value: value in words)
-
-
-def _is_site_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-    except ValueError:  # such as a bracket that is not closed
-        return False
-    return (
-        parts.scheme in {"http", "https"}
-        and bool(parts.netloc)
-        and "@" not in parts.netloc
-        and not (parts.query or parts.fragment)
-    )
-
-
-def _is_database(value: str) -> bool:
-    try:
-        url = make_url(value)
-    except ArgumentError:
-        return False
-    if url.get_backend_name() == "sqlite":
-        return url.database not in {None, "", ":memory:"}
-    # Without its driver's name, SQLAlchemy 2.0 would look for one that is not installed.
-    return url.drivername == "postgresql+psycopg"
-
-
-TEXT = Rule("a text", lambda value: True)  # noqa: ARG005
-SOME_TEXT = Rule("a text that is not empty", lambda value: value.strip() != "")
-LANGUAGE = Rule(
-    "a language tag such as en or pt-BR",
-    lambda value: re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", value) is not None,
-)
-SITE_URL = Rule(
-    "an address such as https://example.org or https://example.org/journal", _is_site_url
-)
-DATABASE = Rule("a file name, or an sqlite:/// or postgresql+psycopg:// URL", _is_database)
-YES_NO = Rule("true or false", lambda value: True)  # noqa: ARG005
 
 
 def setting(default: Any, rule: Rule) -> Any:
@@ -100,7 +63,7 @@ class Config:
     site_url: str = setting("http://127.0.0.1:8080", SITE_URL)
     #: Other names under which the blog may be asked for, with spaces between them. Requests for a
     #: name that is neither one of these nor the site's are refused.
-    hosts: str = setting("", TEXT)
+    hosts: str = setting("", HOSTS)
     #: The database; a relative file name counts from the folder of the settings file.
     database: str = setting("threadleaf.db", DATABASE)
     #: The folder of pictures and other files, which readers find below /media/; a relative name
@@ -133,13 +96,28 @@ class Config:
     #: For how many days it is kept, as a keyed hash, from which network a comment came.
     comment_days: int = setting(30, between(1, 3_650))
     #: The address that `threadleaf serve` listens on.
-    host: str = setting("127.0.0.1", SOME_TEXT)
+    host: str = setting("127.0.0.1", HOST)
     #: The port that `threadleaf serve` listens on; 0 lets the system choose.
     port: int = setting(8080, between(0, 65_535))
-    #: How many requests `threadleaf serve` answers at the same time.
+    #: How many requests `threadleaf serve` answers at the same time; for mod_wsgi, the `threads` of
+    #: its WSGIDaemonProcess. At most half of them wait while another program locks the database.
     threads: int = setting(8, between(1, 256))
-    #: The IP address of a proxy whose X-Forwarded headers `threadleaf serve` believes.
-    trusted_proxy: str = setting("", TEXT)
+    #: How many connections `threadleaf serve` has open at the same time. Beyond it, the client that
+    #: has kept the server waiting longest is disconnected for the next one. Where the system allows
+    #: fewer open files (`ulimit -n`), it is lowered to what fits; on Windows it is 480 at most.
+    connection_limit: int = setting(2500, between(1, 50_000))
+    #: How many seconds `threadleaf serve` keeps a connection open for the next request.
+    idle_timeout: int = setting(60, between(1, 3_600))
+    #: How many seconds the head of a request may take to arrive, from its first byte.
+    header_timeout: int = setting(20, between(1, 3_600))
+    #: How many seconds the body of a request may take to arrive, after its head.
+    body_timeout: int = setting(60, between(1, 3_600))
+    #: How many seconds a client may take nothing of its response before it is disconnected.
+    send_timeout: int = setting(60, between(1, 3_600))
+    #: The IP address from which a reverse proxy connects to `threadleaf serve`; its headers
+    #: X-Forwarded-For, -Host and -Proto are believed. Without it, all visitors who come through a
+    #: proxy count as one, and share the limits on comments.
+    trusted_proxy: str = setting("", PROXY)
 
     @classmethod
     def load(
@@ -164,19 +142,77 @@ class Config:
         values |= _from_environment(environ)
         values |= {name: value for name, value in overrides.items() if value is not None}
         folder = path.parent if path is not None else Path()
-        media = values.get("media", cls.media)
-        if isinstance(media, str):
-            values["media"] = str((folder / media).resolve())
-        database = values.get("database", cls.database)
-        if isinstance(database, str) and database and "://" not in database:
-            values["database"] = f"sqlite:///{(folder / database).resolve().as_posix()}"
-        values.setdefault("site_url", _own_url(values))
-        return cls(**values)
+        for name in ("media", "database"):
+            value = values.get(name, getattr(cls, name))
+            if isinstance(value, str) and value and not (name == "database" and is_url(value)):
+                values[name] = _resolved(folder, name, value)
+        config = cls(**values)
+        if "site_url" not in values:
+            config = replace(config, site_url=_own_url(config.host, config.port))
+        config.check_media(path)
+        return config
+
+    def needs_a_proxy(self) -> bool:
+        """Tell whether readers reach `threadleaf serve` through a proxy, or not at all."""
+        site = urlsplit(self.site_url).hostname or ""
+        return is_local(self.host) and not is_local(site)
+
+    def check_media(self, settings: Path | None) -> None:
+        """Refuse a folder of media that has the database or the settings file in it.
+
+        :raises ConfigError: readers could download the secret in the database.
+        """
+        media = Path(self.media)
+        files = {
+            "the database": file_of(database_url(self.database)),
+            "the settings file": settings,
+        }
+        for name, file in files.items():
+            if file is not None and _is_below(media, file):
+                raise ConfigError(
+                    f"The setting media is {self.media!r}, and {name} {str(file)!r} is in it: "
+                    "readers could download it. Give media a folder of its own."
+                )
+
+    @property
+    def mount(self) -> str:
+        """The path of ``site_url``, as ``/journal``; empty for none."""
+        return urlsplit(self.site_url).path
+
+    def at_port(self, port: int) -> Self:
+        """Return the same settings with the port that the system has chosen."""
+        if self.site_url == _own_url(self.host, 0):
+            return replace(self, port=port, site_url=_own_url(self.host, port))
+        return replace(self, port=port)
 
     def __post_init__(self) -> None:
         for each in fields(self):
             _check(each.name, getattr(self, each.name), type(each.default), each.metadata["rule"])
         object.__setattr__(self, "site_url", self.site_url.rstrip("/"))
+        if self.trusted_proxy:
+            # The server compares it with what the system calls its clients.
+            object.__setattr__(self, "trusted_proxy", str(ipaddress.ip_address(self.trusted_proxy)))
+
+
+def _resolved(folder: Path, name: str, value: str) -> str:
+    try:
+        return str((folder / value).resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL
+        raise ConfigError(
+            f"The setting {name} is {value!r}, which is not a path: {error}."
+        ) from error
+
+
+def _is_below(folder: Path, file: Path) -> bool:
+    """Tell whether `file` is in `folder`, by whatever names: links, letter case, mounts."""
+    parents = file.resolve().parents
+    if folder in parents:
+        return True
+    for parent in parents:
+        with suppress(OSError):  # it is missing, or closed to this user
+            if parent.samefile(folder):
+                return True
+    return False
 
 
 def _check(name: str, value: object, kind: type, rule: Rule) -> None:
@@ -226,8 +262,7 @@ def _parse(value: str, kind: type) -> object:
     return value
 
 
-def _own_url(values: Mapping[str, Any]) -> str:
-    host, port = values.get("host", Config.host), values.get("port", Config.port)
+def _own_url(host: str, port: int) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - every address of this machine, this one included
         host = Config.host
-    return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

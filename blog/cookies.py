@@ -1,5 +1,8 @@
 """What browsers keep for us: names and attributes of cookies, in one place."""
 
+from typing import Any
+
+from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug import Response
 
 from blog.request import Request
@@ -8,9 +11,27 @@ from blog.request import Request
 MARK = "threadleaf"
 
 
-def get(request: Request, purpose: str) -> str:
-    """Return what the visitor's browser keeps for a purpose; empty if nothing."""
-    return request.cookies.get(_name(request, purpose), "")
+def get(request: Request, purpose: str, *, is_in_key: bool = False) -> str:
+    """Return what the visitor's browser keeps for a purpose; empty if nothing.
+
+    :param is_in_key: no cached page is looked up for a visitor who has this cookie.
+    """
+    if not is_in_key:
+        request.looked_at_cookies = True
+    return request.our_cookie(_name(request, purpose))
+
+
+def read(serializer: URLSafeSerializer, value: str) -> Any:
+    """Return what was signed in the value of a cookie; None if nothing of ours was."""
+    if not value:
+        return None
+    try:
+        return serializer.loads(value)
+    except BadSignature as error:
+        # itsdangerous refers to the error from a frame of its traceback. The cycle would hold the
+        # whole request until the garbage is collected.
+        error.__traceback__ = None
+        return None
 
 
 def put(

@@ -4,29 +4,103 @@ On SQLite, `pool.sqlite` has the settings and the transactions: reading begins w
 writing with BEGIN IMMEDIATE, which waits its turn.
 """
 
+import logging
+import sqlite3
+import threading
 from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import NoResultFound, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
+from blog.database_url import database_url
 from pool import ThreadLocalPool
 from pool.sqlite import WRITING, configure, opened_file
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+#: The schema version that this code needs: the number of the newest migration.
+HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 #: How long a transaction waits for another one that writes, in seconds.
 BUSY_TIMEOUT = 15.0
 
+#: What PostgreSQL says after its lock_timeout.
+LOCK_NOT_AVAILABLE = "55P03"
+
+#: For how long a queue of writers may stand still before one more is refused, in seconds.
+GRACE = 1.0
+
+#: The execution option of an engine that holds its :class:`WriteQueue`.
+_QUEUE = "write_queue"
+
+#: Asks for the schema version of a database.
+SCHEMA_VERSION = "SELECT version_num FROM alembic_version"
+
+
+class DatabaseOutdatedError(OperationalError):
+    """The database has another schema than this code: it was upgraded since the process started."""
+
+
 SessionFactory = Callable[[], Session]
 
 
-def connect(url: str) -> Engine:
-    """Return an engine for `url`, with a pool that gives each thread its own connections.
+class WriteQueueFullError(PoolTimeout):
+    """As many threads as may wait to write are waiting already."""
+
+
+class WriteQueue:
+    """Bounds how many threads of a process wait for the database's write lock.
+
+    The other threads go on serving readers, whoever holds the lock. While the queue moves, one more
+    thread waits for a place in it; when none has got through for :data:`GRACE` seconds, one more is
+    refused at once.
+
+    :param places: how many may wait.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self._free = threading.Semaphore(places)
+        self._moved = monotonic()
+
+    def __enter__(self) -> None:
+        while not self._free.acquire(timeout=self._patience()):
+            if not self._patience():
+                raise WriteQueueFullError(
+                    f"{self.places} requests are waiting for the database's write lock, and no "
+                    "more than half of the setting `threads` may: another program is probably "
+                    "holding it"
+                )
+        self._moved = monotonic()
+
+    def __exit__(self, *_error: object) -> None:
+        self._moved = monotonic()
+        self._free.release()
+
+    def _patience(self) -> float:
+        return max(0.0, GRACE - (monotonic() - self._moved))
+
+
+def connect(database: str, *, writers: int = 4) -> Engine:
+    """Return an engine for `database`, with a pool that gives each thread its own connections.
 
     Nothing is opened yet: the first query does that, in the thread that asks.
+
+    :param database: the path of an SQLite file, or a URL.
+    :param writers: how many threads at most wait at the same time to write.
     """
-    engine = create_engine(url, poolclass=ThreadLocalPool)
+    options = {_QUEUE: WriteQueue(max(writers, 1))}
+    engine = create_engine(
+        database_url(database), poolclass=ThreadLocalPool, execution_options=options
+    )
     if engine.dialect.name == "sqlite":
         configure(engine, busy_timeout=BUSY_TIMEOUT)
         event.listen(engine, "connect", _trust_the_schema)
@@ -55,6 +129,9 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
     :param statement: SQL that reads one row, without parameters.
     :return: the row as the driver has it, and in the end which file it is from; None where the
         database cannot answer just now. Whoever asks in the normal way will learn why.
+    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out, as it would do once more
+        in the normal way.
+    :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
     """
     try:
         connection = engine.raw_connection()
@@ -70,18 +147,38 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
             if commits is None or commits != known:
                 answer = (*_ask(connection, statement), file.identity)
                 file.answers[statement] = commits, answer
+        except engine.dialect.loaded_dbapi.Error as error:
+            if not _is_locked(error):
+                # It may be lost, and the pool would log that it cannot be reset.
+                connection.invalidate(error)
+            raise
+        else:
             return answer
         finally:
             connection.close()
-    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error):
+    except PoolTimeout:
+        raise
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
+        cause = getattr(error, "orig", error)
+        if _is_locked(cause):
+            raise OperationalError(statement, None, cause) from error
         return None
+
+
+def _is_locked(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or (
+        getattr(error, "sqlstate", None) == LOCK_NOT_AVAILABLE
+    )
 
 
 def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
     driver: Any = connection.dbapi_connection
     # All rows, so that SQLite is through with it and holds no snapshot.
-    (row,) = driver.execute(statement).fetchall()
-    return tuple(row)
+    rows = driver.execute(statement).fetchall()
+    if not rows:
+        raise NoResultFound(f"{statement!r} has found no row")
+    return tuple(rows[0])
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
@@ -95,11 +192,38 @@ def begin_writing(db: Session) -> None:
     This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
     have changed by now, and must be read again.
 
+    :raises DatabaseOutdatedError: the database has another schema than this code.
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
+    :raises WriteQueueFullError: too many threads wait already.
     """
     db.rollback()
-    connection = db.connection(execution_options=WRITING)
-    if connection.dialect.name != "sqlite":
-        # Each change ends in this row. Who locked another one first would wait here for somebody
-        # who waits for that one.
-        connection.exec_driver_sql("SELECT id FROM site FOR UPDATE")
+    queue: WriteQueue = db.get_bind().get_execution_options()[_QUEUE]
+    with queue:
+        connection = db.connection(execution_options=WRITING)
+        if connection.dialect.name != "sqlite":
+            # Each change ends in this row. Who locked another one first would wait here for
+            # somebody who waits for that one.
+            connection.exec_driver_sql("SELECT id FROM site FOR UPDATE")
+    # In the transaction, so that no upgrade comes in between.
+    found = connection.exec_driver_sql(SCHEMA_VERSION).scalar()
+    if found != HEAD:
+        raise DatabaseOutdatedError(SCHEMA_VERSION, None, Exception(report_other_schema(found)))
+
+
+_reported: set[object] = set()
+
+
+def report_other_schema(found: object) -> str:
+    """Return a sentence with the remedy for a schema that is not this code's, and log it once.
+
+    :param found: the schema version that the database has by now.
+    """
+    remedy = "restart it" if str(found) > HEAD else "run `threadleaf upgrade`"
+    sentence = (
+        f"the database has schema {found} by now, and this process has the code for {HEAD}: "
+        f"{remedy}"
+    )
+    if found not in _reported:
+        _reported.add(found)
+        log.error("Nothing can be stored, because %s.", sentence)
+    return sentence

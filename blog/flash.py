@@ -1,6 +1,6 @@
 """A message for the page that a visitor is sent to next, carried by a signed cookie."""
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import URLSafeSerializer
 from werkzeug import Response
 
 from blog import cookies
@@ -14,11 +14,8 @@ COOKIE = f"{cookies.MARK}-{PURPOSE}"
 
 def messages(request: Request) -> list[str]:
     """Return what the request before had to say."""
-    try:
-        found: list[str] = _serializer(request).loads(cookies.get(request, PURPOSE))
-    except BadSignature:
-        return []
-    return found
+    found: list[str] | None = cookies.read(_serializer(request), _cookie(request))
+    return found or []
 
 
 def carry(request: Request, response: Response) -> None:
@@ -26,10 +23,14 @@ def carry(request: Request, response: Response) -> None:
     if request.messages_to_flash:
         message = _serializer(request).dumps(request.messages_to_flash)
         cookies.put(request, response, PURPOSE, str(message))
-    elif cookies.get(request, PURPOSE) and response.mimetype == "text/html":
+    elif _cookie(request) and response.mimetype == "text/html":
         cookies.put(request, response, PURPOSE, "", max_age=0)
         # A page with somebody's message on it is not the page that others get.
         response.headers["Cache-Control"] = "private, no-store"
+
+
+def _cookie(request: Request) -> str:
+    return cookies.get(request, PURPOSE, is_in_key=True)
 
 
 def _serializer(request: Request) -> URLSafeSerializer:

@@ -65,13 +65,15 @@ class CommentForm:
 
 def is_website(address: str) -> bool:
     """Tell whether a link to `address` leads to a website, and nowhere else."""
+    # First, because urlsplit() caches its arguments.
+    if len(address) > WEBSITE_LENGTH:
+        return False
     try:
         parts = urlsplit(address)
     except ValueError:  # such as a bracket that is not closed
         return False
     return (
-        len(address) <= WEBSITE_LENGTH
-        and parts.scheme in {"http", "https"}
+        parts.scheme in {"http", "https"}
         and "." in (parts.hostname or "")
         and "@" not in parts.netloc
         and not any(character.isspace() for character in address)

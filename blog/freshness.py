@@ -7,18 +7,19 @@ from typing import Any
 from sqlalchemy import Engine, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from blog.database import ask_directly
+from blog.database import HEAD, SCHEMA_VERSION, ask_directly, report_other_schema
 from blog.models import Entry, Site
 from blog.models.base import UTCDateTime
 
-#: What stands for the content of the site: its version, when that came, and in which file. After a
-#: backup is restored the numbers are given out again, at another time.
+#: What stands for the content of the site: the version of the schema, that of the content, when
+#: that came, and in which file. After a backup is restored the numbers are given out again, at
+#: another time.
 Stamp = tuple[Any, ...]
 
 _STAMPS = {
-    "sqlite": "SELECT version, changed FROM site",
+    "sqlite": f"SELECT ({SCHEMA_VERSION}), version, changed FROM site",  # noqa: S608 - a constant
     # Another table of that name has another number, as another file has.
-    "postgresql": "SELECT version, changed, tableoid::int FROM site",
+    "postgresql": f"SELECT ({SCHEMA_VERSION}), version, changed, tableoid::int FROM site",  # noqa: S608
 }
 
 
@@ -26,8 +27,14 @@ def stamp(engine: Engine) -> Stamp | None:
     """Return what the site's content is called now, or None if the database cannot say.
 
     Everything that was committed before this is called counts.
+
+    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
+    :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
     """
-    return ask_directly(engine, _STAMPS[engine.dialect.name])
+    answer = ask_directly(engine, _STAMPS[engine.dialect.name])
+    if answer is not None and answer[0] != HEAD:
+        report_other_schema(answer[0])
+    return answer
 
 
 @dataclass(frozen=True)

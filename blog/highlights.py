@@ -1,8 +1,15 @@
-"""The words that were found, marked in the text that they were found in."""
+"""The words that were found, marked in the text that they were found in.
+
+Text and query are divided into the same words, so that a match is a run of equal words. Nothing
+from a query becomes a regular expression: an overlap in one would let a query of a few bytes run
+for hours.
+"""
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import islice
 
 from markupsafe import Markup, escape
 
@@ -15,68 +22,92 @@ BEFORE = 80
 #: How much of a text is looked through, in characters.
 LOOKED_THROUGH = 200_000
 
-_MARKS = "[\u0300-\u036f]*"
-_NO_LETTER = r"(?![^\W_])"
-_UNSPACED = re.compile(f"[{UNSPACED}]")
+_ACCENTS = "\u0300-\u036f"
+# A letter of a script without spaces, or letters and digits of any other; each with its accents.
+_WORD = re.compile(
+    rf"[{UNSPACED}][{_ACCENTS}]*+|[^\W_{UNSPACED}](?:[^\W_{UNSPACED}]|[{_ACCENTS}])*+"
+)
+_ACCENT = re.compile(f"[{_ACCENTS}]+")
+
+Place = tuple[int, int]
 
 
-def _bare(letter: str) -> str:
-    return unicodedata.normalize("NFD", letter)[0]
-
-
-#: Letters without their accents, one for one, so that places in the text stay what they are.
-_BARE = {code: bare for code in range(0xC0, 0x1F00) if (bare := _bare(chr(code))) != chr(code)}
-
-
-def highlighter(words: Sequence[str], *, is_open: bool) -> "re.Pattern[str]":
-    """Return what finds `words` in a text, as the index does.
+class Highlighter:
+    """Finds the words of a query in a text, as the index does.
 
     :param words: words and phrases of a query: of letters and digits, with spaces between.
     :param is_open: the last one may go on.
     """
-    last = len(words) - 1
-    patterns = [_pattern(word, is_open and n == last) for n, word in enumerate(words)]
-    return re.compile("|".join(patterns), re.IGNORECASE)
+
+    def __init__(self, words: Sequence[str], *, is_open: bool) -> None:
+        runs = [f" {_words_of(word)} " for word in words]
+        if is_open:
+            runs[-1] = runs[-1].rstrip()
+        self._runs = tuple(dict.fromkeys(runs))
+
+    def places(self, text: str) -> Iterator[Place]:
+        """Yield where in `text` the words are, from left to right and none within another."""
+        words = f" {_words_of(text)} "
+        found = merge(*(_occurrences(words, run) for run in self._runs), key=_longest_first)
+        unread = _WORD.finditer(text)
+        counted = past = 0
+        for start, end in found:
+            if start < past:
+                continue
+            # Words of the text that are skipped, and words of the match beyond its first.
+            skipped, more = words.count(" ", counted, start) - 1, words.count(" ", start, end)
+            first = next(islice(unread, skipped, None))
+            last = next(islice(unread, more - 1, None)) if more else first
+            counted, past = end, end
+            yield first.start(), last.end()
 
 
-def _pattern(phrase: str, is_open: bool) -> str:
-    words = phrase.split()
-    patterns = [_word(word) for word in words]
-    if is_open and not _UNSPACED.match(words[-1]):
-        patterns[-1] = patterns[-1].removesuffix(_NO_LETTER) + r"[\w\u0300-\u036f]*"
-    return r"[\W_]*".join(patterns)
+def _words_of(text: str) -> str:
+    """Return the words of `text` without case and accents, with a space between each two."""
+    words = " ".join(_WORD.findall(text))
+    if words.isascii():
+        return words.lower()
+    # Normalising sorts a run of accents, and takes the square of its length.
+    apart = unicodedata.normalize("NFD", _ACCENT.sub("", words).casefold())
+    return unicodedata.normalize("NFC", _ACCENT.sub("", apart))
 
 
-def _word(word: str) -> str:
-    bare = "".join(c for c in unicodedata.normalize("NFD", word) if not "\u0300" <= c <= "\u036f")
-    letters = "".join(re.escape(letter) + _MARKS for letter in unicodedata.normalize("NFC", bare))
-    if _UNSPACED.match(word):
-        return letters
-    return rf"(?<![^\W_]){letters}{_NO_LETTER}"
+def _occurrences(words: str, run: str) -> Iterator[Place]:
+    """Yield where `run` begins and ends in `words`, without the spaces around it."""
+    length = len(run.rstrip())
+    start = words.find(run)
+    while start >= 0:
+        yield start + 1, start + length
+        # The space after one is the space before the next.
+        start = words.find(run, start + length)
 
 
-def marked(text: str, pattern: "re.Pattern[str]") -> Markup:
-    """Return `text` as HTML, with what `pattern` finds in <mark>."""
-    return Markup("").join(_pieces(text, pattern))
+def _longest_first(place: Place) -> Place:
+    return place[0], -place[1]
 
 
-def _pieces(text: str, pattern: "re.Pattern[str]") -> Iterator[Markup]:
-    end = 0
-    for match in pattern.finditer(text.translate(_BARE)):
-        yield escape(text[end : match.start()])
-        end = match.end()
-        yield Markup("<mark>{}</mark>").format(text[match.start() : end])
-    yield escape(text[end:])
+def marked(text: str, highlighter: Highlighter) -> Markup:
+    """Return `text` as HTML, with what `highlighter` finds in <mark>."""
+    return Markup("").join(_pieces(text, highlighter.places(text)))
 
 
-def excerpt(text: str, pattern: "re.Pattern[str]") -> Markup:
-    """Return the part of `text` around the first word that `pattern` finds, as HTML with marks."""
-    first = pattern.search(text[:LOOKED_THROUGH].translate(_BARE))
-    start = max(first.start() - BEFORE, 0) if first else 0
+def _pieces(text: str, places: Iterable[Place]) -> Iterator[Markup]:
+    last = 0
+    for start, end in places:
+        yield escape(text[last:start])
+        yield Markup("<mark>{}</mark>").format(text[start:end])
+        last = end
+    yield escape(text[last:])
+
+
+def excerpt(text: str, highlighter: Highlighter) -> Markup:
+    """Return the part of `text` around the first word that is found, as HTML with marks."""
+    first = next(highlighter.places(text[:LOOKED_THROUGH]), (0, 0))
+    start = max(first[0] - BEFORE, 0)
     if start:
         start = text.find(" ", start, start + BEFORE) + 1 or start
     end = start + EXCERPT
     if end < len(text):
         end = max(text.rfind(" ", start + EXCERPT // 2, end), 0) or end
     before, after = "… " if start else "", " …" if end < len(text) else ""
-    return Markup("{}{}{}").format(before, marked(text[start:end], pattern), after)
+    return Markup("{}{}{}").format(before, marked(text[start:end], highlighter), after)

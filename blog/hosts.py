@@ -1,9 +1,12 @@
 """Whether a request was meant for this site at all, by its Host header."""
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from blog.config import Config
+from blog.rules import is_address
+
+#: The longest Host header of ours, in characters: a name in DNS has 253, and there is the port.
+LONGEST = 300
 
 
 class OwnHosts:
@@ -23,8 +26,11 @@ class OwnHosts:
     def __contains__(self, host: str) -> bool:
         if host in self._seen:
             return True
+        # urlsplit() caches its arguments.
+        if len(host) > LONGEST:
+            return False
         name = _name(host)
-        if name is None or not (name in self._names or _is_address(name)):
+        if name is None or not (name in self._names or is_address(name)):
             return False
         # There are as many ways to write one as there are ports.
         if len(self._seen) < 100:
@@ -42,11 +48,3 @@ def _name(host: str) -> str | None:
     if parts.netloc != host or parts.username is not None or not parts.hostname:
         return None
     return parts.hostname.removesuffix(".")
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -9,20 +9,23 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from itertools import product
+from typing import Literal, cast
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, not_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from blog import spam
 from blog.config import Config
+from blog.markup import seen
 from blog.models import Comment, Entry, SpamWord
+from blog.models.comment import CommentFormat
 from blog.models.spam_word import TOTAL
 from blog.networks import network_of
 
-#: How many comments one network may send within how long. A family shares an address, and a
-#: provider's network has some hundred of them, but who writes five comments in ten minutes can
-#: wait for the sixth.
+#: How many comments one network, and one person from wherever, may send within how long. A family
+#: shares an address, and a provider's network has some hundred of them, but who writes five
+#: comments in ten minutes can wait for the sixth.
 RATES = ((5, timedelta(minutes=10)), (40, timedelta(days=1)))
 
 _HOUR = timedelta(hours=1)
@@ -55,11 +58,11 @@ class RefusedError(Exception):
 
 
 class TooManyError(RefusedError):
-    """The visitor's network has sent too many. ``wait`` is for how long, in seconds."""
+    """The visitor, or their network, has sent too many. ``wait`` is for how long, in seconds."""
 
     def __init__(self, wait: int) -> None:
         super().__init__(
-            f"Too many comments have come from your network. Please try again in "
+            f"Too many comments have come from you or your network. Please try again in "
             f"{max(1, round(wait / 60))} minutes; what you wrote is still here."
         )
         self.wait = wait
@@ -69,15 +72,17 @@ class UnknownCommentError(Exception):
     """There is no comment of a number. The message says which, and what was done."""
 
 
-def check_rate(db: Session, secret: str, address: str, now: datetime) -> None:
-    """Let a network send so many comments, and no more.
+def check_rate(db: Session, network: str, person: str | None, now: datetime) -> None:
+    """Let a network and a person send so many comments, and no more.
 
-    :raises TooManyError: it has sent them.
+    :param network: what :class:`~blog.models.Comment` stores of it, as of the person.
+    :raises TooManyError: one of them has sent as many.
     """
-    network = _keyed(secret, "network", network_of(address))
-    for number, period in RATES:
+    senders = [Comment.network == network]
+    senders += [Comment.person == person] if person else []
+    for sender, (number, period) in product(senders, RATES):
         # Not from the future, where they stand after a clock was set back.
-        recent = Comment.network == network, Comment.created.between(now - period, now + period)
+        recent = sender, Comment.created.between(now - period, now + period)
         newest = select(Comment.created).where(*recent).order_by(Comment.created.desc())
         oldest = db.scalar(newest.offset(number - 1).limit(1))
         if oldest is not None:
@@ -99,9 +104,10 @@ def receive(
     known = db.scalar(select(Comment).where(Comment.digest == digest))
     if known is not None:
         return known
-    check_rate(db, secret, sent.address, now)
-    forget(db, config.comment_days, now)
+    hashed = _keyed(secret, "network", network)
     person = _keyed(secret, "person", sent.person) if sent.person else None
+    check_rate(db, hashed, person, now)
+    forget(db, config.comment_days, now)
     verdict = _judge(db, config, sent, person, now)
     if verdict.decision == "refuse":
         raise RefusedError(f"This comment cannot be taken: {verdict}.")
@@ -116,7 +122,7 @@ def receive(
         state="held" if verdict.decision == "hold" else "published",
         reason=str(verdict) or None,
         person=person,
-        network=_keyed(secret, "network", network),
+        network=hashed,
         digest=digest,
     )
     db.add(comment)
@@ -188,20 +194,29 @@ def _judge(
 ) -> spam.Verdict:
     is_trusted = config.comment_trust and person is not None and _is_known(db, person)
     same = Comment.text == sent.text, Comment.created > now - timedelta(days=config.comment_days)
+    language = cast("CommentFormat", config.comment_format)
+    text, links = _shown(sent.text, language, sent.name, sent.website)
     signals = spam.Signals(
-        text=sent.text,
+        text=text,
         name=sent.name,
-        website=sent.website,
+        links=links,
         trap=sent.trap,
         copies=db.scalar(select(func.count()).where(*same)) or 0,
-        within_an_hour=_number(db, now),
+        within_an_hour=_number(db, now, trust=config.comment_trust),
         is_trusted=is_trusted,
     )
-    words = spam.tokens(sent.text, sent.name, sent.website)
+    words = spam.tokens(text, sent.name, links)
     verdict = spam.judge(signals, learnt(db, words))
     if verdict.decision == "publish" and config.comment_moderation == "all" and not is_trusted:
         return spam.Verdict("hold", ("every comment waits here",))
     return verdict
+
+
+def _shown(text: str, format: CommentFormat, name: str, website: str) -> tuple[str, list[str]]:
+    """Return what readers see of a comment, and all addresses that it offers them."""
+    comment = seen(text, format)
+    offered = [*comment.links, *spam.addresses(comment.beside), *spam.addresses(name)]
+    return comment.text, [*offered, website] if website else offered
 
 
 def _is_known(db: Session, person: str) -> bool:
@@ -210,16 +225,28 @@ def _is_known(db: Session, person: str) -> bool:
     return set(db.scalars(decisions.distinct())) == {"real"}
 
 
-def _number(db: Session, now: datetime) -> int:
-    recent = Comment.created.between(now - _HOUR, now + _HOUR)
-    return db.scalar(select(func.count()).where(recent)) or 0
+def _number(db: Session, now: datetime, *, trust: bool) -> int:
+    """Return how many comments came within the last hour, without those of trusted people.
+
+    They have limits of their own, and must not make others wait.
+    """
+    recent = select(func.count()).where(Comment.created.between(now - _HOUR, now + _HOUR))
+    if trust:
+        other = aliased(Comment)
+        decided = select(other.id).where(other.person == Comment.person)
+        is_real = decided.where(other.taught == "real").exists()
+        is_spam = decided.where(other.taught == "spam").exists()
+        recent = recent.where(not_(is_real) | is_spam)
+    return db.scalar(recent) or 0
 
 
 def _teach(db: Session, comment: Comment, kind: Literal["spam", "real"]) -> None:
     """Count the words of a comment as what the author calls it, and no more as before."""
     if comment.taught == kind:
         return
-    words = spam.tokens(comment.text, comment.name or "", comment.website or "")
+    name = comment.name or ""
+    text, links = _shown(comment.text, comment.format, name, comment.website or "")
+    words = spam.tokens(text, name, links)
     counts = {kind: 1} | ({comment.taught: -1} if comment.taught else {})
     for word in (TOTAL, *sorted(words)):
         row = db.get(SpamWord, word)

@@ -6,16 +6,32 @@ import ipaddress
 PREFIX = {4: 24, 6: 48}
 
 
+def address_of(text: str) -> str | None:
+    """Return the IP address in the ways in which servers and proxies write it, or None.
+
+    :param text: such as ``192.0.2.1``, ``192.0.2.1:80``, ``"[2001:db8::1]:80"``, ``fe80::1%eth0``
+        or ``::ffff:192.0.2.1``, which is the address 192.0.2.1.
+    """
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        ip = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return str((ip.version == 6 and ip.ipv4_mapped) or ip)
+
+
 def network_of(address: str) -> str:
     """Return the network of an IP address, as ``203.0.113.0/24`` or ``2001:db8::/48``.
 
-    :param address: what the server gives for the client, possibly with a zone; anything that is no
-        address (a Unix socket's) is a network of its own.
+    :param address: what the server gives for the client, in any form of :func:`address_of`;
+        anything else (a Unix socket's) is a network of its own.
     """
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    bare = address_of(address)
+    if bare is None:
         return address
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return str(ipaddress.ip_network(f"{ip}/{PREFIX[ip.version]}", strict=False))
+    prefix = PREFIX[ipaddress.ip_address(bare).version]
+    return str(ipaddress.ip_network(f"{bare}/{prefix}", strict=False))

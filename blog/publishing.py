@@ -6,20 +6,40 @@ of them commits.
 
 import re
 from collections.abc import Callable
-from urllib.parse import parse_qsl, unquote, urlsplit
+from hashlib import sha256
+from string import digits
+from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Select, and_, delete, select
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from blog.markup import RENDERER
 from blog.models import Entry, Redirect, Rendering, Series, Tag
 from blog.models.entry import EntryKind
-from blog.slugs import numbered, slugify
+from blog.slugs import few, numbered, slugify
 from blog.urls import url_map
 
-#: The queries by which WordPress tells entries apart; any other one is no part of an address.
-_QUERIES = {"p", "page_id", "attachment_id"}
+_paths = url_map.bind("localhost")
+
+#: Values for what stands in an address below an entry's, besides its slug.
+_SAMPLES = {"receipt": "receipt", "id": 1, "format": "atom"}
+
+
+def _suspects(place: int, beginning: str) -> tuple[str, ...]:
+    """Return how the slugs begin that may be shadowed.
+
+    :param place: at which part of an address the slug is.
+    :param beginning: how the addresses begin.
+    """
+    rules = (rule.rule for rule in url_map.iter_rules() if rule.rule.startswith(beginning))
+    parts = {rule.split("/")[place] for rule in rules} - {"<slug>"}
+    # A part may end in a converter: feed.<any(atom, rss, json):format>. One without a beginning is
+    # a number: <int(fixed_digits=4):year>.
+    beginnings = {part.partition("<")[0] for part in parts}
+    return (*(beginnings - {""}), *digits)
+
+
+_SUSPECTS = {"entry": _suspects(2, "/blog/"), "page": _suspects(1, "/")}
 
 
 def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | None = None) -> str:
@@ -33,12 +53,48 @@ def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | Non
     """
 
     def taken(slug: str) -> bool:
-        if _endpoint(_address(kind, slug)) != f"reader.{kind}":
+        if is_shadowed(kind, slug):
             return True
         found = db.scalar(select(Entry.id).where(Entry.kind == kind, Entry.slug == slug))
         return found not in {None, except_id}
 
     return numbered(wanted or kind, taken)
+
+
+def is_shadowed(kind: EntryKind, slug: str) -> bool:
+    """Tell whether the blog itself has a page at the address of an entry, or at one below it.
+
+    An entry ``archive`` could not be read, and one ``tag`` would have no feed of its comments.
+    """
+    own = f"reader.{kind}"
+    for rule in url_map.iter_rules():
+        if rule.endpoint == own or (kind == "entry" and rule.rule.startswith("/blog/<slug>/")):
+            values = {name: _SAMPLES.get(name, slug) for name in rule.arguments}
+            method = "POST" if "POST" in (rule.methods or ()) else "GET"
+            path = _paths.build(rule.endpoint, values, method=method)
+            if _endpoint(unquote(path), method) != rule.endpoint:
+                return True
+    return False
+
+
+def shadowed(db: Session) -> list[tuple[int, EntryKind, str]]:
+    """Return id, kind and slug of the entries and pages that are shadowed."""
+    # To try the addresses of each would take seconds in a large blog.
+    return [
+        (id_, kind, slug)
+        for id_, kind, slug in db.execute(select(Entry.id, Entry.kind, Entry.slug)).all()
+        if slug.startswith(_SUSPECTS[kind]) and is_shadowed(kind, slug)
+    ]
+
+
+def give_way(db: Session) -> list[tuple[str, str]]:
+    """Rename the entries and pages that are shadowed, and return old and new addresses."""
+    moved = []
+    for id_, kind, slug in shadowed(db):
+        free = free_slug(db, kind, slug)
+        db.execute(update(Entry).where(Entry.id == id_).values(slug=free))
+        moved.append((_address(kind, slug), _address(kind, free)))
+    return moved
 
 
 def render_entry(db: Session, entry: Entry) -> None:
@@ -51,13 +107,6 @@ def render_entry(db: Session, entry: Entry) -> None:
     db.execute(delete(Rendering).where(Rendering.entry_id == entry.id))
     db.add(Rendering.of(entry.id, entry.body, entry.format, entry.summary))
     db.flush()
-
-
-def unrendered(db: Session) -> list[int]:
-    """Return the ids of the entries whose text nobody has rendered as this version does it."""
-    made = and_(Rendering.entry_id == Entry.id, Rendering.renderer == RENDERER)
-    missing = Rendering.entry_id.is_(None)
-    return list(db.scalars(select(Entry.id).outerjoin(Rendering, made).where(missing)))
 
 
 def tag_named(db: Session, name: str) -> Tag:
@@ -95,7 +144,10 @@ def series_titled(db: Session, title: str) -> Series:
 def _slug_named(
     name: str, otherwise: str, named_at: "Callable[[str], Select[str]]", db: Session
 ) -> str:
-    """Return the slug that has this name already, or else the first that is free.
+    """Return the slug that has this name already, or else one that is free.
+
+    After twenty other names with the same letters it ends in a hash of the name: a thousand names
+    of signs alone would be compared with each other.
 
     :param named_at: asks for the name of what has a slug.
     """
@@ -104,7 +156,9 @@ def _slug_named(
         known = db.scalar(named_at(slug))
         return known is not None and _folded(known) != _folded(name)
 
-    return numbered(slugify(name) or otherwise, another)
+    wanted = slugify(name) or otherwise
+    free = next((slug for slug in few(wanted) if not another(slug)), None)
+    return free or f"{wanted}-{sha256(_folded(name).encode()).hexdigest()[:16]}"
 
 
 def redirect_from(db: Session, entry: Entry, address: str) -> str | None:
@@ -134,9 +188,9 @@ def _address(kind: EntryKind, slug: str) -> str:
     return f"/blog/{slug}" if kind == "entry" else f"/{slug}"
 
 
-def _endpoint(path: str) -> str | None:
+def _endpoint(path: str, method: str = "GET") -> str | None:
     try:
-        endpoint, _ = url_map.bind("localhost").match(path, method="GET")
+        endpoint, _ = _paths.match(path, method=method)
     except HTTPException:
         return None
     return str(endpoint)
@@ -151,8 +205,7 @@ def _normal(address: str) -> str | None:
         parts = urlsplit(address)
     except ValueError:  # an address like http://[x
         return None
-    queries = (f"{name}={value}" for name, value in parse_qsl(parts.query) if name in _QUERIES)
-    return Redirect.normal(unquote(parts.path), next(queries, ""))
+    return Redirect.normal(unquote(parts.path), parts.query)
 
 
 def _folded(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import URLSafeSerializer
 from werkzeug import Response
 
 from blog import cookies
@@ -25,10 +25,9 @@ class Person:
 
 def recall(request: Request) -> Person:
     """Return who the visitor is; a :class:`Person` without an id if we were not to remember."""
-    request.looked_at_cookies = True
     try:
-        name, website, id_ = _serializer(request).loads(cookies.get(request, PURPOSE))
-    except (BadSignature, TypeError, ValueError):
+        name, website, id_ = cookies.read(_serializer(request), cookies.get(request, PURPOSE))
+    except (TypeError, ValueError):
         return Person()
     return Person(name, website, id_)
 

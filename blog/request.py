@@ -3,19 +3,20 @@
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from werkzeug import Request as WerkzeugRequest
-from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import (
     BadRequest,
     LengthRequired,
     RequestEntityTooLarge,
     UnsupportedMediaType,
 )
+from werkzeug.http import parse_cookie
 from werkzeug.utils import cached_property
 from werkzeug.wsgi import get_path_info
 
@@ -23,14 +24,39 @@ from blog.config import Config
 from blog.database import SessionFactory
 from blog.freshness import Stamp
 from blog.models import Entry
-from blog.urls import path_of, url_map
+from blog.urls import parameters_of, path_of, url_map
 from pool.sessions import UnitOfWork
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
 #: The largest form that is read, in bytes, and the largest number of fields in it.
 MAX_FORM_BYTES = 256 * 1024
 MAX_FORM_FIELDS = 100
+
+
+class Hosts(Protocol):
+    """Names under which a site answers."""
+
+    def __contains__(self, host: str, /) -> bool: ...
+
+
+class _Noted:
+    """A part of the request that is in no page's key: that it was read is noted."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, request: "Request | None", owner: type) -> Any:
+        if request is None:
+            return self
+        request.is_shared = False
+        return getattr(request, self._name)
+
+    def __set__(self, request: "Request", value: Any) -> None:
+        setattr(request, self._name, value)
 
 
 class Request(WerkzeugRequest):
@@ -44,10 +70,26 @@ class Request(WerkzeugRequest):
 
     max_content_length = MAX_FORM_BYTES
 
+    # All that Werkzeug knows of cookies, languages, credentials and addresses comes from these.
+    environ: Any = _Noted()
+    headers: Any = _Noted()
+    query_string: Any = _Noted()
+    remote_addr: Any = _Noted()
+    scheme: Any = _Noted()
+    server: Any = _Noted()
+    _environ: "WSGIEnvironment"
+    _query_string: bytes
+
     def __init__(
         self, environ: dict[str, Any], config: Config, sessions: SessionFactory, secret: str
     ) -> None:
-        super().__init__(environ)
+        # In the environ, it would be part of a cycle, and stay until the garbage is collected.
+        super().__init__(environ, populate_request=False)
+        #: Whether the response is the same for all requests with its page's key: nothing was read
+        #: that another one could have differently.
+        self.is_shared = True
+        #: The page that is asked for, once that is known.
+        self.endpoint = ""
         self.config = config
         self.now = datetime.now(UTC)
         self.secret = secret
@@ -62,7 +104,6 @@ class Request(WerkzeugRequest):
             # Without it: a blog mounted at /journal was asked for just that.
             path_info=get_path_info(environ) or "/",
             default_method=self.method,
-            query_args=self.query_string.decode("latin-1"),
         )
 
     @property
@@ -87,14 +128,31 @@ class Request(WerkzeugRequest):
 
         :raises BadRequest: it is not UTF-8, or the path has a NUL byte in it.
         """
-        _text(self.environ.get("PATH_INFO", "").encode("latin-1"), "The address")
+        _text(self._environ.get("PATH_INFO", "").encode("latin-1"), "The address")
         # Whatever somebody looks for is a query, so that `args` passes over a NUL.
-        _text(unquote_to_bytes(self.query_string).replace(b"\0", b""), "The query string")
+        _text(unquote_to_bytes(self._query_string).replace(b"\0", b""), "The query string")
+
+    def is_for(self, hosts: Hosts) -> bool:
+        """Tell whether the Host header is one of `hosts`, as that of each cached page is."""
+        return self._environ.get("HTTP_HOST", "") in hosts
+
+    def our_cookie(self, name: str) -> str:
+        """Return one of our cookies, or ``""``: no page is cached for a visitor who has one."""
+        if name in self._cookies:
+            self.is_shared = False
+        return self._cookies.get(name, "")
+
+    @cached_property
+    def _cookies(self) -> MultiDict[str, str]:
+        return parse_cookie(self._environ)
 
     @cached_property
     def args(self) -> ImmutableMultiDict[str, str]:
-        """The parameters of the query, without NUL bytes, which no database takes in a text."""
-        pairs = super().args.items(multi=True)
+        """The parameters that the page reads (:data:`blog.urls.PARAMETERS`), one value of each.
+
+        They come without NUL bytes, which no database takes in a text.
+        """
+        pairs = parameters_of(self.endpoint, self._query_string.decode())
         return ImmutableMultiDict([(name, value.replace("\0", "")) for name, value in pairs])
 
     @cached_property
@@ -125,9 +183,14 @@ class Request(WerkzeugRequest):
         _text(unquote_to_bytes(body), "The form")
         return super().form
 
+    @property
+    def mount(self) -> str:
+        """The path that the blog is mounted under, as ``/journal``; empty for none."""
+        return self.root_path.rstrip("/")
+
     def url_for(self, endpoint: str, **values: Any) -> str:
         """Return the path of a page, with the path that the blog is mounted under."""
-        return self.root_path.rstrip("/") + path_of(endpoint, **values)
+        return self.mount + path_of(endpoint, **values)
 
     def absolute_url_for(self, endpoint: str, **values: Any) -> str:
         """Return the whole address of a page, below the configured site URL."""

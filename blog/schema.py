@@ -4,23 +4,35 @@ Migrations are numbered, ``0001`` is the schema of the seed. They run from the c
 because several server processes must not race to migrate.
 """
 
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
-from blog.models import Site
+from blog import additions
+from blog.additions import Object
+from blog.database import HEAD as HEAD
+from blog.database import MIGRATIONS, connect
+from blog.database_url import file_of, name_of
+from blog.models import Site, derived
+from blog.outages import outage
 from pool.errors import SettingError
 from pool.sqlite import WRITING, use_wal
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-
-#: The version that this code needs: the number of the newest migration.
-HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
-
 #: The version of a database that the seed's own models made: two tables and no version table.
 SEED = "0001"
+
+#: The tables by which a database is known, with columns that no version lacks.
+_SEED_TABLES = {
+    "entry": {"id", "title", "body", "timestamp", "featured"},
+    "comment": {"id", "entry_id", "text", "name"},
+}
+_SITE_COLUMNS = {"id", "version", "changed", "secret", "uid"}
+
+#: How many instructions SQLite executes between two reports of its progress.
+STEPS = 20_000
 
 
 class DatabaseUnusableError(Exception):
@@ -28,12 +40,30 @@ class DatabaseUnusableError(Exception):
 
 
 def version(connection: Connection) -> str | None:
-    """Return the schema version of a database, or None for an empty one."""
-    tables = set(inspect(connection).get_table_names())
+    """Return the schema version of a database, or None for an empty one.
+
+    :raises DatabaseUnusableError: its tables are another program's.
+    """
+    inspector = inspect(connection)
+    tables = set(inspector.get_table_names())
+
+    def columns(table: str) -> set[str]:
+        return {each["name"] for each in inspector.get_columns(table)} if table in tables else set()
+
+    if not tables:
+        return None
     if "alembic_version" in tables:
-        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-        return found
-    return SEED if {"entry", "comment"} <= tables else None
+        known = all(columns(table) >= needed for table, needed in _SEED_TABLES.items())
+        if known and columns("site") >= _SITE_COLUMNS:
+            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
+    elif all(columns(table) == needed for table, needed in _SEED_TABLES.items()):
+        return SEED
+    names = ", ".join(sorted(tables)[:5]) + (", …" if len(tables) > 5 else "")
+    raise DatabaseUnusableError(
+        f"The database {_name(connection.engine)} belongs to another program (it has the tables "
+        f"{names}) and was not changed: set `database` to a new file or an empty database."
+    )
 
 
 def check(engine: Engine) -> Site:
@@ -41,17 +71,21 @@ def check(engine: Engine) -> Site:
 
     :raises DatabaseUnusableError: it is missing, older or newer than the code, or cannot be read.
     """
-    if is_missing(engine):
-        raise DatabaseUnusableError(
-            f"There is no database at {_name(engine)}: run `threadleaf init`."
-        )
-    try:
+    with explaining(engine):
+        if is_missing(engine):
+            raise DatabaseUnusableError(
+                f"There is no database at {_name(engine)}: run `threadleaf init`."
+            )
         with engine.connect() as connection:
             found = version(connection)
             if found == HEAD:
-                return Site(**connection.execute(select(Site.__table__)).one()._mapping)
-    except DBAPIError as error:
-        raise unusable(engine, error.orig) from error
+                row = connection.execute(select(Site.__table__)).one_or_none()
+                if row is None:
+                    raise DatabaseUnusableError(
+                        f"The database {_name(engine)} has no row in its table site: restore a "
+                        "backup."
+                    )
+                return Site(**row._mapping)
     if found is None:
         raise DatabaseUnusableError(
             f"The database {_name(engine)} is empty: run `threadleaf upgrade`."
@@ -67,76 +101,177 @@ def check(engine: Engine) -> Site:
     )
 
 
-def upgrade(engine: Engine) -> tuple[str | None, str]:
+def upgrade(
+    engine: Engine, on_progress: Callable[[], object] | None = None
+) -> tuple[str | None, str]:
     """Bring a database to the version that the code needs, in one transaction; make a new one.
 
+    What takes long for many entries is left to :mod:`blog.upgrading`.
+
+    :param on_progress: called after each :data:`STEPS` instructions that SQLite has executed; an
+        exception in it stops the upgrade, as a KeyboardInterrupt.
     :return: the version before and the version after.
-    :raises DatabaseUnusableError: it is newer than the code, or cannot be written to.
+    :raises DatabaseUnusableError: it is newer than the code or another program's, has objects under
+        names that the upgrade needs, or cannot be written to.
     """
-    try:
+    with explaining(engine):
+        make_file(engine)
+        with engine.connect() as connection:
+            if is_current(connection):
+                return HEAD, HEAD
         if engine.dialect.name == "sqlite":
             # Where the disk cannot have a log, readers and writers wait for each other; it will do.
             with suppress(SettingError):
                 use_wal(engine)
         with engine.connect().execution_options(**WRITING) as connection:
             try:
-                return _migrate(connection), HEAD
+                return _migrate(connection, on_progress), HEAD
+            except (DBAPIError, PendingRollbackError) as error:
+                first = _first(error)
+                if "interrupted" in str(first):  # SQLite drops the exception of on_progress
+                    raise KeyboardInterrupt from error
+                raise first from error
             finally:
                 # It goes without foreign keys, which whoever came next would miss.
                 connection.invalidate()
-    except DBAPIError as error:
-        raise unusable(engine, error.orig) from error
 
 
-def _migrate(connection: Connection) -> str | None:
+def _first(error: BaseException) -> BaseException:
+    """Return the first error of an upgrade: Alembic tidies up after it, and fails once more."""
+    if isinstance(error, PendingRollbackError) and error.__context__ is not None:
+        return _first(error.__context__)
+    return error
+
+
+def is_current(connection: Connection) -> bool:
+    """Tell whether a database has the schema, the views and the triggers of this code.
+
+    :raises DatabaseUnusableError: it is newer than the code, or another program's.
+    """
+    found = version(connection)
+    if found is not None and found > HEAD:
+        raise DatabaseUnusableError(
+            f"The database {_name(connection.engine)} has schema {found}, newer than {HEAD}, "
+            "which is the newest that this Threadleaf knows: nothing was changed."
+        )
+    return found == HEAD and derived.is_current(connection)
+
+
+def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -> str | None:
     """Bring the schema to :data:`HEAD`, and return the version that it had before."""
-    # Only this function needs Alembic, and a server process should not pay for its import.
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.dbapi_connection
+        # A migration that rebuilds a table drops the old one, which foreign keys would forbid, and
+        # renames the new one, which views on the old one would. The first of the pragmas does not
+        # work inside a transaction.
+        driver.execute("PRAGMA foreign_keys = OFF")
+        driver.execute("PRAGMA legacy_alter_table = ON")
+        driver.set_progress_handler(on_progress, STEPS)
+    with connection.begin():
+        # Another upgrade may have come first.
+        if is_current(connection):
+            return HEAD
+        before = version(connection)
+        put_back = _make_room(connection, before) if before not in {None, HEAD} else []
+        _run_migrations(connection, before)
+        for statement in put_back:
+            connection.exec_driver_sql(statement)
+    return before
+
+
+def _make_room(connection: Connection, before: str) -> list[str]:
+    """Set aside what the operator has added, and return the statements that put it back.
+
+    :raises DatabaseUnusableError: some of it bears a name that the upgrade needs.
+    """
+    known, wanted = _objects_of(before), _objects_of(HEAD)
+    # A table is rebuilt under such a name: https://alembic.sqlalchemy.org/en/latest/batch.html
+    wanted += [Object("table", f"_alembic_tmp_{each.name}") for each in known]
+    names = {each.name for each in known}
+    if before != SEED:  # it has views and triggers of ours, which are made again
+        names |= {each.name for each in wanted if each.kind in {"view", "trigger"}}
+    found = [each for each in additions.objects(connection) if each.name not in names]
+    obstacles = list(additions.in_the_way(found, wanted))
+    if obstacles:
+        raise DatabaseUnusableError(
+            f"The database {_name(connection.engine)} was not upgraded: Threadleaf needs the names "
+            f"of its {', '.join(map(str, obstacles))}. Rename or drop them, then try again."
+        )
+    if connection.dialect.name != "sqlite":
+        return []
+    tables = {each.name.lower() for each in known if each.kind == "table"}
+    replaced = {each.name.lower() for each in wanted}
+    movable = [each for each in found if each.table.lower() in tables]
+    additions.set_aside(connection, movable)
+    return [each.sql for each in movable if each.name.lower() not in replaced]
+
+
+def _objects_of(revision: str) -> list[Object]:
+    """Return what a database of a version has."""
+    engine = connect("sqlite://")
+    try:
+        with engine.connect() as connection, connection.begin():
+            _run_migrations(connection, None, revision)
+            return additions.objects(connection)
+    finally:
+        engine.dispose()
+
+
+def _run_migrations(connection: Connection, before: str | None, to: str = "head") -> None:
+    # Only an upgrade needs Alembic, and a server process should not pay for its import.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    if connection.dialect.name == "sqlite":
-        # A migration that rebuilds a table drops the old one, which foreign keys would forbid. The
-        # pragma does not work inside a transaction.
-        connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
-    with connection.begin():
-        before = version(connection)
-        if before is not None and before > HEAD:
-            raise DatabaseUnusableError(
-                f"The database {_name(connection.engine)} has schema {before}, newer than {HEAD}, "
-                "which is the newest that this Threadleaf knows: nothing was changed."
-            )
-        if before == SEED:
-            command.stamp(config, SEED)
-        command.upgrade(config, "head")
-    return before
+    if before == SEED:
+        command.stamp(config, SEED)
+    command.upgrade(config, to)
 
 
-def unusable(engine: Engine, error: BaseException | None) -> DatabaseUnusableError:
-    """Put what the driver says of a database into a sentence with a remedy."""
-    reason = str(error).strip()
-    remedies = {
-        "file is not a database": "set `database` to another file, or move this one away",
-        "malformed": "restore it from a backup",
-        "locked": "end the other program that is writing to it, then try again",
-        "readonly": "let this user write to the file and its folder",
-        "unable to open": "check that its folder exists and that this user may write to it",
-    }
-    remedy = next((to for sign, to in remedies.items() if sign in reason), "check that it is there")
-    return DatabaseUnusableError(
-        f"The database {_name(engine)} cannot be used ({reason}): {remedy}."
-    )
+@contextmanager
+def explaining(engine: Engine) -> Iterator[None]:
+    """Turn what an operator can end into a sentence with a remedy.
+
+    :raises DatabaseUnusableError: the block met an outage of the database or of a file.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = outage(engine, error)
+        if found is None:
+            raise
+        raise DatabaseUnusableError(str(found)) from error
 
 
 def is_missing(engine: Engine) -> bool:
-    """Tell whether an SQLite database has no file yet. SQLite would make an empty one to look."""
-    name = engine.url.database
-    if engine.dialect.name != "sqlite" or name is None or name.startswith("file:"):
+    """Tell whether an SQLite database has no file yet. SQLite would make an empty one to look.
+
+    :raises OSError: its folder is closed to this user.
+    """
+    file = file_of(engine.url)
+    if file is None:
         return False
-    return not Path(name).exists()
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
+
+
+def make_file(engine: Engine) -> None:
+    """Make the file of an SQLite database, if it is missing, for this user alone.
+
+    SQLite would let others read it, and with it the secret that signs what visitors send back. It
+    gives the files beside it the same mode.
+    """
+    file = file_of(engine.url)
+    if file is not None and is_missing(engine):
+        with suppress(FileExistsError):
+            # SQLite follows a link that leads nowhere yet.
+            file.resolve().touch(mode=0o600, exist_ok=False)
 
 
 def _name(engine: Engine) -> str:
-    return engine.url.database or "" if engine.dialect.name == "sqlite" else str(engine.url)
+    return name_of(engine.url)

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from blog.highlights import excerpt, highlighter, marked
+from blog.highlights import Highlighter, excerpt, marked
 from blog.markup import plain, render_comment
 from blog.models import Comment, Entry, Rendering, Tag
 from blog.models.base import UTCDateTime
@@ -50,9 +50,12 @@ SHORTEST_BEGINNING = 3
 #: How many matches are ranked: the latest ones. In a large blog a word may be in every entry.
 CANDIDATES = 300
 
-#: For how many words others are proposed, and among how many each.
+#: For how many words others are proposed, and among how many each. Comparing two of them takes more
+#: than the square of their length, in characters: a longer one has no proposal, and is none.
 MOST_PROPOSED = 4
 MOST_TERMS = 500
+MOST_NEAR = 5
+LONGEST_PROPOSED = 20
 
 _PART = re.compile(r'(-?)"([^"]*)"?|([^\s"]+)')
 _PLAIN = str.maketrans(PLAIN)
@@ -150,10 +153,10 @@ def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence
 def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
     """Return what a page shows of what :func:`matches` found, in the order of `ids`."""
     entries, comments = _entries(ids), [id_ + BELOW for id_ in ids if id_ <= LEAST_ENTRY]
-    pattern = highlighter(query.words, is_open=query.is_open)
-    found = {row.id: _entry(row, pattern) for row in db.execute(_ENTRIES, {"ids": entries})}
+    highlighter = Highlighter(query.words, is_open=query.is_open)
+    found = {row.id: _entry(row, highlighter) for row in db.execute(_ENTRIES, {"ids": entries})}
     for row in db.execute(_COMMENTS, {"ids": comments}) if comments else ():
-        found[row.comment_id - BELOW] = _comment(row, pattern)
+        found[row.comment_id - BELOW] = _comment(row, highlighter)
     return [found[id_] for id_ in ids if id_ in found]
 
 
@@ -165,20 +168,25 @@ def proposal(db: Session, query: Query, scope: Scope, now: datetime) -> str | No
     """
     if db.get_bind().dialect.name != "sqlite" or len(query.words) > MOST_PROPOSED:
         return None
-    proposed = " ".join(_nearest(db, word) for word in query.words)
+    proposed = " ".join(_nearest(db, word, now) for word in query.words)
     other = Query.parse(proposed)
     if other.words == query.words or not matches(db, other, scope, now):
         return None
     return proposed
 
 
-def _nearest(db: Session, word: str) -> str:
+def _nearest(db: Session, word: str, now: datetime) -> str:
     if " " in word:
         return f'"{word}"'
+    if len(word) > LONGEST_PROPOSED:
+        return word
     start = word.translate(_PLAIN)[:2]
     values = {"start": start, "end": start + chr(sys.maxunicode), "most": MOST_TERMS}
-    near = get_close_matches(word, db.scalars(_TERMS, values).all(), 1, 0.75)
-    return near[0] if near else word
+    terms = [term for term in db.scalars(_TERMS, values) if len(term) <= LONGEST_PROPOSED]
+    near = get_close_matches(word, terms, MOST_NEAR, 0.75)
+    # The index knows words, too, that will only appear.
+    seen = (n for n in near if matches(db, Query((n,), (), is_open=False), Scope(), now))
+    return next(seen, word)
 
 
 def subjects(db: Session, ids: Sequence[int], most: int = 12) -> "Sequence[Row[str, str, int]]":
@@ -285,13 +293,13 @@ def _marks(scope: Scope) -> list[str]:
     return tag + ([] if scope.year is None else [f"year{scope.year:04}"])
 
 
-def _entry(row: Any, pattern: "re.Pattern[str]") -> Found:
-    title = marked(row.title, pattern)
-    shown = excerpt(row.text, pattern)
+def _entry(row: Any, highlighter: Highlighter) -> Found:
+    title = marked(row.title, highlighter)
+    shown = excerpt(row.text, highlighter)
     return Found(row.id, row.kind, row.slug, title, row.timestamp, shown, None, Markup())
 
 
-def _comment(row: Any, pattern: "re.Pattern[str]") -> Found:
-    shown = excerpt(plain(render_comment(row.text, row.format)), pattern)
-    when, author = row.created or row.timestamp, marked(row.name or ANONYMOUS, pattern)
+def _comment(row: Any, highlighter: Highlighter) -> Found:
+    shown = excerpt(plain(render_comment(row.text, row.format)), highlighter)
+    when, author = row.created or row.timestamp, marked(row.name or ANONYMOUS, highlighter)
     return Found(row.id, row.kind, row.slug, escape(row.title), when, shown, row.comment_id, author)

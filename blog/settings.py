@@ -5,7 +5,6 @@
 
 import inspect
 import json
-import re
 from dataclasses import dataclass, fields
 
 from blog.config import PREFIX, Config
@@ -23,8 +22,7 @@ class Setting:
 
 def settings() -> list[Setting]:
     """Return all settings, in the order in which they stand in ``Config``."""
-    written = re.findall(r"((?: *#: .*\n)+) *(\w+):", inspect.getsource(Config))
-    sentences = {name: " ".join(re.findall(r"#: (.*)", comment)) for comment, name in written}
+    sentences = _sentences(inspect.getsource(Config))
     return [
         # TOML writes these values as JSON does.
         Setting(
@@ -35,6 +33,19 @@ def settings() -> list[Setting]:
         )
         for each in fields(Config)
     ]
+
+
+def _sentences(source: str) -> dict[str, str]:
+    """Return the comment above each name in `source`, on one line."""
+    sentences: dict[str, str] = {}
+    comment: list[str] = []
+    for line in map(str.strip, source.splitlines()):
+        if line.startswith("#: "):
+            comment.append(line.removeprefix("#: "))
+        elif comment:
+            sentences[line.partition(":")[0]] = " ".join(comment)
+            comment = []
+    return sentences
 
 
 def as_toml() -> str:

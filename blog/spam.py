@@ -8,7 +8,7 @@ waits comes with the reasons, in words.
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -17,6 +17,8 @@ Decision = Literal["publish", "hold", "refuse"]
 
 #: More links than this make a comment wait.
 LINKS = 2
+#: The same for somebody whom the author has approved before.
+TRUSTED_LINKS = 10
 #: More comments than this within an hour, on the whole blog, make the next ones wait.
 COMMENTS_AN_HOUR = 60
 #: From this probability on, the words make a comment wait.
@@ -38,10 +40,15 @@ _TELLING = 0.6
 _NAMED = 5
 # One character can become eighteen when it is normalised.
 _CHARACTERS = 50_000
+_LONGEST_LINK = 200
 
 # Normalising takes the square of a run of accents.
 _PIECE = re.compile(r"\S{1,100}\s*")
-_LINK = re.compile(r"(?:https?://|www\.)([^\s/<>\"'?#]{3,100})[^\s<>\"']*", re.IGNORECASE)
+# What leaves no trace on the screen divides no word, and hides no address.
+_UNSEEN = re.compile("[\u00ad\u034f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s/<>\"'?#]{3}[^\s<>\"']*+", re.IGNORECASE)
+# Browsers take any number of slashes, and a backslash for one (https://url.spec.whatwg.org).
+_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]{0,20}:)?[/\\]*+([^/\\?#]{1,100})")
 _WORD = re.compile(r"[^\W_]{2,30}")
 # Shorter ones ("on", "my") are in every comment, and after few decisions in those of one kind only.
 _SHORTEST = 3
@@ -51,6 +58,8 @@ _SHORTEST = 3
 class Signals:
     """What is known of a comment when it comes.
 
+    :param text: what readers see of it.
+    :param links: where its links lead, its author's website, and the addresses in its text.
     :param trap: what stands in the field that people do not see.
     :param copies: how many stored comments have the same text.
     :param within_an_hour: how many comments came to the whole blog within the last hour.
@@ -59,7 +68,7 @@ class Signals:
 
     text: str
     name: str = ""
-    website: str = ""
+    links: Sequence[str] = ()
     trap: str = ""
     copies: int = 0
     within_an_hour: int = 0
@@ -91,13 +100,20 @@ class Verdict:
         return "; ".join(self.reasons)
 
 
-def tokens(text: str, name: str = "", website: str = "") -> frozenset[str]:
+def addresses(text: str) -> list[str]:
+    """Return what readers take for the address of a website in a text without links."""
+    return _ADDRESS.findall(_plain(text))
+
+
+def tokens(text: str, name: str = "", links: Sequence[str] = ()) -> frozenset[str]:
     """Return what counts as the words of a comment: those of its text, its name, and its links.
 
+    :param text: what readers see of it.
+    :param links: the addresses that :class:`Signals` has.
     :return: at most 1,000, none longer than 110 characters; each stands for itself, however often
         it was written.
     """
-    found = dict.fromkeys(_tokens(f"{text} {website}", name))
+    found = dict.fromkeys(_tokens(text, name, links))
     return frozenset(list(found)[:_TOKENS])
 
 
@@ -109,8 +125,9 @@ def judge(signals: Signals, learnt: Learnt) -> Verdict:
     if signals.trap:
         return Verdict("refuse", ("the field that people do not see was filled in",))
     if signals.is_trusted:
-        return Verdict("publish")
-    reasons = tuple(_reasons(signals, learnt))
+        reasons = tuple(_many_links(signals, TRUSTED_LINKS))
+    else:
+        reasons = tuple(_reasons(signals, learnt))
     return Verdict("hold" if reasons else "publish", reasons)
 
 
@@ -127,14 +144,18 @@ def probability(words: Iterable[str], learnt: Learnt) -> float:
     return (1 + spam - real) / 2
 
 
-def _reasons(signals: Signals, learnt: Learnt) -> Iterator[str]:
-    if (links := len(_LINK.findall(f"{signals.text} {signals.website}"))) > LINKS:
+def _many_links(signals: Signals, most: int) -> Iterator[str]:
+    if (links := len(signals.links)) > most:
         yield f"{links} links"
+
+
+def _reasons(signals: Signals, learnt: Learnt) -> Iterator[str]:
+    yield from _many_links(signals, LINKS)
     if signals.copies and len(signals.text) >= REPEATED:
         yield f"the same text was sent {_times(signals.copies)} before"
     if signals.within_an_hour > COMMENTS_AN_HOUR:
         yield f"{signals.within_an_hour} comments within an hour"
-    words = tokens(signals.text, signals.name, signals.website)
+    words = tokens(signals.text, signals.name, signals.links)
     if probability(words, learnt) >= SUSPICIOUS:
         suspicious = [word for word, weight in _strongest(words, learnt) if weight >= _TELLING]
         yield f"words: {', '.join(_explained(word, learnt) for word in suspicious[:_NAMED])}"
@@ -181,19 +202,20 @@ def _chi_square(value: float, degrees: int) -> float:
     return min(total, 1.0)
 
 
-def _tokens(text: str, name: str) -> Iterator[str]:
-    text, name = _plain(text), _plain(name)
-    links = _LINK.findall(text)
-    yield from (f"link {host.rsplit('@')[-1].removeprefix('www.')}"[:110] for host in links)
+def _tokens(text: str, name: str, links: Sequence[str]) -> Iterator[str]:
+    for link in links[:_TOKENS]:
+        if host := _HOST.match(_plain(link[:_LONGEST_LINK])):
+            yield f"link {host[1].rpartition('@')[2].removeprefix('www.')}"[:110]
     if links:
         yield "a link"
-    yield from (f"named {word}" for word in _WORD.findall(name)[:20])
-    words = _WORD.findall(_LINK.sub(" ", text))
+    yield from (f"named {word}" for word in _WORD.findall(_plain(name))[:20])
+    words = _WORD.findall(_ADDRESS.sub(" ", _plain(text)))
     yield from (word for word in words if len(word) >= _SHORTEST)
     yield from map(" ".join, pairwise(words))
 
 
 def _plain(text: str) -> str:
     """Return `text` in small letters; those that only look like others are a way to hide words."""
-    pieces = (unicodedata.normalize("NFKC", piece) for piece in _PIECE.findall(text))
+    seen = _UNSEEN.sub("", text[:_CHARACTERS])
+    pieces = (unicodedata.normalize("NFKC", piece) for piece in _PIECE.findall(seen))
     return "".join(pieces)[:_CHARACTERS].casefold()

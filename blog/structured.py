@@ -23,7 +23,7 @@ def blog(request: Request) -> Thing:
 def posting(request: Request, entry: Entry, shown: Rendering, part: Part | None) -> Thing:
     """Describe the page of an entry, and the way to it."""
     address = request.absolute_url_for("reader.entry", slug=entry.slug)
-    picture = first_picture(shown.html, address)
+    picture = first_picture(shown.html, address, request.config.mount)
     headline = entry.title or f"{entry.timestamp:%Y-%m-%d}"
     described: Thing = {
         "@type": "BlogPosting",

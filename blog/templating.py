@@ -6,9 +6,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup
 from werkzeug import Response
 
 from blog import csrf, flash, markup
+from blog.models.comment import CommentFormat
 from blog.request import Request
 from blog.staticfiles import immutable_name
 
@@ -63,6 +65,17 @@ def flashed(context: Context) -> list[str]:
     return flash.messages(context["request"])
 
 
+@pass_context
+def mounted(context: Context, html: str) -> Markup:
+    request: Request = context["request"]
+    return markup.mounted(html, request.mount)
+
+
+@pass_context
+def comment_html(context: Context, text: str, format: CommentFormat) -> Markup:
+    return mounted(context, markup.render_comment(text, format))
+
+
 def day(moment: datetime) -> str:
     """22 November 2026"""
     return f"{moment.day} {moment:%B %Y}"
@@ -83,5 +96,6 @@ environment.globals |= {
 environment.filters |= {
     "day": day,
     "exact": exact,
-    "comment_html": markup.render_comment,
+    "comment_html": comment_html,
+    "mounted": mounted,
 }

@@ -4,14 +4,33 @@ An endpoint names its view: ``reader.entry`` is the function ``entry`` in ``blog
 and its page is ``templates/reader/entry.html``.
 """
 
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode
 
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import EndpointPrefix, Map, Rule
 
 
-def get(address: str, endpoint: str, *, alias: bool = False) -> Rule:
-    return Rule(address, endpoint=endpoint, methods=["GET"], alias=alias)
+class PageRule(Rule):
+    """The rule of a page.
+
+    :param parameters: the names of the query parameters that its view reads. Others neither reach
+        the view nor make another page of it.
+    """
+
+    def __init__(self, address: str, *, parameters: Collection[str] = (), **options: Any) -> None:
+        super().__init__(address, **options)
+        self.parameters = frozenset(parameters)
+
+    def get_empty_kwargs(self) -> Mapping[str, Any]:
+        return {**super().get_empty_kwargs(), "parameters": self.parameters}
+
+
+def get(address: str, endpoint: str, *parameters: str, alias: bool = False) -> Rule:
+    options = {"endpoint": endpoint, "methods": ["GET"], "alias": alias}
+    return PageRule(address, parameters=parameters, **options)
 
 
 def post(address: str, endpoint: str) -> Rule:
@@ -22,22 +41,19 @@ YEAR = "<int(fixed_digits=4, min=1, max=9998):year>"
 MONTH = "<int(fixed_digits=2, min=1, max=12):month>"
 FEED = "feed.<any(atom, rss, json):format>"
 
-#: The query parameters that pages listen to; all others make no other page.
-PARAMETERS = frozenset({"page", "q", "tag", "year"})
-
 url_map = Map(
     [
         EndpointPrefix(
             "reader.",
             [
                 get("/", "home"),
-                get("/blog", "blog"),
-                get("/blog.html", "blog", alias=True),
+                get("/blog", "blog", "page"),
+                get("/blog.html", "blog", "page", alias=True),
                 get("/blog/archive", "archive"),
-                get(f"/blog/{YEAR}", "year"),
-                get(f"/blog/{YEAR}/{MONTH}", "month"),
+                get(f"/blog/{YEAR}", "year", "page"),
+                get(f"/blog/{YEAR}/{MONTH}", "month", "page"),
                 get("/blog/tags", "tags"),
-                get("/blog/tag/<slug>", "tag"),
+                get("/blog/tag/<slug>", "tag", "page"),
                 get("/blog/series/<slug>", "series"),
                 get("/blog/<slug>", "entry"),
                 get("/<slug>", "page"),
@@ -54,7 +70,10 @@ url_map = Map(
         ),
         EndpointPrefix(
             "search.",
-            [get("/blog/search", "results"), get("/blog/search.xml", "description")],
+            [
+                get("/blog/search", "results", "q", "tag", "year", "page"),
+                get("/blog/search.xml", "description"),
+            ],
         ),
         EndpointPrefix(
             "feeds.",
@@ -84,11 +103,70 @@ url_map = Map(
 
 _paths = url_map.bind("localhost")
 
+#: The query parameters that the view of each page reads.
+PARAMETERS: Mapping[str, frozenset[str]] = {
+    rule.endpoint: rule.parameters for rule in url_map.iter_rules() if isinstance(rule, PageRule)
+}
 
-@lru_cache(maxsize=4096)
+_VALUES = {rule.endpoint: frozenset(rule.arguments) for rule in url_map.iter_rules()}
+
+#: The characters that a query holds as they are, as Werkzeug writes one.
+_PLAIN = "!$'()*,/:;?@"
+
+#: Pages whose path any other part of a larger site could have, too.
+_COMMON = {"reader.home", "reader.page"}
+
+
 def path_of(endpoint: str, **values: Any) -> str:
     """Return the path of a page, from where the blog is mounted.
 
     :param values: what the rule of `endpoint` asks for; others become the query, and None nothing.
     """
+    own = _VALUES[endpoint]
+    if values.keys() <= own:
+        return _path(endpoint, **values)
+    # Not in the cache: a query can be what a visitor has typed.
+    query = {n: value for n, value in values.items() if n not in own and value is not None}
+    path = _path(endpoint, **{name: value for name, value in values.items() if name in own})
+    return f"{path}?{urlencode(query, safe=_PLAIN)}" if query else path
+
+
+@lru_cache(maxsize=4096)
+def _path(endpoint: str, **values: Any) -> str:
     return _paths.build(endpoint, values)
+
+
+def endpoint_at(path: str) -> str | None:
+    """Return the endpoint of the page at a path, from where the blog is mounted; None for none."""
+    try:
+        endpoint, _ = _paths.match(path, method="GET")
+    except HTTPException:
+        return None
+    return str(endpoint)
+
+
+def parameters_of(endpoint: str, query: str) -> tuple[tuple[str, str], ...]:
+    """Return the parameters that the view of `endpoint` reads, in the order of their names.
+
+    :param query: a query string; of several values the first one counts.
+    """
+    names = PARAMETERS.get(endpoint)
+    if not names:
+        return ()
+    pairs = reversed(parse_qsl(query, keep_blank_values=True))
+    return tuple(sorted({name: value for name, value in pairs if name in names}.items()))
+
+
+def mounted(address: str, mount: str) -> str:
+    """Return an address in a text as it has to be where the blog is mounted.
+
+    Authors write ``/media/tea.jpg`` wherever the blog is. Such an address gets the mount in front;
+    ``/about`` may be a page of the larger site, and stays.
+
+    :param mount: the path that the blog is mounted under, as ``/journal``; may be empty.
+    """
+    if not mount or not address.startswith("/") or address.startswith(("//", f"{mount}/")):
+        return address
+    path = address.partition("#")[0].partition("?")[0]
+    endpoint = endpoint_at(unquote(path))
+    return address if endpoint is None or endpoint in _COMMON else mount + address

@@ -9,11 +9,19 @@ https://docs.python.org/3/library/sqlite3.html#sqlite3.connect
 
 import sqlite3
 import sys
-from typing import Any, cast
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import _ConnDialect
+
+from pool.condition import close_cursors, end_statements
+
+if TYPE_CHECKING:
+    from pool.records import Record
 
 
 def is_refusal(error: Exception) -> bool:
@@ -24,29 +32,54 @@ def is_refusal(error: Exception) -> bool:
     return "created in a thread can only be used in that same thread" in str(error)
 
 
-def _drop(connection: DBAPIConnection) -> None:
+def _drop(connection: DBAPIConnection, *, is_returned: bool = False) -> None:
     """Close the database under a connection that refuses to be closed.
 
     Forgetting it would not do: it forms a cycle with its own statement cache, so that its locks
     would last until the garbage collector comes by. Initialising it anew is not checked for the
     thread, closes the database that was open, and takes back the refusal.
+
+    :param is_returned: it comes from its user, who may have left statements open.
     """
     if isinstance(connection, sqlite3.Connection):
         sqlite3.Connection.__init__(connection, ":memory:", check_same_thread=False)
+        if is_returned:
+            close_cursors(connection)
         # A subclass must not be asked: this also emptied its attributes.
         sqlite3.Connection.close(connection)
 
 
-def drop_unreset(connection: PoolProxiedConnection, error: Exception) -> None:
-    """Let go of a checked-out connection that cannot be reset here, and say so once."""
+def drop_unreset(checkout: "PoolProxiedConnection | Record", error: Exception) -> None:
+    """Let go of a connection that cannot be reset here, and say so once.
+
+    :param checkout: what has the connection.
+    :param error: how the driver refused.
+    """
+    connection = checkout.dbapi_connection
     # At the end of the interpreter everything is returned by its main thread.
     if not sys.is_finalizing():
-        cast("_ConnectionFairy", connection)._pool.logger.warning(
+        cast("_ConnectionFairy | Record", checkout)._pool.logger.warning(
             "Connection %r was returned by a thread other than its own, where it cannot be reset; "
             "it is dropped, and what it had not committed is rolled back",
-            connection.dbapi_connection,
+            connection,
         )
-    connection.invalidate(error)
+    checkout.invalidate(error)
+    if connection is not None:
+        _drop(connection, is_returned=True)
+
+
+def _close(connection: DBAPIConnection, close: Callable[[DBAPIConnection], object]) -> None:
+    """Close a connection, and the file that an open statement would keep open."""
+    if isinstance(connection, sqlite3.Connection):
+        # What cannot be ended here is ended below, or is no longer in use.
+        with suppress(sqlite3.Error, InvalidRequestError):
+            end_statements(connection)
+    try:
+        close(connection)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        _drop(connection)
 
 
 class AffineDialect(_ConnDialect):
@@ -76,20 +109,10 @@ class AffineDialect(_ConnDialect):
             drop_unreset(dbapi_connection, error)
 
     def do_close(self, dbapi_connection: DBAPIConnection) -> None:
-        try:
-            self._dialect.do_close(dbapi_connection)
-        except Exception as error:
-            if not is_refusal(error):
-                raise
-            _drop(dbapi_connection)
+        _close(dbapi_connection, self._dialect.do_close)
 
     def do_terminate(self, dbapi_connection: DBAPIConnection) -> None:
-        try:
-            self._dialect.do_terminate(dbapi_connection)
-        except Exception as error:
-            if not is_refusal(error):
-                raise
-            _drop(dbapi_connection)
+        _close(dbapi_connection, self._dialect.do_terminate)
 
     def _do_ping_w_event(self, dbapi_connection: DBAPIConnection) -> bool:
         return self._dialect._do_ping_w_event(dbapi_connection)

@@ -7,7 +7,6 @@ what SQLAlchemy does not promise to keep, so it is for the versions it was teste
 other the pool uses `PlainFairy`, which needs no more than the name.
 """
 
-import sqlite3
 import sys
 import weakref
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
-from sqlalchemy.pool.base import _ConnectionRecord, reset_rollback
+from sqlalchemy.pool.base import reset_rollback
 
 from pool import forking
 from pool.affinity import drop_unreset, is_refusal
@@ -34,8 +33,6 @@ SQLALCHEMY_IS_KNOWN = sqlalchemy.__version__.startswith(("2.0.", "2.1."))
 # proxy, whose destructor has to find them whole; SQLAlchemy has a global registry for the same.
 _checked_out: "dict[weakref.ref[Any], Record]" = {}
 
-_sqlite_rollback: Any = sqlite3.Connection.rollback
-
 
 class PlainFairy(_ConnectionFairy):
     """A checked-out connection that any thread can roll back.
@@ -46,6 +43,8 @@ class PlainFairy(_ConnectionFairy):
     """
 
     __slots__ = ()
+
+    _connection_record: "Record | None"
 
     def cursor(self, *args: Any, **kwargs: Any) -> "DBAPICursor":
         """A cursor of the driver.
@@ -58,7 +57,14 @@ class PlainFairy(_ConnectionFairy):
                 "This connection has been returned or invalidated, or it was in use when this "
                 "process was forked and belongs to the parent. Check out another one."
             )
+        if (record := self._connection_record) is not None:
+            record.transaction_ended = False
         return connection.cursor(*args, **kwargs)
+
+    def commit(self) -> None:
+        """Commit, and remember that it succeeded."""
+        self.dbapi_connection.commit()
+        self._end_transaction()
 
     def rollback(self) -> None:
         """Roll back, or drop the connection where its driver refuses to."""
@@ -68,6 +74,18 @@ class PlainFairy(_ConnectionFairy):
             if not is_refusal(error):
                 raise
             drop_unreset(self, error)
+        else:
+            self._end_transaction()
+
+    def _end_transaction(self) -> None:
+        if (record := self._connection_record) is not None:
+            record.transaction_ended = True
+
+    def _checkin(self, transaction_was_reset: bool = False) -> None:
+        if (record := self._connection_record) is not None:
+            # SQLAlchemy says so after a COMMIT that failed, too.
+            transaction_was_reset &= record.transaction_ended
+        super()._checkin(transaction_was_reset)
 
 
 class _NoFinalizer:
@@ -123,7 +141,7 @@ class Fairy(PlainFairy):
 
     def _checkin(self, transaction_was_reset: bool = False) -> None:
         record = self._connection_record
-        if record is None or not self._is_clean(record, transaction_was_reset):
+        if record is None or not self._is_short(record):
             super()._checkin(transaction_was_reset)
             return
         record.fairy_ref = None
@@ -131,25 +149,18 @@ class Fairy(PlainFairy):
         self._connection_record = None
         self._pool._do_return_conn(record)
 
-    def _is_clean(self, record: _ConnectionRecord, transaction_was_reset: bool) -> bool:
-        """Whether there is nothing to do before the return, and nobody to tell."""
-        connection: Any = self.dbapi_connection
-        if connection is None or self._echo or record.finalize_callback:
-            return False
+    def _is_short(self, record: "Record") -> bool:
+        """Whether there is nobody to tell of the return, and the record can do the rest."""
         pool = self._pool
-        dispatch = pool.dispatch
-        if dispatch.reset or dispatch.checkin or pool._reset_on_return is not reset_rollback:
-            return False
-        if transaction_was_reset:
-            return True
-        try:
-            # rollback() looks at the same flag, and does nothing where it is off.
-            return (
-                getattr(type(connection), "rollback", None) is _sqlite_rollback
-                and not connection.in_transaction
-            )
-        except sqlite3.ProgrammingError:  # closed by its user
-            return False
+        return not (
+            self.dbapi_connection is None
+            or record.condition is None
+            or self._echo
+            or record.finalize_callback
+            or pool.dispatch.reset
+            or pool.dispatch.checkin
+            or pool._reset_on_return is not reset_rollback
+        )
 
 
 def _checkout_plain(pool: "ThreadLocalPool") -> PoolProxiedConnection:

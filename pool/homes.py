@@ -2,6 +2,7 @@
 
 import threading
 from math import inf
+from typing import Any
 
 from pool import threadstate
 from pool.records import Record
@@ -15,10 +16,12 @@ class Home:
     appends one gives it up, and both are a single step, so nobody needs a lock.
     """
 
-    __slots__ = ("abandoned", "ident", "idle", "native_id")
+    __slots__ = ("abandoned", "ident", "idle", "native_id", "record_infos")
 
     def __init__(self) -> None:
         self.idle: list[Record] = []
+        #: The `record_info` of connections that were invalidated or detached, for the next ones.
+        self.record_infos: list[dict[Any, Any]] = []
         self.abandoned: Cause | None = None
         self.ident = threading.get_ident()
         self.native_id = threading.get_native_id()

@@ -23,6 +23,24 @@ from pool.slots import Cause, Slot, Slots
 from pool.stats import PoolStats, ThreadUse
 
 
+def _check(pool_size: object, timeout: object, max_idle: object, recycle: object) -> None:
+    if type(pool_size) is not int or pool_size < 0:
+        raise exc.ArgumentError(
+            f"pool_size is {pool_size!r}; it takes an integer: 1 or more, or 0 for no limit"
+        )
+    if not _is_duration(timeout):
+        raise exc.ArgumentError(f"pool_timeout is {timeout!r}; it takes 0 seconds or more")
+    for name, value in (("max_idle", max_idle), ("pool_recycle", recycle)):
+        if not _is_duration(value) and value != -1:
+            raise exc.ArgumentError(
+                f"{name} is {value!r}; it takes 0 seconds or more, or -1 for no limit"
+            )
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
 class ThreadLocalPool(Pool):
     """A connection pool with a stack of idle connections for each thread.
 
@@ -55,7 +73,10 @@ class ThreadLocalPool(Pool):
         when some thread checks one out; -1 keeps them.
     :param options: those of :class:`sqlalchemy.pool.Pool`: `recycle`, `pre_ping`, `echo`,
         `reset_on_return`, `logging_name`, `events`, `dialect`.
-    :raises sqlalchemy.exc.ArgumentError: `pool_size` or `timeout` is not a number from 0.
+    :param max_overflow: refused: `pool_size` is the only limit.
+    :param use_lifo: refused: the connection used last is taken first; `pool_use_lifo` in
+        :func:`sqlalchemy.create_engine`.
+    :raises sqlalchemy.exc.ArgumentError: an argument has a value that it does not take.
     """
 
     # Beside the other pools, so that logging.getLogger("sqlalchemy.pool") speaks for it, too.
@@ -71,12 +92,21 @@ class ThreadLocalPool(Pool):
         pool_size: int = 0,
         timeout: float = 30.0,
         max_idle: float = -1,
+        max_overflow: object = None,
+        use_lifo: object = None,
         **options: Any,
     ) -> None:
-        if pool_size < 0:
-            raise exc.ArgumentError(f"pool_size is {pool_size}; 0 is any number, else 1 or more")
-        if timeout is None or timeout < 0:
-            raise exc.ArgumentError(f"timeout is {timeout}; it takes 0 seconds or more")
+        _check(pool_size, timeout, max_idle, options.get("recycle", -1))
+        if max_overflow is not None:
+            raise exc.ArgumentError(
+                f"max_overflow is {max_overflow!r}; this pool has one limit. Give pool_size the "
+                "sum of both, or 0 for no limit, and max_idle to close idle connections"
+            )
+        if use_lifo is not None:
+            raise exc.ArgumentError(
+                f"pool_use_lifo is {use_lifo!r}; a thread always takes the connection that it "
+                "used last. Leave it out"
+            )
         self._size = pool_size
         self._timeout = timeout
         self._max_idle = max_idle
@@ -114,6 +144,7 @@ class ThreadLocalPool(Pool):
         return record
 
     def _do_return_conn(self, record: Record) -> None:  # type: ignore[override]
+        record.settle()
         slot = record.slot
         now = time.monotonic()
         slot.counts.use_seconds += now - slot.since
@@ -121,6 +152,8 @@ class ThreadLocalPool(Pool):
             slot.counts.returned_abroad += 1
         if record.dbapi_connection is None:
             # Invalidated or detached. A new record costs less than a stack of empty ones.
+            if record.record_info:
+                slot.home.record_infos.append(record.record_info)
             self._slots.leave(slot, "invalid")
         elif self._size and self._slots.crowded():
             record.end("limit")
@@ -143,6 +176,7 @@ class ThreadLocalPool(Pool):
             )
         slots = self._slots
         slot = slots.enter(home)
+        info: dict[Any, Any] | None = None
         try:
             if not slots.may_use(slot):
                 self._await_turn(slot)
@@ -150,12 +184,16 @@ class ThreadLocalPool(Pool):
             # create_engine(pool=...) assigns its own dialect to a pool that is already made.
             if not isinstance(self._dialect, AffineDialect):
                 self._dialect = AffineDialect(self._dialect)
+            if home.record_infos:
+                info = home.record_infos.pop()
             started = time.monotonic()
-            record = Record(self, slots, slot, self._inheritance)
+            record = Record(self, slots, slot, self._inheritance, info)
             slot.counts.connect_seconds += time.monotonic() - started
         except BaseException:
             # Not left to the end of the slot: the exception's traceback may keep it.
             slots.leave(slot, "error")
+            if info:
+                home.record_infos.append(info)
             raise
         return record
 

@@ -3,11 +3,13 @@
 import sys
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.pool.base import _ConnectionRecord
 
 from pool import forking, threadstate
+from pool.affinity import drop_unreset, is_refusal
+from pool.condition import Condition, condition_of
 from pool.fairies import SQLALCHEMY_IS_KNOWN
 from pool.forking import Inheritance
 from pool.slots import Cause, Slot, Slots
@@ -23,15 +25,58 @@ class Record(_ConnectionRecord):
     :raises Exception: what the creator and the listeners raise.
     """
 
-    def __init__(self, pool: "Pool", slots: Slots, slot: Slot, inheritance: Inheritance) -> None:
+    def __init__(
+        self,
+        pool: "Pool",
+        slots: Slots,
+        slot: Slot,
+        inheritance: Inheritance,
+        record_info: dict[Any, Any] | None = None,
+    ) -> None:
         self.slot = slot
         self.inheritance = inheritance
+        #: What the connection has to be like when it is returned; None if its driver cannot tell.
+        self.condition: Condition | None = None
+        self.is_new = True
+        #: Whether a commit or rollback has succeeded since the last cursor was asked for.
+        self.transaction_ended = False
+        self._pool = pool
         self._slots = slots
         slot.record = weakref.ref(self)
+        if record_info:
+            vars(self)["record_info"] = record_info  # which is a property
         super().__init__(pool)
+
+    def get_connection(self) -> "DBAPIConnection":
+        """The connection, opened again where it is too old or was invalidated."""
+        connection = super().get_connection()
+        if self.is_new:
+            self.is_new = False
+            self.condition = condition_of(connection)
+        return connection
+
+    def settle(self) -> None:
+        """End what the connection's last user left open, or let go of the connection."""
+        condition = self.condition
+        # Where the driver cannot tell, `PlainFairy` knows what was asked of it.
+        if self.dbapi_connection is None or condition is None:
+            return
+        try:
+            if not condition.holds(self):
+                condition.restore(self.dbapi_connection)
+        except Exception as error:
+            if is_refusal(error):
+                drop_unreset(self, error)
+                return
+            # The words of SQLAlchemy for the same.
+            self._pool.logger.error("Exception during reset or similar", exc_info=True)
+            self.invalidate(error)
 
     def checkin(self, _fairy_was_created: bool = True) -> None:
         """Return it to the pool, with all that SQLAlchemy does before."""
+        if self.fairy_ref is not None:
+            # Before the isolation level is reset, with which `sqlite3` commits what is open.
+            self.settle()
         # `Fairy` counts for itself.
         if not SQLALCHEMY_IS_KNOWN and self.fairy_ref is not None and self.fairy_ref() is None:
             self.slot.counts.collected += 1
@@ -72,6 +117,7 @@ def counting(
 
     def connect(record: Record) -> "DBAPIConnection":
         slot = record.slot
+        record.is_new = True
         if slot.connected:
             slot.counts.close("recycle")
         slot.connected = True

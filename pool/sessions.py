@@ -22,7 +22,8 @@ already been told that all is well; https://peps.python.org/pep-3333/ has no way
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy.orm import Session
 
@@ -83,20 +84,83 @@ class UnitOfWork:
         self.close()
 
 
+class ClosingHook:
+    """The response-closing hook: runs something last when the server closes a response.
+
+    A server must call ``close()`` when it is done with a body, be it sent, broken off or failed
+    (https://peps.python.org/pep-3333/#the-start-response-callable). The hook is prepared before the
+    application runs, because a file that goes out through ``wsgi.file_wrapper`` must reach the
+    server as the very object that the server's wrapper returned: a server that finds it inside
+    another body reads and sends it like any other, and holds a thread while it does. There the hook
+    runs in the ``close()`` of the file itself.
+
+        hook = ClosingHook(environ)
+        body = application(environ, start_response)
+        return hook.attach(body, close)
+
+    :param environ: of the request. Its ``wsgi.file_wrapper``, if there is one, is replaced by a
+        callable that returns what the server's own returns.
+    """
+
+    def __init__(self, environ: "WSGIEnvironment") -> None:
+        self._files: list[tuple[Iterable[bytes], _ClosingFile]] = []
+        wrapper = environ.get("wsgi.file_wrapper")
+        if wrapper is not None:
+            environ["wsgi.file_wrapper"] = partial(self._wrap, wrapper)
+
+    def attach(self, body: Iterable[bytes], close: Callable[[], None]) -> Iterable[bytes]:
+        """Return what to give to the server in place of `body`.
+
+        :param body: what the application returned.
+        :param close: what runs last, once, in the thread in which the server closes the body:
+            often, but not always, the one that called the application. Waitress closes files in the
+            thread that serves all connections, where nothing may wait. What `close` raises reaches
+            the server, which may answer 500 if nothing was sent yet.
+        """
+        for wrapped, file in self._files:
+            if wrapped is body:
+                file.on_close = close
+                return body
+        return ClosingBody(body, close)
+
+    def _wrap(
+        self, wrapper: Callable[..., Iterable[bytes]], file: Any, *block_size: int
+    ) -> Iterable[bytes]:
+        closing = _ClosingFile(file)
+        body = wrapper(closing, *block_size)
+        self._files.append((body, closing))
+        return body
+
+
+class _ClosingFile:
+    """A file with a hook in its close(). Servers look for fileno(), seek() and tell(), too."""
+
+    on_close: Callable[[], None] | None = None
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def close(self) -> None:
+        on_close, self.on_close = self.on_close, None
+        try:
+            _close(self._file)
+        finally:
+            if on_close is not None:
+                on_close()
+
+
 class ClosingBody:
-    """The response-closing hook: a WSGI body whose ``close()`` runs something last.
+    """A WSGI body whose ``close()`` runs something last.
 
-    A server must call ``close()`` when it is done with a body, be it sent, broken off or failed.
-    The wrapped body is closed first, and `close` runs even if that raises; each runs once.
-
-    Nothing but the iteration is passed on. A ``wsgi.file_wrapper`` inside is read and sent like any
-    other body, and not by the system's ``sendfile``; a server that takes the length of a list for
-    Content-Length cannot do so.
+    The wrapped body is closed first, and `close` runs even if that raises; each runs once. Nothing
+    but the iteration is passed on, so a server that takes the length of a list for Content-Length
+    cannot do so. See :class:`ClosingHook` for files.
 
     :param body: what the application returned.
-    :param close: what runs last, in the thread in which the server closes the body: often, but not
-        always, the one that called the application. What it raises reaches the server, which may
-        answer 500 if nothing was sent yet.
+    :param close: see :meth:`ClosingHook.attach`.
     """
 
     def __init__(self, body: Iterable[bytes], close: Callable[[], None]) -> None:
@@ -112,12 +176,16 @@ class ClosingBody:
             return
         self._closed = True
         try:
-            # An iterable may have close(), and if it has, it must be called.
-            close_body: Callable[[], None] | None = getattr(self._body, "close", None)
-            if close_body is not None:
-                close_body()
+            _close(self._body)
         finally:
             self._close()
+
+
+def _close(body: object) -> None:
+    # An iterable or a file may have close(), and if it has, it must be called.
+    close: Callable[[], None] | None = getattr(body, "close", None)
+    if close is not None:
+        close()
 
 
 class SessionPerRequest:
@@ -139,6 +207,7 @@ class SessionPerRequest:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         work = environ["threadleaf.work"] = UnitOfWork(self._sessions)
+        hook = ClosingHook(environ)
         try:
             body = self._application(environ, start_response)
         except BaseException:
@@ -148,4 +217,4 @@ class SessionPerRequest:
         if type(body) in {list, tuple}:
             work.close()
             return body
-        return ClosingBody(body, work.close)
+        return hook.attach(body, work.close)

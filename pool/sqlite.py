@@ -14,18 +14,23 @@ if it is going to write, with BEGIN IMMEDIATE, which waits its turn.
 https://www.sqlite.org/lang_transaction.html
 """
 
+import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from pool.checkpoints import LIMIT, Checkpoints
 from pool.errors import SettingError
-from pool.sqlite_file import DatabaseFile, OpenedFile
+from pool.sqlite_file import DatabaseFile, OpenedFile, connect_existing
 
 #: Execution options of a transaction that will write.
 WRITING = {"sqlite_begin": "BEGIN IMMEDIATE"}
@@ -46,12 +51,15 @@ _OPENED = "pool.sqlite"
 def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     """Set up each connection that `engine` will open, and begin its transactions by BEGIN.
 
-    The settings are foreign_keys, trusted_schema, busy_timeout, synchronous, cache_size and
-    temp_store. Each is read back, and a connection that lacks one is refused.
+    The settings are foreign_keys, trusted_schema, busy_timeout, synchronous, cache_size,
+    journal_size_limit and temp_store. Each is read back, and a connection that lacks one is
+    refused. A write-ahead log that grows beyond 8 MiB is started again by a transaction with
+    `WRITING`.
 
     After an error that ended a transaction, or that leaves the file in doubt, the connection is
-    invalidated, so that a later commit() raises. When the database file is replaced, whoever
-    calls `Engine.connect()` more than a second later gets the new one, and so does each session.
+    invalidated, so that a later commit() raises. When the database file is replaced,
+    `Engine.connect()` and each new session get the new one, and a commit to the old one raises
+    OperationalError. A file that was opened once is never created again.
 
     :param engine: an engine of the driver `sqlite3`, with any pool, that is not yet connected.
     :param busy_timeout: how long a statement waits for a lock that somebody else has, in seconds;
@@ -68,12 +76,26 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
         )
     if busy_timeout < 0:
         raise ArgumentError(f"busy_timeout cannot be negative: {busy_timeout!r}")
+    if getattr(engine.dialect, "skip_autocommit_rollback", False):
+        raise ArgumentError(
+            "skip_autocommit_rollback would skip each rollback of the transactions that "
+            "configure() begins: leave it out of create_engine()"
+        )
     files: dict[str, DatabaseFile] = {}
+
+    def do_connect(
+        _dialect: Dialect, _entry: object, args: list[Any], options: dict[str, Any]
+    ) -> sqlite3.Connection | None:
+        if args[0] in {"", ":memory:"} or options.get("uri"):
+            return None
+        options.setdefault("factory", _Connection)
+        # Before the first connection SQLite may create the file, as it always would.
+        return connect_existing(args[0], **options) if files else None
 
     def on_connect(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
         _leave_transactions_alone(connection)
         # Before anything is read: the new connection must not see the log of a file that is gone.
-        path = connection.execute("PRAGMA database_list").fetchone()[2]
+        path = _file_of(connection)
         if path:  # there is none in memory
             entry.info[_OPENED] = files.setdefault(path, DatabaseFile(path)).opened()
         # Before anything that needs a lock.
@@ -86,14 +108,18 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
         if _ask(connection, "journal_mode") == "wal":
             _set(connection, "synchronous", 1)
         _set(connection, "cache_size", -2000)
+        _set(connection, "journal_size_limit", LIMIT)
         # A temporary file would be one more that can fail.
         _set(connection, "temp_store", 2)
         if path:
             entry.info[_OPENED].note_log()
+            if isinstance(connection, _Connection):
+                connection.opened = entry.info[_OPENED]
 
+    event.listen(engine, "do_connect", do_connect)
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "engine_connect", _on_engine_connect)
-    event.listen(engine, "begin", _on_begin)
+    event.listen(engine, "begin", partial(_on_begin, Checkpoints()))
     event.listen(engine, "handle_error", _on_error)
     event.listen(engine, "invalidate", _forget)
     event.listen(engine, "detach", _forget)
@@ -132,6 +158,39 @@ def opened_file(connection: PoolProxiedConnection) -> OpenedFile | None:
     return connection.info.get(_OPENED)
 
 
+def _file_of(connection: sqlite3.Connection) -> str:
+    """Return the path of the database, or "" for one in memory. Nothing of the file is read."""
+    factory = connection.text_factory
+    # A file system may have names that are not UTF-8.
+    connection.text_factory = os.fsdecode
+    try:
+        path: str = connection.execute("PRAGMA database_list").fetchone()[2]
+    finally:
+        connection.text_factory = factory
+    return path
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that reports a commit to a file which is no longer the database."""
+
+    opened: OpenedFile | None = None
+
+    def commit(self) -> None:
+        was_open = self.in_transaction
+        super().commit()
+        if was_open and self.opened is not None and not self.opened.is_current_now():
+            raise _lost(self.opened)
+
+
+def _lost(opened: OpenedFile) -> sqlite3.OperationalError:
+    """Return the error for a transaction that may be lost, or would be."""
+    reason = opened.file.trouble or f"{opened.file.path} was moved, deleted or replaced"
+    error = sqlite3.OperationalError(f"the transaction is not stored: {reason}")
+    # As SQLite calls it where it notices. The connection is invalidated.
+    error.sqlite_errorcode = sqlite3.SQLITE_READONLY_DBMOVED
+    return error
+
+
 def _leave_transactions_alone(connection: sqlite3.Connection) -> None:
     if sys.version_info >= (3, 12) and connection.autocommit != sqlite3.LEGACY_TRANSACTION_CONTROL:
         # It has begun a transaction already, in which foreign_keys could not be set.
@@ -160,33 +219,56 @@ def _on_engine_connect(connection: Connection) -> None:
 
     Here and not in a listener for "checkout", which would cost the pool more.
     """
+    driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+    # SQLAlchemy sets it when it takes AUTOCOMMIT back, and ThreadLocalPool alone looks after that.
+    if driver.isolation_level is not None and not driver.in_transaction:
+        driver.isolation_level = None
     opened: OpenedFile | None = connection.connection.info.get(_OPENED)
     # Each round takes one more old connection out of the pool, and the last one opens the new file.
     rounds = 0
-    while opened is not None and not opened.is_current():
-        # If nothing is there, a new connection would make an empty file. And a file that is another
-        # one each time (some network disks make it look so) must not keep us here for ever.
+    while opened is not None and not _told(connection, opened.is_current):
+        # A file that is another one each time (some network disks make it look so) must not keep us
+        # here for ever.
         if opened.file.identity is None or rounds == 100:
             connection.close()
-            reason = f"unable to open database file: {opened.file.path} was moved or deleted"
-            raise OperationalError(None, None, sqlite3.OperationalError(reason))
+            reason = f"{opened.file.path} was moved or deleted: put it back"
+            error = sqlite3.OperationalError(f"unable to open database file: {reason}")
+            raise OperationalError(None, None, error)
+        if opened.file.trouble is not None:
+            # It can be recovered only when all connections are closed.
+            connection.engine.pool.dispose()
         connection.invalidate()
         opened = connection.connection.info.get(_OPENED)
         rounds += 1
 
 
-def _on_begin(connection: Connection) -> None:
+def _told(connection: Connection, is_current: Callable[[], bool]) -> bool:
+    try:
+        return is_current()
+    except sqlite3.Error as error:
+        connection.invalidate()
+        raise OperationalError(None, None, error) from error
+
+
+def _on_begin(checkpoints: Checkpoints, connection: Connection) -> None:
     # With AUTOCOMMIT there is a "begin" event as well, and nobody who commits.
     if connection._is_autocommit_isolation():
         return
     begin = connection.get_execution_options().get("sqlite_begin", "BEGIN")
+    driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     if begin == "BEGIN":
         # Past SQLAlchemy, which would take as long for it as for a query. It asks for no lock, so
         # that it can fail only where it will do so again, and then be reported as usual.
         with suppress(sqlite3.Error):
-            cast("sqlite3.Connection", connection.connection.dbapi_connection).execute(begin)
+            driver.execute(begin)
             return
+    opened = opened_file(connection.connection)
+    if opened is not None and begin != "BEGIN":
+        checkpoints.before_writing(driver, opened.file.path)
     connection.exec_driver_sql(begin)
+    if opened is not None and not _told(connection, opened.is_current_now):
+        connection.invalidate()
+        raise OperationalError(begin, None, _lost(opened))
 
 
 def _on_error(context: ExceptionContext) -> None:
@@ -194,10 +276,15 @@ def _on_error(context: ExceptionContext) -> None:
     code = getattr(context.original_exception, "sqlite_errorcode", None)
     if code is None or connection is None or connection.closed or connection.invalidated:
         return
-    if code == sqlite3.SQLITE_READONLY_DBMOVED and _OPENED in connection.connection.info:
-        connection.connection.info[_OPENED].file.look_again()
-    elif code & 0xFF not in _FATAL and not _was_ended(connection):
+    if code == sqlite3.SQLITE_READONLY_DBMOVED or code & 0xFF in _FATAL:
+        if (opened := connection.connection.info.get(_OPENED)) is not None:
+            opened.file.look_again()
+    elif not _was_ended(connection):
         return
+    # Closing alone would not end the transaction, nor give up its lock, as long as the traceback
+    # holds a cursor: https://www.sqlite.org/c3ref/close.html
+    with suppress(sqlite3.Error):
+        cast("sqlite3.Connection", connection.connection.dbapi_connection).rollback()
     context.is_disconnect = True
     # The others may be well, and find out for themselves.
     context.invalidate_pool_on_disconnect = False
@@ -214,13 +301,21 @@ def _was_ended(connection: Connection) -> bool:
 
 
 def _forget(_connection: object, entry: ConnectionPoolEntry, *_error: object) -> None:
-    entry.info.pop(_OPENED, None)
+    if (opened := entry.info.pop(_OPENED, None)) is not None:
+        opened.file.forget(opened)
 
 
 def _on_close(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
     # One that was invalidated has lost its file by now, and must not touch it again.
-    if entry.info.pop(_OPENED, None) is not None and not sys.is_finalizing():
-        _optimize(connection)
+    opened: OpenedFile | None = entry.info.get(_OPENED)
+    if opened is None or sys.is_finalizing():
+        return
+    # SQLite reads the index when it closes the database, and a truncated one must be mended first.
+    with suppress(sqlite3.Error):
+        if opened.is_current_now():
+            _optimize(connection)
+    # Before it closes, because the last connection to close removes the log.
+    _forget(connection, entry)
 
 
 def _optimize(connection: sqlite3.Connection) -> None:

@@ -1,160 +1,314 @@
 """Whether a database still is the file that its connections opened.
 
-A connection to a file that was renamed away or deleted goes on without an error: it serves what is
-no longer there, and with a write-ahead log it reports commits that nobody will see. The log is
-found by name, too. It stays behind, and whoever opens the new file would read the old pages in it.
-https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
+A connection to a file that was renamed or deleted goes on without an error: it reads what is no
+longer there, and with a write-ahead log it reports commits that nobody will see. The log is found
+by name, too. It stays behind, and the next program to open the new file would read the old pages
+in it. https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
 """
 
 import logging
 import math
 import os
 import sqlite3
-import sys
+import time
 import weakref
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import quote
 
-from pool.wal_index import Identity, WalIndex, open_index
-
-if sys.platform != "win32":
-    import fcntl
+from pool.wal import Log, identity_of, stat
+from pool.wal_index import Head, Identity
 
 logger = logging.getLogger(__name__)
 
-#: How long one look at the file is good for, in seconds.
+#: How long a look at the files is good for while nothing in their folder is made, removed or
+#: renamed, in seconds.
 LOOK_EVERY = 1.0
+
+#: How old the time of a folder must be to differ from that of its next change, in seconds. The
+#: coarsest clock of a file system, that of FAT, ticks every other second.
+_SETTLED = 2.0
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a database must not be opened as it is.
+
+    :param identity: the file.
+    :param log: its side files when that happened.
+    :param reason: what happened.
+    :param is_final: whether it cannot be recovered.
+    """
+
+    identity: Identity
+    log: Log
+    reason: str
+    is_final: bool
+
+    def __str__(self) -> str:
+        remedy = (
+            "Restore a backup, which is not safe by copying while a program has it open"
+            if self.is_final
+            else "The last commits may be lost. It is recovered once no other program has it open: "
+            "end them"
+        )
+        return f"{self.reason}. {remedy}"
 
 
 class DatabaseFile:
-    """The file of a database, for all connections of an engine together."""
+    """The file of a database, for all connections of an engine."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         #: What was there at the last look: device and inode, or None for nothing.
         self.identity: Identity | None = None
+        self.trouble: Trouble | None = None
+        #: How many troubles there were. Connections from before the last one are not used again.
+        self.troubles = 0
         self._is_written_to = False
         self._looked = -math.inf
+        self._folder = os.path.dirname(path)  # noqa: PTH120
+        #: The folder at the last look, where that can be told from the folder after a change.
+        self._settled: tuple[int, int] | None = None
+        self._log: Log | None = None
         self._opened: set[weakref.ref[OpenedFile]] = set()
 
     def opened(self) -> "OpenedFile":
-        """What a connection has opened that was made just now and has not read anything yet.
+        """Return what a connection has open that was made just now and has read nothing yet.
 
         :raises sqlite3.OperationalError: it must not read, since it would change the file.
         """
         before = self.identity
         self.look()
+        if self.trouble is not None:
+            self._recover(self.trouble)
         if self._is_written_to:
             raise sqlite3.OperationalError(
-                f"database is locked: {self.path} was replaced while somebody writes to it"
+                f"database is locked: {self.path} was replaced during a write to it"
             )
-        # Somebody may have replaced the file since the last look, before the connection was made
-        # or after it. It is taken for an old one, then, and the next will do.
+        # The file may have been replaced since the last look, before the connection was made or
+        # after. It is taken for an old one then, and the next will do.
         opened = OpenedFile(self, before or self.identity)
-        self._opened.add(weakref.ref(opened, self._opened.discard))
+        self._opened.add(opened.reference)
         return opened
 
     def look_again(self) -> None:
-        """Let the next checkout look at the file, however short ago that was done."""
+        """Have the next checkout look at the files, however recent the last look is."""
         self._looked = -math.inf
 
     def look_if_due(self) -> None:
-        if monotonic() - self._looked >= LOOK_EVERY or self.identity is None:
+        """Look at the files if their folder has changed, and every :data:`LOOK_EVERY` seconds.
+
+        A name in a folder cannot change without the folder's time. So one system call does instead
+        of three, each of which lets other threads go first.
+        """
+        if (
+            self._settled is None
+            or monotonic() - self._looked >= LOOK_EVERY
+            or self._settled != self._stamp()
+        ):
             self.look()
 
     def look(self) -> None:
+        """Look at the files: what this finds is in :attr:`identity` and :attr:`trouble`."""
         self._looked = monotonic()
-        found = _identity(self.path)
+        folder = self._stamp()
+        is_settled = folder is not None and folder[1] < time.time_ns() - _SETTLED * 1e9
+        self._settled = folder if is_settled else None
+        found = identity_of(self.path)
         self._is_written_to = False
         if found is not None and found != self.identity:
-            live = [opened for ref in list(self._opened) if (opened := ref()) is not None]
+            live = self._live()
             # Not all need be old: a file may have been away and be back.
             old = [opened for opened in live if opened.identity != found]
-            # SQLite would take the journal of who writes to the old file for that of a writer who
-            # crashed, and undo in the new file what was never done there. So the old file remains
-            # the one in use until that is over.
+            # SQLite would take the journal of a writer to the old file for that of a crashed one,
+            # and undo in the new file what was never done there. So the old file remains the one
+            # in use until that is over.
             self._is_written_to = bool(old) and _is_hot(self.path + "-journal")
             if self._is_written_to:
                 return
             if old:
-                logger.warning("The database %s was replaced, and is opened anew.", self.path)
-            # Before anybody hears of the new file, and opens it.
+                logger.warning("The database %s was replaced, and is being reopened.", self.path)
+            # Before another thread learns of the new file, and opens it.
             for opened in old:
-                opened.remove_log()
+                if opened.log is not None:
+                    opened.log.remove()
+            self._log = None
         self.identity = found
+        if found is not None:
+            if self.trouble is not None and self.trouble.identity != found:
+                self.trouble = None
+            log = self._log or self._open_log(found)
+            if log is not None:
+                log.pin()
+                self._log = log
+                self._look_at_log(log, found)
+
+    def _open_log(self, found: Identity) -> Log | None:
+        """Return the log that the connections to the file `found` have open."""
+        return next(
+            (
+                opened.log
+                for opened in self._live()
+                if opened.log and opened.identity == found and opened.is_untroubled()
+            ),
+            None,
+        )
+
+    def _look_at_log(self, log: Log, found: Identity) -> None:
+        fault, is_overwritten = log.fault(), log.is_overwritten()
+        # In this order: the last connection to close is no longer live when it removes the log.
+        is_open = any(opened.log == log for opened in self._live())
+        # Another thread may have come to the same meanwhile, and gone on.
+        if self._log is not log:
+            return
+        if fault or is_overwritten or not is_open:
+            self._log = None
+        if is_open and (fault or is_overwritten):
+            # A log whose index was lost may have commits that only another index knows. The last
+            # connection to close would remove it with them.
+            log.rebuild_index()
+            fault = fault or f"{self.path} was overwritten while in use"
+            self.trouble = Trouble(found, log, fault, is_final=is_overwritten)
+            self.troubles += 1
+            logger.error("%s.", self.trouble)
+
+    def _recover(self, trouble: Trouble) -> None:
+        """Have SQLite read what is left in the log, which it does alone.
+
+        :raises sqlite3.OperationalError: another connection is open, or nothing can be recovered.
+        """
+        if trouble.is_final:
+            raise _unable_to_open(str(trouble))
+        finding = "ok"
+        try:
+            with closing(connect_existing(self.path, timeout=0, isolation_level=None)) as alone:
+                # In this mode it builds an index of its own, whatever the file says.
+                alone.execute("PRAGMA locking_mode = EXCLUSIVE")
+                alone.execute("BEGIN EXCLUSIVE")
+                (finding,) = alone.execute("PRAGMA integrity_check(1)").fetchone()
+                alone.execute("ROLLBACK")
+                # For the next connection to make another file, which tells other programs.
+                Path(f"{self.path}-shm").unlink(missing_ok=True)
+        except sqlite3.OperationalError as error:
+            # Another program may have been quicker, and have it open.
+            if not trouble.log.is_replaced():
+                raise _unable_to_open(f"{trouble} ({error})") from error
+        except sqlite3.DatabaseError as error:
+            finding = str(error)
+        if finding != "ok":
+            reason = f"{trouble.reason}, and is damaged ({finding})"
+            self.trouble = replace(trouble, reason=reason, is_final=True)
+            logger.error("%s.", self.trouble)
+            raise _unable_to_open(str(self.trouble))
+        self.trouble = None
+        logger.warning("The database %s was recovered, and is in use again.", self.path)
+
+    def _live(self) -> "list[OpenedFile]":
+        return [opened for each in list(self._opened) if (opened := each()) is not None]
+
+    def forget(self, opened: "OpenedFile") -> None:
+        self._opened.discard(opened.reference)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        found = stat(self._folder)
+        return None if found is None else (found.st_ino, found.st_mtime_ns)
 
 
 class OpenedFile:
-    """The file that one connection has open. It lives as long as that connection."""
+    """The files that one connection has open. It lives as long as that connection."""
 
-    __slots__ = ("__weakref__", "_index", "_log", "_wal_index", "answers", "file", "identity")
+    __slots__ = (
+        "__weakref__",
+        "_head",
+        "_troubles",
+        "answers",
+        "file",
+        "identity",
+        "log",
+        "reference",
+    )
 
     def __init__(self, file: DatabaseFile, identity: Identity | None) -> None:
         self.file = file
         self.identity = identity
+        self.reference = weakref.ref(self, file._opened.discard)
         #: What was asked by this connection, with what :meth:`commits` said before, and the answer.
         self.answers: dict[str, tuple[bytes | None, tuple[Any, ...]]] = {}
-        self._log: Identity | None = None
-        self._index: Identity | None = None
-        self._wal_index: WalIndex | None = None
+        #: The write-ahead log that belongs to the file.
+        self.log: Log | None = None
+        self._troubles = file.troubles
+        self._head: Head | None = None
 
     def is_current(self) -> bool:
-        """Whether the database still is this file; looked up at most once in `LOOK_EVERY`."""
+        """Return whether the database still is this file, with this log.
+
+        A file that was removed, renamed or replaced is noticed at once, and one that was written to
+        by anything but SQLite within :data:`LOOK_EVERY` seconds.
+        """
         self.file.look_if_due()
-        return self.identity == self.file.identity
+        if self.log is not None:
+            self._head = self.log.head()
+            if self._head is not None and not self._head.is_whole():
+                self.file.look()
+        return self._is_the_one()
+
+    def is_current_now(self) -> bool:
+        """Return the same, with nothing left to a later look."""
+        self.file.look()
+        return self._is_the_one()
+
+    def is_untroubled(self) -> bool:
+        """Return whether nothing has happened to the side files since they were opened."""
+        return self._troubles == self.file.troubles
+
+    def _is_the_one(self) -> bool:
+        return self.identity == self.file.identity and self.is_untroubled()
 
     def note_log(self) -> None:
         """Remember which write-ahead log belongs to this file. The connection has it open."""
-        log, index = _identity(self.file.path + "-wal"), _identity(self.file.path + "-shm")
-        # Otherwise it may be another file's, and must never be removed.
-        if self.identity == _identity(self.file.path):
-            self._log, self._index = log, index
-            if index is not None:
-                self._wal_index = open_index(self.file.path + "-shm", index)
+        log = Log.at(self.file.path)
+        # Else it may be the log of another file, and must never be removed.
+        if log is not None and self.identity == identity_of(self.file.path):
+            self.log = log
+            # The first look forgets a log that no connection has open, the second finds this one.
+            self.file.look()
+            self.file.look()
 
     def commits(self) -> bytes | None:
-        """What is another value after each commit to this file, whoever commits.
+        """Return a value that changes with every commit to this file, as of :meth:`is_current`.
 
         As long as this connection is open, no value comes again; when all have closed the database,
-        SQLite begins anew. None where only SQLite can tell: without a write-ahead log, on Windows,
-        and in the midst of a commit.
+        SQLite starts over. None where only SQLite can tell: without a write-ahead log, on Windows,
+        and during a commit.
         """
-        return None if self._wal_index is None else self._wal_index.commits()
-
-    def remove_log(self) -> None:
-        """Remove the write-ahead log of a file that was replaced, if its name still leads to it.
-
-        Nothing else can have the log's inode while the connection lives. SQLite itself leaves the
-        log of such a file behind, and nobody can use it any more.
-        """
-        # Windows does not let go of a file that is open, so that it cannot be replaced.
-        if sys.platform == "win32" or self._log is None:
-            return
-        try:
-            log = os.open(self.file.path + "-wal", os.O_RDONLY)
-        except FileNotFoundError:
-            return
-        try:
-            # Another process may be at it, and have a new log there before we remove the old one.
-            fcntl.flock(log, fcntl.LOCK_EX)
-            if _identity(self.file.path + "-wal") == self._log:
-                if _identity(self.file.path + "-shm") == self._index:
-                    os.unlink(self.file.path + "-shm")  # noqa: PTH108
-                os.unlink(self.file.path + "-wal")  # noqa: PTH108
-        finally:
-            os.close(log)
+        return None if self._head is None else self._head.commits()
 
 
-def _identity(path: str) -> Identity | None:
+def connect_existing(path: str, **options: Any) -> sqlite3.Connection:
+    """Connect to a database as :func:`sqlite3.connect` does, but make no file where there is none.
+
+    :raises sqlite3.OperationalError: there is none, or it cannot be opened.
+    """
+    address = f"file:{quote(os.fsencode(path), safe='')}?mode=rw"
+    options["uri"] = True
     try:
-        found = os.stat(path)  # noqa: PTH116
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
+        connection: sqlite3.Connection = sqlite3.connect(address, **options)
+    except sqlite3.OperationalError as error:
+        reason = str(error) if stat(path) else f"{path} was moved or deleted: put it back"
+        raise _unable_to_open(reason) from error
+    return connection
+
+
+def _unable_to_open(reason: str) -> sqlite3.OperationalError:
+    return sqlite3.OperationalError(f"unable to open database file: {reason}")
 
 
 def _is_hot(journal: str) -> bool:
-    """Whether there is something in a rollback journal that was not committed yet."""
+    """Return whether a rollback journal has anything in it that was not committed yet."""
     try:
         with open(journal, "rb") as file:  # noqa: PTH123
             return file.read(1) not in {b"", b"\0"}

@@ -1,69 +1,132 @@
-"""Whether anybody has committed to a database, without asking SQLite.
+"""The index of a write-ahead log, read past SQLite.
 
-SQLite gives the interpreter away three times for the smallest question, and where other threads
-want it, each time costs more than the answer. What it looks at itself is in memory that all
-processes share, the index of the write-ahead log: its header, which each commit writes anew, with
-the number of frames and a checksum over them, and twice, so that nobody takes a torn one for whole.
-While the header stands, SQLite takes what it has read before to be true.
+Even the smallest SQLite query releases the interpreter lock three times, and on a busy server each
+release costs more than the query. What SQLite itself looks at is shared memory, the index of the
+write-ahead log: every commit rewrites its header, with the number of frames and a checksum over
+them, and writes it twice, to expose a torn read. SQLite trusts its cache until the header changes.
 https://www.sqlite.org/walformat.html#the_wal_index_file_format
+
+The file is read, not mapped: a read of a truncated file is short, and a mapping of it ends the
+process with SIGBUS.
 """
 
-import ctypes
-import mmap
 import os
 import sys
+from dataclasses import dataclass
 
 #: Device and inode of a file.
 Identity = tuple[int, int]
 
 _HEADER = 48
 _VERSION = (3007000).to_bytes(4, sys.byteorder)
+#: Both copies of the header, the state of checkpoints, and the page of the first frame.
+_HEAD = 140
 
-# How many a process looks into. None is ever let go: to close any descriptor of a file drops all
-# locks that the process has on it, and SQLite's own are on this one.
+#: Bytes of the header of a log, and of the header of each frame in it.
+_LOG_HEADER, _FRAME_HEADER = 32, 24
+
+#: Where the header of a log has its salt.
+SALT = slice(16, 24)
+
+# How many indexes a process reads. None is ever closed: closing any descriptor of a file drops all
+# locks of the process on it, and SQLite's own are on this one.
 # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
 _MOST = 16
-_opened: list[mmap.mmap] = []
-_by_identity: dict[Identity, mmap.mmap] = {}
+_opened: list[int] = []
+_by_identity: dict[Identity, "WalIndex"] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of an index at one moment."""
+
+    content: bytes
+
+    def is_whole(self) -> bool:
+        """Whether the file has a beginning, and was not extended after it was truncated."""
+        return len(self.content) == _HEAD and not (self._frames() and not self._number(136, 4))
+
+    def commits(self) -> bytes | None:
+        """Return a value that changes with every commit, or None during one."""
+        first, second = self.content[:_HEADER], self.content[_HEADER : 2 * _HEADER]
+        return first if first == second and first.startswith(_VERSION) else None
+
+    def log_size(self) -> int:
+        """Return how many bytes of the log are in use."""
+        frames, page = self._frames(), self._number(14, 2)
+        page = (page & 0xFE00) + ((page & 1) << 16)
+        return _LOG_HEADER + frames * (_FRAME_HEADER + page) if frames else 0
+
+    def salt(self) -> bytes:
+        """Return the salt of the log, which the log has too while any of it is in use."""
+        return self.content[32:40]
+
+    def checkpoints(self) -> bytes | None:
+        """Return a value that changes with every checkpoint, or None during one.
+
+        Nothing else writes to the file of a database that has a write-ahead log. After a recovery
+        it is None until the first checkpoint.
+        """
+        done, attempted = self.content[96:100], self.content[128:132]
+        return self.salt() + done if self.commits() and done == attempted else None
+
+    def _frames(self) -> int:
+        return self._number(16, 4) if self.commits() else 0
+
+    def _number(self, offset: int, size: int) -> int:
+        return int.from_bytes(self.content[offset : offset + size], sys.byteorder)
 
 
 class WalIndex:
-    """The index of the log that a connection has open. Only while that is open, it stays in place.
+    """The index of a log.
 
-    :param header: the beginning of it, both copies.
+    :param descriptor: the file, open for reading and writing.
     """
 
-    __slots__ = ("_header",)
+    __slots__ = ("_descriptor", "_size")
 
-    def __init__(self, header: mmap.mmap) -> None:
-        self._header = header
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = 0
 
-    def commits(self) -> bytes | None:
-        """Return what is another value after each commit, or None in the midst of one."""
-        first = self._header[:_HEADER]
-        second = self._header[_HEADER : 2 * _HEADER]
-        return first if first == second and first.startswith(_VERSION) else None
+    if sys.platform != "win32":
+
+        def head(self) -> Head:
+            """Read the beginning."""
+            return Head(os.pread(self._descriptor, _HEAD, 0))
+
+        def is_truncated(self) -> bool:
+            """Whether the file has shrunk, which SQLite never does to an index in use."""
+            found = os.fstat(self._descriptor).st_size
+            self._size = max(self._size, found)
+            return found < self._size
+
+        def rebuild(self) -> None:
+            """Have SQLite rebuild the index from the log at its next access.
+
+            A header of zeros is one that has not been written yet. A truncated file is extended
+            first, because SQLite has all of it mapped.
+            """
+            if self.is_truncated():
+                os.ftruncate(self._descriptor, self._size)
+            os.pwrite(self._descriptor, bytes(2 * _HEADER), 0)
 
 
 def open_index(path: str, identity: Identity) -> WalIndex | None:
-    """Return the index at `path`, or None where nobody can look into it.
+    """Return the index at `path`, or None where it cannot be read past SQLite.
 
-    :param identity: what it is, as a connection of this process has it open.
+    :param path: the file, which a connection of this process has open.
+    :param identity: its device and inode.
     """
     if sys.platform == "win32":
         return None
-    # Without a lock: a fork could leave it locked for ever. Two threads may open the same one.
+    # Without a lock: a fork could leave it locked for ever. Two threads may open the same file.
     if identity not in _by_identity and len(_opened) < _MOST:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            found = os.fstat(descriptor)
-            header = mmap.mmap(descriptor, 2 * _HEADER, prot=mmap.PROT_READ)
-        except (OSError, ValueError):  # it is gone, or empty
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:  # removed meanwhile, or not writable
             return None
-        _opened.append(header)
-        # It has a descriptor, too, and must not close it when the interpreter ends: a thread that
-        # is not waited for may be committing just then.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(header))
-        _by_identity.setdefault((found.st_dev, found.st_ino), header)
-    header_of_it = _by_identity.get(identity)
-    return None if header_of_it is None else WalIndex(header_of_it)
+        _opened.append(descriptor)
+        found = os.fstat(descriptor)
+        _by_identity.setdefault((found.st_dev, found.st_ino), WalIndex(descriptor))
+    return _by_identity.get(identity)

@@ -193,7 +193,8 @@ class Apache:
             Mutex file:run default
             ErrorLog error.log
             LogLevel warn wsgi:info
-            {_load("unixd", "mpm_event", "authz_core", "filter", "deflate", "alias", "wsgi")}
+            {_load("unixd", "mpm_event", "authz_core", "filter", "deflate", "alias", "headers")}
+            {_load("wsgi")}
             WSGISocketPrefix run/wsgi
             {f"User {account[0]}" if account else ""}
             {f"Group {account[1]}" if account else ""}

@@ -14,8 +14,12 @@ from urllib.parse import quote_from_bytes, urlsplit
 from lxml import html
 from werkzeug.routing import Rule
 
-from blog.urls import PARAMETERS, url_map
+from blog.urls import PARAMETERS as READ
+from blog.urls import url_map
 from tests.conftest import SITE_URL
+
+#: The query parameters that any page reads.
+PARAMETERS = sorted(frozenset().union(*READ.values()))
 
 #: Markup that no page may have as markup.
 CANARY = '<fuzz onfuzz="1">\'"><script>fuzz()</script>'

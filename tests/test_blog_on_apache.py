@@ -2,8 +2,11 @@
 
 import re
 import shutil
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +21,7 @@ from blog.config import FILE_VARIABLE
 from blog.database import connect, session_factory
 from blog.models import Comment, Entry, Tag
 from tests.apache import Apache, daemon, embedded, hammer, missing, open_directory, python_home
-from tests.processes import ROOT
+from tests.processes import PATIENCE, ROOT
 from tests.test_apache import SITE, ask
 
 pytestmark = [pytest.mark.apache, pytest.mark.timeout(180)]
@@ -86,6 +89,20 @@ def fill(url: str) -> None:
     engine.dispose()
 
 
+def on_its_site_file(installed: Installed) -> str:
+    """Return what `deploy` has for Apache, for this machine."""
+    site = SITE.read_text(encoding="utf-8")
+    for ours, theirs in [
+        ("/srv/threadleaf/venv", str(python_home())),
+        ("/srv/threadleaf", str(installed.folder)),
+        ("user=threadleaf group=threadleaf ", ""),
+        ("<VirtualHost *:80>", "<VirtualHost *:*>"),
+    ]:
+        assert ours in site
+        site = site.replace(ours, theirs)
+    return site
+
+
 def send_comment(url: str, text: str, number: int = 0) -> int:
     """Fill in the form on an entry's page as a browser would, and return the answer's status.
 
@@ -112,7 +129,8 @@ def test_every_request_is_answered(
     installed: Installed, mode: Callable[..., str], check_same_thread: str
 ) -> None:
     url = f"sqlite:///{installed.database}?check_same_thread={check_same_thread}"
-    installed.set(f'database = "{url}"\n')
+    # Twice as many as visitors, so that none of them finds the queue of writers full.
+    installed.set(f'database = "{url}"\nthreads = 32\n')
 
     with Apache(installed.folder, mode(installed.script, processes=2, threads=15)) as apache:
         assert hammer([f"{apache.url}/blog", f"{apache.url}/blog.html"]) == {200: 1000}
@@ -128,21 +146,44 @@ def test_every_request_is_answered(
     assert sorted(installed.stored()) == sorted(["Early"] * 30 + texts)
 
 
+def test_https_as_the_example_has_it(installed: Installed) -> None:
+    installed.set(f'site_url = "https://blog.example.org"\ndatabase = "{installed.database}"\n')
+    site = SITE.read_text(encoding="utf-8").partition("# Windows\n")[0]
+    # As it says: uncomment the host for https, and move the application there.
+    plain, _, secure = site.partition("#<VirtualHost *:443>\n")
+    begin = plain.index("    WSGIScriptAlias / ")
+    end = plain.index("</Directory>") + len("</Directory>\n")
+    secure = re.sub("^#", "", secure, flags=re.MULTILINE)
+    # The test speaks no TLS.
+    secure = re.sub("^ *SSL.*\n", "", secure, flags=re.MULTILINE)
+    site = (
+        plain[: plain.index("<VirtualHost *:80>")]
+        + "<VirtualHost *:*>\n"
+        + plain[begin:end]
+        + secure
+    )
+    for ours, theirs in [
+        ("/srv/threadleaf/venv", str(python_home())),
+        ("/srv/threadleaf", str(installed.folder)),
+        ("user=threadleaf group=threadleaf ", ""),
+    ]:
+        assert ours in site
+        site = site.replace(ours, theirs)
+
+    with Apache(installed.folder, site) as apache:
+        response, _ = ask(f"{apache.url}/blog")
+    assert response.status == 200
+    assert response.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
+
+
 def test_below_a_path_of_a_larger_site(installed: Installed) -> None:
     settings = installed.folder / "elsewhere.toml"
     installed.set(
         f'site_url = "https://example.org/journal"\ndatabase = "{installed.database}"\n', settings
     )
-    site = SITE.read_text(encoding="utf-8")
-    for ours, theirs in [
-        ("/srv/threadleaf/venv", str(python_home())),
-        ("/srv/threadleaf", str(installed.folder)),
-        ("user=threadleaf group=threadleaf ", ""),
-        ("<VirtualHost *:80>", "<VirtualHost *:*>"),
-        ("    WSGIScriptAlias / ", "    WSGIScriptAlias /journal "),
-    ]:
-        assert ours in site
-        site = site.replace(ours, theirs)
+    site = on_its_site_file(installed)
+    assert "    WSGIScriptAlias / " in site
+    site = site.replace("    WSGIScriptAlias / ", "    WSGIScriptAlias /journal ")
 
     with Apache(installed.folder, site, {FILE_VARIABLE: str(settings)}) as apache:
         waiting, seen = ["/journal/blog"], {"/journal/blog"}
@@ -161,3 +202,59 @@ def test_below_a_path_of_a_larger_site(installed: Installed) -> None:
         assert send_comment(f"{apache.url}/journal/blog/entry-1", "From below") == 303
         assert ask(f"{apache.url}/blog")[0].status == 404
     assert "From below" in installed.stored()
+
+
+def said(apache: Apache, words: str, times: int) -> list[str]:
+    """Wait until so many lines of the log have `words`, and return them."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        lines = [line for line in apache.log().splitlines() if words in line]
+        if len(lines) >= times or time.monotonic() > deadline:
+            assert len(lines) == times, apache.log()
+            return lines
+        time.sleep(0.1)
+
+
+def test_wrong_settings_are_one_line_at_the_start(installed: Installed) -> None:
+    installed.set(f'database = "{installed.database}"\nper_pag = 3\n')
+
+    with Apache(installed.folder, on_its_site_file(installed)) as apache:
+        # Each process says it, whether anything was asked of it or not.
+        for line in said(apache, "The blog cannot start: ", times=2):
+            assert "threadleaf.toml sets per_pag, " in line
+        for method in ("GET", "HEAD", "POST"):
+            response, body = ask(f"{apache.url}/blog", method)
+            assert (response.status, response.headers["Retry-After"]) == (503, "10")
+            assert body.startswith(b"The blog cannot start just now." if method != "HEAD" else b"")
+        assert len(said(apache, "cannot start", times=2)) == 2
+        assert "Traceback" not in apache.log()
+
+        installed.set(f'database = "{installed.database}"\nper_page = 3\n')
+        deadline = time.monotonic() + PATIENCE
+        while ask(f"{apache.url}/blog")[0].status != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        said(apache, "The blog has started; ", times=1)
+
+
+def test_a_line_of_the_log_cannot_be_forged(installed: Installed) -> None:
+    installed.set(f'database = "{installed.database}"\n')
+
+    with Apache(installed.folder, daemon(installed.script, processes=1, threads=2)) as apache:
+        with closing(sqlite3.connect(installed.database)) as shell:
+            shell.execute("DROP TABLE redirect")
+        response, _ = ask(f"{apache.url}/blog/x%0a%5Bwsgi:error%5D%20signed%20in%1b%5B2J")
+        assert response.status == 503
+        (line,) = said(apache, "signed in", times=1)
+        assert "GET /blog/x" in line
+        assert "\x1b" not in line
+
+
+def test_a_proxy_in_front_of_apache_is_reported_once(installed: Installed) -> None:
+    installed.set(f'database = "{installed.database}"\n')
+
+    with Apache(installed.folder, daemon(installed.script, processes=1, threads=2)) as apache:
+        for _ in range(3):
+            assert ask(f"{apache.url}/blog", X_Forwarded_For="192.0.2.1")[0].status == 200
+        (line,) = said(apache, "X-Forwarded-For: it came through a proxy", times=1)
+        assert "RemoteIPInternalProxy 127.0.0.1" in line

@@ -1,13 +1,22 @@
 """The settings: where they come from, and how a wrong one is refused."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from blog import settings
+from blog import settings as described
 from blog.config import Config, ConfigError
+from blog.database import connect
+from blog.schema import is_missing
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,7 +60,128 @@ def test_a_file_in_the_current_folder_is_found(
 def test_a_database_file_counts_from_the_folder_of_the_settings(tmp_path: Path) -> None:
     path = write(tmp_path, 'database = "data/blog.db"')
 
-    assert load(path).database == f"sqlite:///{(tmp_path / 'data/blog.db').resolve().as_posix()}"
+    assert load(path).database == str((tmp_path / "data/blog.db").resolve())
+
+
+#: Each means something in a URL, to SQLite or to a shell.
+NAMES = [
+    "q?a",
+    "q%41",
+    "a%20b",
+    "a b",
+    "a#b",
+    "a&b=c;d",
+    "file:x",
+    ":memory:",
+    "x'y",
+    "葉",
+    "%",
+    "a@b",
+]
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Connection]:
+    engine = connect(config.database)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def names_of(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_path_is_taken_to_the_letter(tmp_path: Path) -> None:
+    for name in NAMES if os.name == "posix" else ["a%20b", "a b", "a#b", "a&b=c;d", "葉", "%"]:
+        made = names_of(tmp_path)
+        path = tmp_path / name / f"{name}.db"
+        path.parent.mkdir()
+        for written in (str(path), f"{name}/{name}.db"):
+            with opened(load(write(tmp_path, f"database = {written!r}"))) as connection:
+                connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS a (b)")
+            assert names_of(tmp_path) - made == {path, tmp_path / "threadleaf.toml"} - made
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other names")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & set(b"/\0")))
+def test_each_name_of_the_file_system_is_a_database(tmp_path: Path, name: bytes) -> None:
+    folder = tmp_path / uuid4().hex
+    folder.mkdir()
+    path = Path(os.fsdecode(bytes(folder) + b"/" + name))
+    try:
+        path.mkdir()
+        path.rmdir()
+    except OSError:
+        assume(False)
+    config = load(database=str(path))
+    assert is_missing(connect(config.database))
+    with opened(config) as connection:
+        connection.exec_driver_sql("CREATE TABLE a (b)")
+    assert list(folder.iterdir()) == [path]
+    assert not is_missing(connect(config.database))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other names")
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:///{}/a.db", "a.db"),
+        ("sqlite:///{}/a b.db?timeout=3", "a b.db"),
+        # As SQLAlchemy 2.1 has it, and 2.0 has not.
+        ("sqlite:///{}/a%20b%3F.db", "a b?.db"),
+        ("sqlite+pysqlite:///{}/%25.db", "%.db"),
+        # What SQLite itself decodes: https://www.sqlite.org/uri.html
+        ("sqlite:///file:{}/a%3Fb.db?mode=rwc&uri=true", "a?b.db"),
+    ],
+)
+def test_a_url_names_the_same_file_whatever_the_sqlalchemy(
+    tmp_path: Path, url: str, name: str
+) -> None:
+    config = load(database=url.format(tmp_path))
+    assert is_missing(connect(config.database))
+    with opened(config) as connection:
+        connection.exec_driver_sql("CREATE TABLE a (b)")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert not is_missing(connect(config.database))
+
+
+@pytest.mark.parametrize(
+    ("media", "database"),
+    [
+        (".", "threadleaf.db"),
+        (".", "data/threadleaf.db"),
+        ("..", "threadleaf.db"),
+        ("data", "data/threadleaf.db"),
+        ("data", "data/deep/er/threadleaf.db"),
+        ("linked", "data/threadleaf.db"),
+        ("data", "linked/threadleaf.db"),
+        ("data", "link.db"),
+        ("data", "sqlite:///{}/data/threadleaf.db"),
+        ("data", "sqlite:///file:{}/data/threadleaf.db?uri=true"),
+        ("not-there", "not-there/threadleaf.db"),
+        (".", "sqlite:////elsewhere/threadleaf.db"),
+    ],
+)
+def test_readers_cannot_download_the_database(tmp_path: Path, media: str, database: str) -> None:
+    (tmp_path / "data").mkdir()
+    try:
+        (tmp_path / "linked").symlink_to("data", target_is_directory=True)
+        (tmp_path / "link.db").symlink_to("data/threadleaf.db")
+    except OSError:
+        pytest.skip("this user may not make symbolic links")
+    path = write(
+        tmp_path, f"media = {media!r}\ndatabase = {database.format(tmp_path.as_posix())!r}"
+    )
+    with pytest.raises(ConfigError, match=r"The setting media is .* is in it: readers could"):
+        load(path)
+
+
+def test_media_beside_or_above_the_database_is_allowed(tmp_path: Path) -> None:
+    for media in ("media", "threadleaf.db-media", "data/media"):
+        assert load(write(tmp_path, f'media = "{media}"\ndatabase = "data/x.db"'))
+    assert load(database="postgresql+psycopg://h/d", media=str(tmp_path))
 
 
 def test_the_site_is_where_it_is_served_unless_set(tmp_path: Path) -> None:
@@ -80,6 +210,25 @@ def test_settings_do_not_change() -> None:
         ("site_url", "example.org", "https://example.org"),
         ("site_url", "https://example.org/?a=b", "https://example.org"),
         ("site_url", "https://[", "https://example.org"),
+        ("site_url", "https://a,b", "https://example.org"),
+        ("site_url", "https://müller.example", "with a name in ASCII"),
+        ("site_url", "https://example.org/a b", "https://example.org"),
+        ("site_url", "https://example.org:port", "https://example.org"),
+        ("site_url", "https://:80", "https://example.org"),
+        ("hosts", "a,b", "separated by spaces"),
+        ("hosts", "a.example b.example, c.example", "separated by spaces"),
+        ("hosts", "https://a.example", "host names"),
+        ("hosts", "a.example:8080", "without ports"),
+        ("hosts", "*.example", "host names"),
+        ("hosts", "-a.example", "host names"),
+        ("hosts", "a..example", "host names"),
+        ("hosts", "müller.example", "host names"),
+        ("host", "0.0.0.0:80", "an IP address or a host name"),
+        ("host", "http://localhost", "an IP address or a host name"),
+        ("trusted_proxy", "nginx", "an IP address such as 127.0.0.1"),
+        ("trusted_proxy", "*", "an IP address such as 127.0.0.1"),
+        ("trusted_proxy", "127.0.0.1:80", "an IP address such as 127.0.0.1"),
+        ("trusted_proxy", "10.0.0.0/8", "an IP address such as 127.0.0.1"),
         ("database", "mysql://localhost/x", "postgresql"),
         ("database", "postgresql://localhost/x", "postgresql+psycopg"),
         ("database", "sqlite://", "a file name"),
@@ -94,6 +243,15 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, allowe
     assert name in message
     assert value in message
     assert allowed in message
+
+
+def test_good_names_and_addresses_are_taken() -> None:
+    hosts = "blog.example www.blog.example my_blog xn--mller-kva.example 192.0.2.1 ::1 A-1"
+    config = load(hosts=hosts, trusted_proxy="0:0:0:0:0:0:0:1", host="localhost")
+    assert config.hosts == hosts
+    # As the server will see it.
+    assert config.trusted_proxy == "::1"
+    assert load(hosts="").hosts == load(trusted_proxy="").trusted_proxy == ""
 
 
 @pytest.mark.parametrize("line", ['per_page = "10"', "title = 3", "comments = 1", "port = true"])
@@ -130,11 +288,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_page_of_settings_is_up_to_date() -> None:
     written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
-    assert written == settings.as_markdown(), "run: python -m blog.settings > docs/settings.md"
+    assert written == described.as_markdown(), "run: python -m blog.settings > docs/settings.md"
 
 
 def test_the_settings_file_of_a_new_blog_changes_nothing_until_edited(tmp_path: Path) -> None:
-    text = settings.as_toml()
+    text = described.as_toml()
 
     files = {name: str(tmp_path / name) for name in ("threadleaf.db", "media")}
     expected = load(database=files["threadleaf.db"], media=files["media"])

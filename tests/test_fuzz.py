@@ -205,5 +205,5 @@ def is_of_waitress(answer: Answer) -> bool:
     return (
         answer.mimetype == "text/plain"
         and answer.get("Content-Security-Policy") is None
-        and answer.status in {400, 413, 431, 501}
+        and answer.status in {400, 413, 431, 501, 505}
     )

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -321,3 +322,82 @@ def test_an_empty_folder_is_said_to_be(engine: Engine, tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match=r"can be imported\.$"):
         import_all(folder, engine)
+
+
+@pytest.fixture
+def link(posts: Path, tmp_path: Path) -> Callable[[str, Path | str], None]:
+    """Return what makes a symbolic link among the posts."""
+
+    def make(name: str, target: Path | str) -> None:
+        try:
+            (posts / name).symlink_to(target, target_is_directory=(posts / target).is_dir())
+        except OSError as error:
+            pytest.skip(f"this user may not make symbolic links ({error})")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "reason"),
+    [
+        ("2020-01-01-hello.md", "../secret.md", "it is a link that leads out of the folder"),
+        ("hello.md", "../posts/../secret.md", "it is a link that leads out of the folder"),
+        ("export.xml", "../secret.md", "it is a link that leads out of the folder"),
+        ("hello.md", "../missing.md", "it is a link that leads out of the folder"),
+        ("outside", "../outside", "it is a link that leads out of the folder"),
+        ("parent", "..", "it is a link that leads out of the folder"),
+        ("twin", "../posts-2", "it is a link that leads out of the folder"),
+        ("here", ".", "it is a link to a folder, and those are not followed"),
+        ("inside", "folder", "it is a link to a folder, and those are not followed"),
+        ("hello.md", "hello.md", "it is a link to nothing"),
+        ("hello.md", "missing.md", "it is a link to nothing"),
+        ("hello.md", ".hidden.md", "it is a link to a hidden file"),
+        ("hello.md", ".git/hidden.md", "it is a link to a hidden file"),
+    ],
+)
+def test_a_link_out_of_the_folder_is_refused(
+    engine: Engine,
+    db: Session,
+    posts: Path,
+    tmp_path: Path,
+    link: Callable[[str, Path | str], None],
+    name: str,
+    target: str,
+    reason: str,
+) -> None:
+    secret = "---\ndate: 2020-01-01\n---\nA secret."
+    for place in ("secret.md", "outside/a.md", "posts-2/a.md", "posts/.hidden.md"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(secret, encoding="utf-8")
+    (posts / ".git").mkdir()
+    (posts / ".git" / "hidden.md").write_text(secret, encoding="utf-8")
+    (posts / "folder").mkdir()
+    link(name, target)
+
+    summary = import_all(posts, engine)
+
+    assert summary.skipped == {reason: [name]}
+    assert summary.imported == 3
+    assert "secret" not in "".join(db.scalars(select(Entry.body)))
+
+
+def test_a_link_to_a_file_in_the_folder_is_followed(
+    engine: Engine, posts: Path, link: Callable[[str, Path | str], None]
+) -> None:
+    (posts / "folder").mkdir()
+    (posts / "folder" / "text.md").write_text(
+        "---\ndate: 2020-01-01\n---\nOther.", encoding="utf-8"
+    )
+    link("linked.md", "folder/text.md")
+
+    assert import_all(posts, engine).imported == 5
+
+
+def test_a_folder_that_is_a_link_itself_is_read(
+    engine: Engine, posts: Path, tmp_path: Path, link: Callable[[str, Path | str], None]
+) -> None:
+    link("../link", posts)
+
+    summary = import_all(tmp_path / "link", engine)
+
+    assert (summary.imported, summary.skipped) == (3, {})

@@ -11,8 +11,10 @@ import nh3
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from blog.markup import Format, absolute_links, plain, render, render_comment, render_summary
+from blog.markup.quotes import smartquotes
 
 
 class Tags(HTMLParser):
@@ -94,6 +96,54 @@ def test_a_task_list_has_boxes_with_names_that_nobody_can_tick() -> None:
         assert attributes["type"] == "checkbox"
         assert attributes["aria-label"]
         assert "disabled" in attributes
+
+
+@given(st.text("ab1 '\".(-\n*`[](\\)", max_size=40))
+@example("'\" 'a' \"b\" *'c* d' 1\"\" a'b'")
+def test_quotes_are_those_of_markdown_it(text: str) -> None:
+    theirs = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
+    ours = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
+    ours.core.ruler.at("smartquotes", smartquotes)
+
+    assert ours.render(text) == theirs.render(text)
+
+
+def test_brackets_that_nest_too_deep_are_text() -> None:
+    assert "[" * 40 in markdown("[" * 40)
+    assert markdown("[" * 5 + "a](b)" + "]" * 4).count("<a ") == 1
+
+
+def test_a_comment_has_no_tables_footnotes_and_tasks() -> None:
+    typed = "|a|b|\n|-|-|\n|c|d|\n\nx[^1] ^[y]\n\n- [x] z\n\n[^1]: two words"
+
+    comment = render_comment(typed, "markdown")
+    for part in ("|c|d|", "x[^1] ^[y]", "[x] z", "[^1]: two words"):
+        assert part in comment
+
+
+@pytest.mark.parametrize("tag", ["ul><li", "div", "blockquote", "dl><dt"])
+def test_elements_nest_no_deeper_than_in_a_browser(tag: str) -> None:
+    page = html(f"<{tag}>" * 600 + "The end")
+    name = tag.partition(">")[0]
+
+    assert page.count(f"<{name}>") == 512
+    assert f"&lt;{name}&gt;" in page
+    assert "The end" in page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<p>a" * 600,
+        "<ul><li>a<li>b</ul>" * 600,
+        "<table><tr><td>a<td><b>b</b></table>" * 600,
+        "<div><span>a</div>" * 600,
+        "<p><b><i>a</b></i></p>" * 600,
+        "<img src='a.png'><br>" * 600,
+    ],
+)
+def test_a_long_text_is_not_a_deep_one(text: str) -> None:
+    assert "&lt;" not in html(text)
 
 
 def test_a_footnote_leads_there_and_back() -> None:

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from werkzeug.http import http_date
 from werkzeug.test import create_environ, run_wsgi_app
 
 from blog.application import Blog
@@ -69,6 +71,13 @@ def test_a_drawing_that_is_opened_by_itself_runs_nothing(client: BlogClient) -> 
         ("bytes=0-9", 206, PICTURE[:10]),
         ("bytes=1000-", 206, PICTURE[1000:]),
         ("bytes=-24", 206, PICTURE[-24:]),
+        ("bytes=-99999", 206, PICTURE),
+        ("bytes=-" + "9" * 3000, 206, PICTURE),
+        ("bytes=0-" + "9" * 3000, 206, PICTURE),
+        ("Bytes= 0-9 ", 206, PICTURE[:10]),
+        ("bytes=1023-", 206, PICTURE[1023:]),
+        ("bytes=1024-", 416, None),
+        ("bytes=-0", 416, None),
         ("bytes=0-9999", 206, PICTURE),
         ("bytes=5000-", 416, None),
     ],
@@ -77,13 +86,20 @@ def test_a_part_of_a_file(client: BlogClient, asked: str, status: int, part: byt
     response = client.get("/media/a.png", headers={"Range": asked})
 
     assert response.status_code == status
-    if part is not None:
+    if part is None:
+        assert response.headers["Content-Range"] == "bytes */1024"
+    else:
         assert response.data == part
         assert response.headers["Content-Range"].endswith("/1024")
 
 
 @pytest.mark.parametrize(
-    "asked", ["lines=1-2", "bytes=9-2", "bytes=0-9,20-29", "bytes=", "bytes", "", "bytes=x-y"]
+    "asked",
+    [
+        *("lines=1-2", "bytes=9-2", "bytes=0-9,20-29", "bytes=", "bytes", "", "bytes=x-y"),
+        *("bytes=-", "bytes=--5", "bytes=+1-5", "bytes=1-5x", "bytes=\u00b2-5", "bytes=0 -9"),
+        "bytes=" + "9" * 5000 + "-",
+    ],
 )
 def test_what_is_not_one_part_is_the_whole_file(client: BlogClient, asked: str) -> None:
     response = client.get("/media/a.png", headers={"Range": asked})
@@ -105,11 +121,76 @@ def test_a_part_of_what_is_another_file_by_now_is_the_whole(client: BlogClient) 
     assert client.get("/media/a.png", headers=headers).data == PICTURE
 
 
-def test_a_file_that_the_reader_has_is_not_sent_again(client: BlogClient) -> None:
-    etag = client.get("/media/a.png").headers["ETag"]
+CHANGED = datetime(2020, 2, 29, 12, tzinfo=UTC)
+DATES = {
+    "exact": http_date(CHANGED),
+    "earlier": http_date(CHANGED - timedelta(days=1)),
+    "later": http_date(CHANGED + timedelta(days=1)),
+    "no date": "yesterday",
+}
+TAGS = ["*", "{}", "W/{}", '"x"', '"x", {}', "x"]
 
-    response = client.get("/media/a.png", headers={"If-None-Match": etag})
-    assert (response.status_code, response.data) == (304, b"")
+
+def expected(headers: dict[str, str], etag: str) -> int:
+    """Return the status of a GET, by https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2.
+
+    With one exception: a file that was replaced by an older one is not the one that a later date
+    stands for.
+    """
+    tags = {name: set(value.split(", ")) for name, value in headers.items()}
+    if "If-Match" in headers:
+        if not tags["If-Match"] & {"*", etag}:
+            return 412
+    elif headers.get("If-Unmodified-Since") == DATES["earlier"]:
+        return 412
+    if "If-None-Match" in headers:
+        if tags["If-None-Match"] & {"*", etag, f"W/{etag}"}:
+            return 304
+    elif headers.get("If-Modified-Since") == DATES["exact"]:
+        return 304
+    if headers.get("If-Range", etag) in {etag, DATES["exact"]}:
+        return {"bytes=0-9": 206, "bytes=5000-": 416}.get(headers.get("Range", ""), 200)
+    return 200
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "If-Match": st.sampled_from(TAGS),
+            "If-None-Match": st.sampled_from(TAGS),
+            "If-Unmodified-Since": st.sampled_from([*DATES.values()]),
+            "If-Modified-Since": st.sampled_from([*DATES.values()]),
+            "If-Range": st.sampled_from([*TAGS[1:4], *DATES.values()]),
+            "Range": st.sampled_from(["bytes=0-9", "bytes=5000-", "lines=1-2"]),
+        },
+    )
+)
+def test_conditions_count_before_the_range(
+    client: BlogClient, folder: Path, headers: dict[str, str]
+) -> None:
+    os.utime(folder / "a.png", (CHANGED.timestamp(), CHANGED.timestamp()))
+    etag = client.get("/media/a.png").headers["ETag"]
+    headers = {name: value.format(etag) for name, value in headers.items()}
+    response = client.get("/media/a.png", headers=headers)
+
+    assert response.status_code == expected(headers, etag)
+    size = {200: 1024, 206: 10, 304: 0, 412: 0}.get(response.status_code)
+    assert size is None or len(response.data) == size
+    if response.status_code != 416:
+        assert response.headers["ETag"] == etag
+
+
+def test_a_file_that_has_just_changed_gets_no_date(client: BlogClient, folder: Path) -> None:
+    (folder / "a.png").write_bytes(PICTURE)
+    response = client.get("/media/a.png")
+    assert "Last-Modified" not in response.headers
+
+    changed = response.headers["ETag"]
+    (folder / "a.png").write_bytes(PICTURE[::-1] + b"x")
+    headers = {"If-None-Match": changed, "Range": "bytes=0-9", "If-Range": changed}
+    assert client.get("/media/a.png", headers=headers).data == PICTURE[::-1] + b"x"
 
 
 def test_no_file_stays_open(client: BlogClient, folder: Path) -> None:

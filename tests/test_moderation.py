@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -63,6 +64,62 @@ def test_a_comment_with_many_links_waits_and_its_writer_is_told(
     assert "Read this" not in client.get("/blog/a-title").text
     (comment,) = all_comments(db)
     assert (comment.state, comment.reason) == ("held", "4 links")
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "links"),
+    [
+        ("markdown", "[a](//spam.example/) " * 10, 10),
+        ("markdown", "[a](HTTPS:spam.example) " * 3, 3),
+        ("markdown", "[a](https:/spam.example) [b](mailto:a@b.example) [c](/x)", 3),
+        ("markdown", "&#104;ttp://spam.example/ " * 4, 4),
+        ("markdown", "http://<b></b>spam.example/ " * 4, 4),
+        ("markdown", "ht*tp://spam.example/* " * 4, 4),
+        ("markdown", "https://a.example/ <https://b.example/> [c](//c.example)", 3),
+        ("markdown", "[a] [b][a] [a][]\n\n[a]: //spam.example/", 3),
+        ("markdown", "![a](//spam.example/1.png) " * 4, 0),
+        ("markdown", "`[a](//spam.example/)` " * 4, 0),
+        ("markdown", "<a href='&#47;/spam.example'>a</a> " * 4, 4),
+        ("text", "http://spam.example/ WWW.spam.example/ HTTPS://spam.example/", 3),
+        ("text", "ｈttp://spam.example/ ht\u200btp://spam.example/ www.spam.example", 3),
+        ("text", "[a](//spam.example/) &#104;ttp://spam.example " * 4, 0),
+    ],
+)
+def test_links_are_counted_in_what_readers_see(
+    client: BlogClient, db: Session, make_entry: MakeEntry, format: str, text: str, links: int
+) -> None:
+    make_entry()
+    with_settings(client, comment_format=format).send_comment("a-title", text=text)
+
+    (comment,) = all_comments(db)
+    held = ("held", f"{links} links") if links > 2 else ("published", None)
+    assert (comment.state, comment.reason) == held
+
+
+def test_a_website_and_an_address_in_a_name_are_links(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.send_comment(
+        "a-title", text="http://a.example", name="www.b.example", website="c.example"
+    )
+
+    (comment,) = all_comments(db)
+    assert comment.reason == "3 links"
+
+
+def test_the_hosts_of_links_are_learnt_from_what_readers_see(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    markdown = with_settings(client, comment_format="markdown")
+    markdown.send_comment("a-title", text="Buy [&#112;ills](//spam.example/)")
+    (comment,) = all_comments(db)
+    moderation.call_spam(db, comment)
+    db.commit()
+
+    words = set(db.scalars(select(SpamWord.word)))
+    assert {"link spam.example", "a link", "pills"} <= words
 
 
 def test_its_page_says_later_what_has_become_of_it(
@@ -142,6 +199,59 @@ def test_somebody_who_was_approved_need_not_wait_again(
     strict._cookies = careful._cookies
     strict.send_comment("a-title", text="The fifth", remember="yes")
     assert all_comments(db)[-1].state == "held"
+
+
+def test_trust_has_limits_of_its_own(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client.send_comment("a-title", text="The first", remember="yes")
+    (first,) = all_comments(db)
+    moderation.approve(db, first)
+    db.commit()
+
+    links = " ".join(f"https://{number}.example/" for number in range(20))
+    statuses: Counter[int] = Counter()
+    for number in range(1, 41):
+        client.address = f"203.0.{number}.7"
+        text = f"Number {number}" if number % 2 else f"Number {number} {links}"
+        statuses[client.send_comment("a-title", text=text, remember="yes").status_code] += 1
+    assert statuses == {303: 4, 429: 36}
+    assert [(c.state, c.reason) for c in all_comments(db)] == [
+        ("published", None),
+        ("published", None),
+        ("held", "20 links"),
+        ("published", None),
+        ("held", "20 links"),
+    ]
+
+
+def test_many_comments_of_trusted_people_make_nobody_wait(
+    client: BlogClient,
+    app: Blog,
+    db: Session,
+    make_entry: MakeEntry,
+    make_comment: MakeComment,
+) -> None:
+    entry = make_entry()
+    for number in range(70):
+        make_comment(entry, f"Number {number}", person=f"{number % 7}")
+    for person in range(7):
+        trusted = next(c for c in all_comments(db) if c.person == f"{person}")
+        moderation.approve(db, trusted)
+    db.commit()
+    client.send_comment("a-title", text="Of somebody else")
+    assert all_comments(db)[-1].state == "published"
+
+    # Whose trust is lost counts again, and so do all where nobody is trusted.
+    distrustful = with_settings(client, comment_trust=False)
+    distrustful.send_comment("a-title", text="Of a third one")
+    assert all_comments(db)[-1].reason == "71 comments within an hour"
+    for comment in all_comments(db)[:7]:
+        moderation.call_spam(db, comment)
+    db.commit()
+    client.send_comment("a-title", text="Of a fourth one")
+    assert all_comments(db)[-1].reason == "72 comments within an hour"
 
 
 def test_nobody_is_trusted_after_sending_spam(

@@ -2,20 +2,23 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text, update
+from sqlalchemy import URL, Engine, NullPool, create_engine, inspect, make_url, select, text, update
 from sqlalchemy.orm import Session
 
-from blog import schema
+from blog import schema, upgrading
 from blog.application import Blog, create_app
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
+from blog.database_url import name_of
 from blog.models import Entry, Site
+from blog.outages import QUIET
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
 from tests.test_bad_input import (  # noqa: F401
@@ -151,6 +154,43 @@ def test_the_seeds_database_is_upgraded_in_place_and_serves(server: URL) -> None
     engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("customer", r"belongs to another program \(it has the tables customer\)"),
+        ("entry, comment, tag", "needs the names of its table tag"),
+    ],
+)
+def test_a_database_with_something_in_it_is_refused_and_not_changed(
+    server: URL, table: str, said: str
+) -> None:
+    url = make_database(server)
+    engine = connect(written(url))
+    with engine.begin() as connection:
+        if "entry" in table:
+            SeedBase.metadata.create_all(connection)
+        connection.execute(text(f"CREATE TABLE {table.split(', ')[-1]} (id int)"))
+
+    with pytest.raises(schema.DatabaseUnusableError, match=said):
+        schema.upgrade(engine)
+    assert set(inspect(engine).get_table_names()) == set(table.split(", "))
+    engine.dispose()
+
+
+def test_an_upgrade_makes_again_what_is_not_of_this_code(
+    engine: Engine, make_entry: MakeEntry
+) -> None:
+    make_entry(body="Some words")
+    with engine.begin() as connection:
+        connection.execute(text("COMMENT ON TABLE search_index IS 'of another version'"))
+        connection.execute(text("DROP TRIGGER search ON entry"))
+
+    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
+    assert sum(upgrading.index_all(engine)) == 1
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT words @@ 'words' FROM search_index"))
+
+
 def test_a_change_raises_the_version_whoever_makes_it(
     engine: Engine, make_entry: MakeEntry
 ) -> None:
@@ -206,9 +246,9 @@ def unused_port() -> int:
 
 def test_a_server_out_of_reach(app: Blog, unused_port: int) -> None:
     url = f"postgresql+psycopg://postgres@127.0.0.1:{unused_port}/blog"
-    with pytest.raises(schema.DatabaseUnusableError, match="check that it is there"):
+    with pytest.raises(schema.DatabaseUnusableError, match="PostgreSQL server is running"):
         create_app(Config(database=url))
-    with pytest.raises(schema.DatabaseUnusableError, match="check that it is there"):
+    with pytest.raises(schema.DatabaseUnusableError, match="PostgreSQL server is running"):
         schema.upgrade(connect(url))
 
     client = BlogClient(Blog(app.config, connect(url), app.secret))
@@ -217,6 +257,39 @@ def test_a_server_out_of_reach(app: Blog, unused_port: int) -> None:
         assert response.status_code == 503
         assert "cannot reach its database" in response.text
         assert response.headers["Retry-After"] == "10"
+
+
+def test_a_server_that_is_away_for_a_while(
+    client: BlogClient,
+    server: URL,
+    engine: Engine,
+    make_entry: MakeEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    make_entry()
+    name = engine.url.database
+    execute(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    execute(
+        server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    )
+    for path in ("/blog", "/blog", "/blog/a-title", "/none"):
+        assert client.get(path).status_code == 503
+    execute(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    time.sleep(QUIET)
+    assert client.get("/blog").status_code == 200
+
+    assert [record for record in caplog.records if record.exc_info] == []
+    start, end = (record.getMessage() for record in caplog.records)
+    assert start.startswith(f"GET /blog: The database {name_of(engine.url)} cannot be used (")
+    assert start.endswith("check that the PostgreSQL server is running and can be reached.")
+    assert " can be used again: 4 requests failed in " in end
+
+
+def test_a_password_is_in_no_message() -> None:
+    url = "postgresql+psycopg://user:secret@127.0.0.1:1/blog?password=secret"
+    with pytest.raises(schema.DatabaseUnusableError) as refused:
+        create_app(Config(database=url))
+    assert "secret" not in str(refused.value)
 
 
 def test_a_server_that_ended_our_connections(

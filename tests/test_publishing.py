@@ -7,7 +7,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from blog.models import Entry, Redirect, Tag
-from blog.publishing import free_slug, redirect_from, tag_named
+from blog.models.entry import EntryKind
+from blog.publishing import (
+    free_slug,
+    give_way,
+    is_shadowed,
+    redirect_from,
+    shadowed,
+    tag_named,
+)
+from blog.urls import url_map
+from tests.conftest import BlogClient, MakeEntry
 
 
 def paths(db: Session) -> set[str]:
@@ -23,7 +33,9 @@ def test_a_taken_slug_gets_a_number(db: Session, make_entry: Callable[..., Entry
     assert free_slug(db, "page", "news") == "news"
 
 
-@pytest.mark.parametrize("slug", ["2026", "archive", "tags"])
+@pytest.mark.parametrize(
+    "slug", ["2026", "archive", "privacy", "search", "series", "tag", "tags", "0000", "12345"]
+)
 def test_an_entry_never_hides_behind_a_list(db: Session, slug: str) -> None:
     assert free_slug(db, "entry", slug) == f"{slug}-2"
     assert free_slug(db, "page", slug) == slug
@@ -33,6 +45,31 @@ def test_an_entry_never_hides_behind_a_list(db: Session, slug: str) -> None:
 def test_a_page_never_hides_behind_the_blog(db: Session, slug: str) -> None:
     assert free_slug(db, "page", slug) == f"{slug}-2"
     assert free_slug(db, "entry", slug) == slug
+
+
+PARTS = {part for rule in url_map.iter_rules() for part in rule.rule.split("/")[1:]}
+WORDS = sorted(part for part in PARTS if part and "<" not in part)
+
+
+@pytest.mark.parametrize("kind", ["entry", "page"])
+@pytest.mark.parametrize("word", [*WORDS, "2026", "feed.atom", "sitemap-1.xml", "hello", "日本"])
+def test_an_entry_that_can_be_read_is_not_shadowed_and_any_other_is(
+    client: BlogClient, db: Session, make_entry: MakeEntry, kind: EntryKind, word: str
+) -> None:
+    """Each word of an address, tried where a reader looks: the page, and its comments' feed."""
+    entry = make_entry("Unheard of", slug=word, kind=kind)
+    page = client.get(f"/blog/{word}" if kind == "entry" else f"/{word}")
+    is_read = page.status_code == 200 and ">Unheard of</h1>" in page.text
+    if kind == "entry":
+        feed = client.get(f"/blog/{word}/feed.atom")
+        is_read = is_read and feed.status_code == 200 and "Unheard of" in feed.text
+
+    assert is_shadowed(kind, word) != is_read
+    assert shadowed(db) == ([] if is_read else [(entry.id, kind, word)])
+    moved = give_way(db)
+    db.commit()
+    assert moved == [] if is_read else moved[0][1].endswith(f"/{word}-2")
+    assert shadowed(db) == []
 
 
 def test_what_has_no_slug_is_named_for_its_kind(

@@ -210,6 +210,8 @@ def test_an_entry_and_a_page_may_share_a_slug(client: BlogClient, make_entry: Ma
         ("/2010/01/old", "/2010/01/old"),
         ("/2010/01/old", "/2010/01/old/?utm_source=x"),
         ("/?p=12", "/?p=12"),
+        ("/?p=12", "/?utm_source=x&p=12&p=13&utm_medium=y"),
+        ("/?p=12", "/?page_id=7&p=12"),
         ("/blog/former", "/blog/former"),
         ("/alter-kaffee-☕", "/alter-kaffee-%E2%98%95"),
     ],
@@ -222,6 +224,16 @@ def test_an_old_address_leads_to_the_entry(
 
     response = client.get(asked)
     assert (response.status_code, response.location) == (301, "/blog/a-title")
+
+
+def test_a_query_with_thousands_of_numbers_is_looked_up_once(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    db.add(Redirect(path="/?p=12", entry_id=make_entry().id))
+    db.commit()
+
+    query = "&".join(f"p={number}" for number in range(12, 9_000))
+    assert client.get(f"/?{query}").location == "/blog/a-title"
 
 
 def test_an_old_address_of_a_draft_leads_nowhere(

@@ -2,8 +2,11 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from blog import schema
+from blog import schema, upgrading
 from blog.application import Blog, create_app
 from blog.config import Config
 from blog.database import connect, session_factory
@@ -203,16 +206,6 @@ def test_a_list_is_a_walk_along_an_index(
     assert not any("TEMP B-TREE" in step for step in chosen)
 
 
-def test_an_upgrade_that_fails_changes_nothing(seed: Engine) -> None:
-    with seed.begin() as connection:
-        connection.execute(text("CREATE TABLE tag (id INTEGER)"))
-
-    with pytest.raises(schema.DatabaseUnusableError):
-        schema.upgrade(seed)
-    columns = {column["name"] for column in inspect(seed).get_columns("entry")}
-    assert columns == {"id", "title", "body", "timestamp", "featured"}
-
-
 def test_a_second_upgrade_does_nothing(engine: Engine) -> None:
     assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
 
@@ -320,3 +313,165 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(schema.DatabaseUnusableError, match="not a database"):
         schema.upgrade(connect(f"sqlite:///{path.as_posix()}"))
     assert path.read_text() == "These are notes. " * 100
+
+
+# Databases of others, and what operators have added
+
+#: What another program may have, each with the tables that the refusal names.
+FOREIGN = {
+    "a table": "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT)",
+    "migrations of its own": "CREATE TABLE alembic_version (version_num TEXT NOT NULL);"
+    "INSERT INTO alembic_version VALUES ('ae1027a6acf'); CREATE TABLE account (id INTEGER)",
+    "our version without our tables": "CREATE TABLE alembic_version (version_num TEXT NOT NULL);"
+    "INSERT INTO alembic_version VALUES ('0006')",
+    "an entry of another kind": "CREATE TABLE entry (id INTEGER PRIMARY KEY, amount INTEGER);"
+    "CREATE TABLE comment (id INTEGER PRIMARY KEY, text TEXT)",
+    "an entry with more": "CREATE TABLE entry (id INTEGER PRIMARY KEY, title TEXT, body TEXT,"
+    "timestamp TEXT, featured INTEGER, customer INTEGER);"
+    "CREATE TABLE comment (id INTEGER PRIMARY KEY, entry_id INTEGER, text TEXT, name TEXT)",
+    "an entry without comments": "CREATE TABLE entry (id INTEGER PRIMARY KEY, title TEXT,"
+    "body TEXT, timestamp TEXT, featured INTEGER)",
+}
+
+
+@pytest.mark.parametrize("statements", FOREIGN.values(), ids=FOREIGN)
+def test_another_programs_database_is_refused_and_not_changed(
+    tmp_path: Path, statements: str
+) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as shell:
+        shell.executescript(statements)
+    before = path.read_bytes()
+
+    url = f"sqlite:///{path.as_posix()}"
+    engine = connect(url)
+    with pytest.raises(schema.DatabaseUnusableError, match="another program"):
+        schema.upgrade(engine)
+    engine.dispose()
+    assert "other.db belongs to another program (it has the tables " in refusal(url)
+    assert refusal(url).endswith("set `database` to a new file or an empty database.")
+    assert path.read_bytes() == before
+
+
+#: Objects of an operator with names of ours, and how the refusal calls them.
+IN_THE_WAY = {
+    "CREATE TABLE tag (id INTEGER)": "table tag",
+    "CREATE TABLE Site (id INTEGER)": "table Site",
+    "CREATE TABLE search_index_data (id INTEGER)": "table search_index_data",
+    "CREATE TABLE _alembic_tmp_entry (id INTEGER)": "table _alembic_tmp_entry",
+    "CREATE TABLE alembic_versions (id INTEGER); CREATE TABLE series (id INTEGER)": "table series",
+    "CREATE VIEW searchable_entry AS SELECT * FROM entry": "view searchable_entry",
+    "CREATE VIEW month AS SELECT timestamp FROM entry": "view month",
+    "CREATE TRIGGER month_insert AFTER INSERT ON entry BEGIN SELECT 1; END": (
+        "trigger month_insert on entry"
+    ),
+    "CREATE UNIQUE INDEX ix_entry_timestamp ON entry (timestamp)": (
+        "index ix_entry_timestamp on entry"
+    ),
+    "CREATE INDEX rendering ON entry (title)": "index rendering on entry",
+    "CREATE TABLE redirect (id INTEGER); CREATE TABLE imported (id INTEGER)": (
+        "table redirect, table imported"
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "named"), IN_THE_WAY.items(), ids=IN_THE_WAY.values())
+def test_what_has_a_name_of_ours_is_named_and_nothing_is_changed(
+    seed: Engine, statements: str, named: str
+) -> None:
+    with closing(sqlite3.connect(str(seed.url.database))) as shell:
+        shell.executescript(statements)
+        before = list(shell.iterdump())
+
+    with pytest.raises(schema.DatabaseUnusableError) as refused:
+        schema.upgrade(seed)
+    assert str(refused.value).endswith(
+        f"was not upgraded: Threadleaf needs the names of its {named}. Rename or drop them, then "
+        "try again."
+    )
+    with closing(sqlite3.connect(str(seed.url.database))) as shell:
+        assert list(shell.iterdump()) == before
+
+
+def test_an_index_with_a_name_of_ours_gives_way(seed: Engine) -> None:
+    with seed.begin() as connection:
+        connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON entry (timestamp)")
+        connection.exec_driver_sql("CREATE INDEX IX_comment_entry_id ON comment (name)")
+
+    assert schema.upgrade(seed) == ("0001", schema.HEAD)
+    with seed.connect() as connection:
+        assert differences(connection) == []
+
+
+def test_what_an_operator_has_added_is_there_after_the_upgrade(seed: Engine) -> None:
+    added = {
+        "CREATE TABLE customer (id INTEGER, favourite INTEGER REFERENCES entry (id))",
+        'CREATE INDEX "by title" ON entry (lower(title))',
+        "CREATE UNIQUE INDEX one_of_each ON comment (entry_id, text)",
+        "CREATE VIEW recent AS SELECT title FROM entry ORDER BY timestamp DESC LIMIT 2",
+        "CREATE TABLE noted (what TEXT)",
+        "CREATE TRIGGER noting AFTER UPDATE OF title ON entry "
+        "BEGIN INSERT INTO noted VALUES (NEW.title); END",
+    }
+    with seed.begin() as connection:
+        for statement in sorted(added, key=lambda sql: "TABLE" not in sql):
+            connection.exec_driver_sql(statement)
+
+    assert schema.upgrade(seed) == ("0001", schema.HEAD)
+    with seed.begin() as connection:
+        assert added <= set(connection.scalars(text("SELECT sql FROM sqlite_master")))
+        connection.exec_driver_sql("UPDATE entry SET title = 'Other' WHERE id = 4")
+        titles = connection.scalars(text("SELECT title FROM recent")).all()
+        noted = connection.scalars(text("SELECT what FROM noted")).all()
+    assert titles == ["Other", "日本語"]
+    assert noted == ["Other"]
+
+
+def test_thousands_of_entries_with_one_title_get_slugs_in_linear_time(tmp_path: Path) -> None:
+    steps = []
+    for number in (1_000, 2_000):
+        path = tmp_path / f"{number}.db"
+        engine = create_engine(f"sqlite:///{path.as_posix()}")
+        SeedBase.metadata.create_all(engine)
+        with Session(engine) as db:
+            moment = datetime(2013, 3, 1)  # noqa: DTZ001 - as the seed stored it
+            db.add_all(
+                SeedEntry(title="Photo", body="", timestamp=moment, featured=False)
+                for _ in range(number)
+            )
+            db.commit()
+        engine.dispose()
+        engine = connect(f"sqlite:///{path.as_posix()}")
+        steps.append(calls(partial(schema.upgrade, engine)))
+        engine.dispose()
+    assert steps[1] < 2.2 * steps[0]
+
+
+def calls(function: Callable[[], object]) -> int:
+    """Return how many calls of Python functions a function makes."""
+    counted = 0
+
+    def count(_: object, what: str, __: object) -> None:
+        nonlocal counted
+        counted += what in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def test_a_trigger_that_is_gone_is_made_again(engine: Engine, make_entry: MakeEntry) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER search_entry_update")
+    make_entry("Before", body="Old words")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM rendering")
+        connection.exec_driver_sql("UPDATE entry SET body = 'New words'")
+
+    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
+    list(upgrading.index_all(engine))
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT text FROM search_index")).all() == ["New words"]

@@ -19,6 +19,7 @@ from blog.application import Blog
 from blog.config import Config
 from blog.models import Comment, searchable
 from blog.search import CANDIDATES
+from blog.upgrading import index_all
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]
@@ -142,6 +143,29 @@ def test_writing_and_accents(client: BlogClient, make_entry: MakeEntry, q: str, 
 
     assert found(client, q) == ["One"]
     assert "<mark>" in client.get("/blog/search", query_string={"q": q}).text
+
+
+@pytest.mark.parametrize(
+    ("q", "body", "marked"),
+    [
+        ("heron", "A heron, herons.", ["heron", "herons"]),
+        ("heron x", "A heron x, herons.", ["heron", "x"]),
+        ('"red green"', "red, Green. red blue green", ["red, Green"]),
+        ('"a a b"', "a a c a a b", ["a a b"]),
+        ("a", "日a本 ab", ["a"]),
+        ("日本", "日 日本 日、本", ["日本", "日、本"]),
+        ("cafe\u0301", "Cafe\u0301s café cafe\u0301", ["Cafe\u0301s", "café", "cafe\u0301"]),
+        ("ea\u0301 x", "e\u0301a\u0301 e\u0301\u0301b x", ["e\u0301a\u0301", "x"]),
+        ("ΟΔΟΣ", "οδός", ["οδός"]),
+    ],
+)
+def test_what_is_marked(
+    client: BlogClient, make_entry: MakeEntry, q: str, body: str, marked: list[str]
+) -> None:
+    make_entry("One", body=body)
+    page = client.get("/blog/search", query_string={"q": q}).text
+
+    assert re.findall("<mark>(.*?)</mark>", page) == marked
 
 
 def test_a_long_text_in_a_script_without_spaces_is_found_to_its_end(
@@ -295,8 +319,8 @@ def test_whatever_was_done_the_index_is_as_if_made_anew(
 
     kept = indexed(engine)
     with engine.begin() as connection:
-        for statement in searchable.index(dialect):
-            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("DELETE FROM search_index")
+    assert sum(index_all(engine)) == len(kept)
     assert kept == indexed(engine)
 
 

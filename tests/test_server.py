@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from blog.server import MAX_BODY, ServerError, serve
+from blog.server import MAX_BODY, ServerError, listen
 from tests import processes
 from tests.processes import PATIENCE, STOP, WINE
 
@@ -24,7 +24,8 @@ pytestmark = pytest.mark.timeout(40)
 
 SCRIPT = """
 import json, os, signal, sys, threading, time
-from blog.server import ServerError, serve
+from blog.server import ServerError, listen, serve
+from blog.server.limits import Limits
 
 LARGE = bytes(range(256)) * 32768  # 8 MiB
 
@@ -70,16 +71,20 @@ def ready(url):
     print(url, flush=True)
 
 
-def listen():
+def obey():
     for line in sys.stdin:
         signal.raise_signal(int(line))
 
 
-threading.Thread(target=listen, daemon=True).start()
+threading.Thread(target=obey, daemon=True).start()
 options = json.loads(sys.argv[1])
+host, port = options.pop("host"), options.pop("port")
+limits = Limits(**{"connections": 500, "idle": 60, "head": 20, "body": 60, "send": 60,
+                   **options.pop("limits", {})})
 if options.pop("in_thread", False):
     options["on_ready"] = ready
-    thread = threading.Thread(target=serve, args=(application,), kwargs=options)
+    arguments = application, listen(host, port), limits
+    thread = threading.Thread(target=serve, args=arguments, kwargs=options)
     thread.start()
     thread.join()
 if options.pop("as_nobody", False) and os.getuid() == 0:
@@ -87,7 +92,7 @@ if options.pop("as_nobody", False) and os.getuid() == 0:
     os.setuid(65534)
 before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 try:
-    serve(application, **options, on_ready=ready)
+    serve(application, listen(host, port), limits, **options, on_ready=ready)
 except ServerError as error:
     sys.exit(f"{error}")
 if before != (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)):
@@ -222,18 +227,6 @@ def test_a_body_over_the_limit_is_refused(start: Start) -> None:
         assert answer(client)[0].status == 413
 
 
-def test_a_queued_request_whose_client_left_is_not_begun(start: Start) -> None:
-    server = start(threads=1)
-    with server.send("/slow?0.5") as client:
-        assert server.line() == "began"
-        server.send("/gone").close()
-        assert answer(client)[1] == b"finished"
-    with server.send("/") as client:
-        assert answer(client)[1] == b"hello"
-    server.process.kill()
-    assert server.ended()[1] == ""
-
-
 def test_outside_the_main_thread_it_serves_and_leaves_signals_alone(start: Start) -> None:
     server = start(in_thread=True)
     with server.send("/") as client:
@@ -246,15 +239,11 @@ def test_outside_the_main_thread_it_serves_and_leaves_signals_alone(start: Start
 # Not serving
 
 
-def not_ready(url: str) -> None:
-    pytest.fail(f"listens on {url}")
-
-
 def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ServerError) as caught:
-            serve(lambda *_: [], host="127.0.0.1", port=port, on_ready=not_ready)
+            listen("127.0.0.1", port)
     assert str(caught.value) == (
         f"Cannot listen on port {port} of 127.0.0.1: the port is in use. Stop the server that "
         "listens there, perhaps an earlier one of this blog, or choose another port."
@@ -280,7 +269,7 @@ def test_a_second_server_does_not_take_over_the_port(start: Start, script: Path)
 )
 def test_a_host_that_is_not_here(host: str, reason: str) -> None:
     with pytest.raises(ServerError) as caught:
-        serve(lambda *_: [], host=host, port=0, on_ready=not_ready)
+        listen(host, 0)
     assert str(caught.value).startswith(reason)
 
 
@@ -297,7 +286,9 @@ def test_a_privileged_port(script: Path) -> None:
 # Stopping
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"] if os.name == "posix" else ["SIGBREAK"])
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", "SIGINT", "SIGHUP"] if os.name == "posix" else ["SIGBREAK"]
+)
 def test_a_running_request_is_finished(start: Start, name: str) -> None:
     server = start()
     with server.send("/slow?1.2") as client:
@@ -373,6 +364,30 @@ def test_work_outlives_the_client_that_asked_for_it(start: Start) -> None:
     assert (code, printed) == (0, "committed\nreturned\n")
 
 
+def test_a_head_that_is_still_arriving_is_answered(start: Start) -> None:
+    server = start()
+    with server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHo")
+        time.sleep(0.2)
+        server.stop()
+        client.sendall(b"st: blog\r\n\r\n")
+        assert answer(client)[1] == b"hello"
+    assert server.ended()[0] == 0
+
+
+def test_one_that_does_not_arrive_does_not_hold_it_up(start: Start) -> None:
+    server = start()
+    with server.connect() as half, server.send("/length", "Content-Length: 9\r\n") as body:
+        half.sendall(b"GET /blog HT")
+        time.sleep(0.2)
+        stopped = server.stop()
+        assert half.recv(1) == b""
+        body.sendall(b"unhurried")
+        assert answer(body)[1] == b"9"
+        assert server.ended()[:2] == (0, "returned\n")
+    assert time.monotonic() - stopped < 5
+
+
 def test_idle_connections_do_not_hold_it_up(start: Start) -> None:
     server = start()
     with server.connect() as silent, server.send("/") as kept:
@@ -443,6 +458,15 @@ if sys.platform != "win32":
         for client in clients:
             client.close()
         assert server.ended()[0] == 0
+
+    def test_a_hangup_is_left_alone_where_it_is_ignored(start: Start, script: Path) -> None:
+        options = json.dumps({"host": "127.0.0.1", "port": 0})
+        with Server(processes.start(["nohup", sys.executable, script, options])) as server:
+            server.stop(signal.SIGHUP)
+            with server.send("/slow?1.2") as client:
+                assert answer(client)[1] == b"finished"
+            server.stop()
+            assert server.ended()[0] == 0
 
     def test_an_echo_of_the_signal_is_not_a_second_one(start: Start) -> None:
         server = start()

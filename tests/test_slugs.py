@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blog.slugs import slugify
+from blog.slugs import few, numbered, slugify
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,25 @@ def test_a_slug_is_clean_and_stays_as_it_is(title: str) -> None:
         word and unicodedata.category(word[0])[0] in "LN" for word in slug.split("-") if slug
     )
     assert all(unicodedata.category(c)[0] in "LNM" for c in slug.replace("-", ""))
+
+
+@given(st.sets(st.integers(1, 100)))
+def test_a_number_makes_a_slug_free(numbers: set[int]) -> None:
+    taken = {"a" if number == 1 else f"a-{number}" for number in numbers}
+    found = numbered("a", taken.__contains__)
+
+    assert found not in taken
+    if len(taken) < 20:
+        assert found == next(slug for slug in few("a") if slug not in taken)
+
+
+def test_a_thousand_slugs_are_looked_through_in_few_steps() -> None:
+    taken = {"a", *(f"a-{number}" for number in range(2, 1_001))}
+    asked: list[str] = []
+
+    def is_taken(slug: str) -> bool:
+        asked.append(slug)
+        return slug in taken
+
+    assert numbered("a", is_taken) == "a-1001"
+    assert len(asked) < 50

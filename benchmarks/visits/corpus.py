@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table, insert, text, update
 
-from blog import schema
+from blog import schema, upgrading
 from blog.config import Config
 from blog.database import connect
 from blog.models import Comment, Entry, Rendering, Site, Tag
@@ -83,6 +83,8 @@ def make(file: Path, entries: int) -> None:
             connection.commit()
         # This makes the triggers anew, and once what they would have kept for each row.
         schema.upgrade(engine)
+        for _ in upgrading.index_all(engine):
+            pass
     finally:
         engine.dispose()
 
@@ -95,7 +97,7 @@ def _without_triggers(connection: Connection) -> None:
 
 def _fill(connection: Connection, entries: int) -> None:
     chance = random.Random(4)  # noqa: S311 - the same numbers for everybody are what is wanted
-    texts = [_text(chance) for _ in range(min(TEXTS, entries))]
+    texts = [text_of(chance) for _ in range(min(TEXTS, entries))]
     rendered = [_columns(Rendering.of(0, text, "markdown", None)) for text in texts]
     tags = [{"id": n, "name": f"Subject {n}", "slug": f"subject-{n}"} for n in range(1, TAGS + 1)]
     connection.execute(insert(Tag), tags)
@@ -169,7 +171,7 @@ def _columns(rendering: Rendering) -> dict[str, Any]:
     return {column.key: getattr(rendering, column.key) for column in Rendering.__table__.columns}
 
 
-def _text(chance: random.Random) -> str:
+def text_of(chance: random.Random) -> str:
     """A body in Markdown of about 400 words."""
     parts = [_paragraph(chance)]
     for _ in range(chance.randint(2, 4)):

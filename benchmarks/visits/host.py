@@ -14,7 +14,8 @@ from waitress import create_server
 from benchmarks.visits import corpus, peers
 from benchmarks.visits.calls import KEPT, MADE, PAGES, call
 from blog.application import create_app
-from blog.server import serve
+from blog.server import listen, serve
+from blog.server.limits import Limits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -50,8 +51,8 @@ def main(name: str, file: Path, threads: int) -> None:
         # As `threadleaf serve` does.
         serve(
             create_app(config),
-            host="127.0.0.1",
-            port=0,
+            listen("127.0.0.1", 0),
+            Limits.of(config),
             threads=threads,
             trusted_proxy=config.trusted_proxy,
             on_ready=announce,

@@ -9,22 +9,22 @@ _ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST
 _LONGEST = 100
 
 _TIME = r"""
-    (?: (?:T|,?\s+(?:at\s+)?) (?P<hour>\d{1,2}) : (?P<minute>\d\d)
+    (?: (?:T|,?\s++(?:at\s++)?) (?P<hour>\d{1,2}) : (?P<minute>\d\d)
         (?: : (?P<second>\d\d) (?:[.,](?P<fraction>\d{1,9}))? )?
-        (?: \s* (?P<half>[ap])\.?m\b\.? )?
-        \s* (?P<zone> Z | [A-Z]{2,5} | (?:UTC|GMT)?[+-]\d{1,2}(?::?\d\d)? )?
-        (?: \s* [(\[] [^()\[\]]* [)\]] )?
+        (?: \s*+ (?P<half>[ap])\.?m\b\.? )?
+        \s*+ (?P<zone> Z | [A-Z]{2,5} | (?:UTC|GMT)?[+-]\d{1,2}(?::?\d\d)? )?
+        (?: \s*+ [(\[] [^()\[\]]* [)\]] )?
     )?
 """
 _FORMS = [
-    re.compile(rf"\s*{date}{_TIME}\s*", re.VERBOSE | re.IGNORECASE)
+    re.compile(rf"\s*+{date}{_TIME}\s*+", re.VERBOSE | re.IGNORECASE)
     for date in (
         r"(?P<year>\d{4}) (?P<mark>[-/.]) (?P<month>\d{1,2}) (?P=mark) (?P<day>\d{1,2})",
-        r"(?P<day>\d{1,2}) \. \s* (?P<month>\d{1,2}) \. \s* (?P<year>\d{4})",
-        r"(?:[a-z]{3,9}\.?,?\s+)? (?P<day>\d{1,2})(?:st|nd|rd|th|\.)? (?:\s+|-)"
-        r"(?P<month>[a-z]{3,9})\.?,? (?:\s+|-) (?P<year>\d{4})",
-        r"(?:[a-z]{3,9}\.?,?\s+)? (?P<month>[a-z]{3,9})\.?\s+ (?P<day>\d{1,2})(?:st|nd|rd|th)?,?"
-        r"\s+ (?P<year>\d{4})",
+        r"(?P<day>\d{1,2}) \. \s*+ (?P<month>\d{1,2}) \. \s*+ (?P<year>\d{4})",
+        r"(?:[a-z]{3,9}\.?,?\s++)? (?P<day>\d{1,2})(?:st|nd|rd|th|\.)? (?:\s++|-)"
+        r"(?P<month>[a-z]{3,9})\.?,? (?:\s++|-) (?P<year>\d{4})",
+        r"(?:[a-z]{3,9}\.?,?\s++)? (?P<month>[a-z]{3,9})\.?\s++ (?P<day>\d{1,2})(?:st|nd|rd|th)?,?"
+        r"\s++ (?P<year>\d{4})",
     )
 ]
 

@@ -29,7 +29,7 @@ _KNOWN = {
 }  # fmt: skip
 
 #: Jekyll's names for ways to build an address, and what other patterns have in them.
-_NO_ADDRESS = re.compile(r"date|none|ordinal|pretty|weekdate|false|.*[{}].*|(.*/)?:.*", re.DOTALL)
+_NO_ADDRESS = re.compile(r"\A(?:date|none|ordinal|pretty|weekdate|false)\Z|[{}]|(?:\A|/):")
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -133,7 +133,7 @@ class Fields:
         # In blogs of links, `url` is somebody else's page.
         url = self._text("url")
         wanted = [self._text("permalink"), url if url.startswith("/") else ""]
-        return next((a for a in wanted if a and not _NO_ADDRESS.fullmatch(a)), "")
+        return next((a for a in wanted if a and not _NO_ADDRESS.search(a)), "")
 
     def _text(self, *names: str) -> str:
         """Return the first of the fields that is a text and not empty, or ``""``."""

@@ -20,8 +20,8 @@ _REPAIRS = 20
 #: In characters. Windows gives a thread an eighth of the stack that it was measured with.
 _TOO_SHORT_TO_NEST_DEEP = 2_000
 
-_KEYED = re.compile(r"(\s*(?:- +)*[^\s:#'\"\[{][^:]*:\s+)(.*)")
-_LISTED = re.compile(r"(\s*(?:- +)+)(.*)")
+_KEYED = re.compile(r"(\s*+(?:- ++)*+[^\s:#'\"\[{][^:]*:\s++)(.*)")
+_LISTED = re.compile(r"(\s*+(?:- ++)++)(.*)")
 
 
 class FrontMatterError(ValueError):

@@ -22,6 +22,8 @@ Verdict = Literal["imported", "updated", "unchanged", "skipped"]
 
 #: In characters: as long as a path in a file system is, for an old slug is worth keeping whole.
 _LONGEST_SLUG = 255
+#: An entry is indexed again with each of its tags.
+_MOST_TAGS = 100
 #: Databases limit how many values one statement takes.
 _AT_ONCE = 500
 
@@ -103,7 +105,7 @@ def _import(db: Session, item: ForeignEntry) -> Outcome:
     _fill(db, entry, item)
     db.add(entry)
     render_entry(db, entry)
-    notes += _keep_addresses(db, entry, item)
+    notes += _too_many_tags(item) + _keep_addresses(db, entry, item)
     row = Imported(source=item.source, key=item.key, digest=item.digest, entry_id=entry.id)
     row.entry_updated = entry.updated
     db.add(row)
@@ -117,7 +119,7 @@ def _update(db: Session, entry: Entry, item: ForeignEntry) -> list[str]:
     said = item.updated or entry.updated
     entry.updated = said if said > entry.updated else datetime.now(UTC)
     render_entry(db, entry)
-    return _keep_addresses(db, entry, item)
+    return _too_many_tags(item) + _keep_addresses(db, entry, item)
 
 
 def _fill(db: Session, entry: Entry, item: ForeignEntry) -> None:
@@ -133,7 +135,13 @@ def _fill(db: Session, entry: Entry, item: ForeignEntry) -> None:
     entry.series_id = series_titled(db, item.series).id if item.series else None
     entry.series_number = item.series_number
     # Two names may mean one tag.
-    entry.tags = list(dict.fromkeys(tag_named(db, name) for name in item.tags))
+    entry.tags = list(dict.fromkeys(tag_named(db, name) for name in item.tags[:_MOST_TAGS]))
+
+
+def _too_many_tags(item: ForeignEntry) -> list[str]:
+    if len(item.tags) <= _MOST_TAGS:
+        return []
+    return [f"It has {len(item.tags):,} tags; the first {_MOST_TAGS} were imported."]
 
 
 def _keep_addresses(db: Session, entry: Entry, item: ForeignEntry) -> list[str]:

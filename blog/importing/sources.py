@@ -40,16 +40,15 @@ def read(path: Path) -> Source:
     """Look at what a person points at, and return it ready to be read.
 
     :param path: a Markdown file, a WordPress export (WXR), or a folder that holds some of these
-        at any depth. What is hidden in a folder is left alone.
+        at any depth. What is hidden in a folder is left alone, and links out of it are refused.
     :raises SourceError: there is nothing of the kind.
     """
     if not path.exists():
         raise SourceError(f"There is no file or folder {path}.")
     root = path.resolve()
-    files = _files_below(root) if root.is_dir() else [root]
+    files, skipped = _files_below(root) if root.is_dir() else ([root], [])
     markdown = [file for file in files if is_markdown(file)]
     sources: list[Source] = [MarkdownFiles(root, markdown)] if markdown else []
-    skipped: list[Skipped] = []
     for file in files:
         found = None if is_markdown(file) else _export(file, name_below(root, file))
         if isinstance(found, Skipped):
@@ -61,12 +60,39 @@ def read(path: Path) -> Source:
     return _Sources(sources, skipped)
 
 
-def _files_below(folder: Path) -> list[Path]:
+def _files_below(root: Path) -> tuple[list[Path], list[Skipped]]:
+    """Return the files in a folder, and the links that are not followed.
+
+    :param root: the folder, resolved, so that what resolves to another path is a link.
+    """
     found: list[Path] = []
-    for place, folders, names in os.walk(folder):
+    skipped: list[Skipped] = []
+    for place, folders, names in os.walk(root):
         folders[:] = sorted(f for f in folders if f[0] != "." and f not in _OTHER_FOLDERS)
-        found += (Path(place, name) for name in sorted(names) if name[0] != ".")
-    return [file for file in found if file.is_file()]
+        for name in [*folders, *sorted(name for name in names if name[0] != ".")]:
+            path = Path(place, name)
+            if refusal := _refusal(path, root):
+                skipped.append(Skipped(name_below(root, path), refusal))
+                # A junction on Windows looks like a folder to os.walk.
+                folders[:] = [folder for folder in folders if folder != name]
+            elif path.is_file():
+                found.append(path)
+    return found, skipped
+
+
+def _refusal(path: Path, root: Path) -> str:
+    """Return why a link is not followed, or ``""`` for what is no link or a link to a file here."""
+    target = Path(os.path.realpath(path))
+    if target == path and not path.is_symlink():  # one to itself resolves to itself
+        return ""
+    if not target.is_relative_to(root):
+        return "it is a link that leads out of the folder"
+    if not target.exists():
+        return "it is a link to nothing"
+    if target.is_dir():
+        return "it is a link to a folder, and those are not followed"
+    is_hidden = any(part[0] == "." for part in target.relative_to(root).parts)
+    return "it is a link to a hidden file" if is_hidden else ""
 
 
 def _export(file: Path, name: str) -> WordPressExport | Skipped:

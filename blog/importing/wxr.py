@@ -36,11 +36,10 @@ _ASSUMED = {
 
 _ITEM = re.compile(r"(?=<item[\s>])")
 _END = "</item>"
-_ABOUT_THE_BLOG = re.compile(
-    r"<(wp:author|wp:base_blog_url|link)>(?:(?!<\1>).)*?</\1>", re.DOTALL | re.IGNORECASE
-)
-_TITLE = re.compile(r"<title>\s*(?:<!\[CDATA\[)?(.{1,200}?)(?:\]\]>)?\s*</title>", re.DOTALL)
-_CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
+_ABOUT_THE_BLOG = re.compile(r"<(/?)(wp:author|wp:base_blog_url|link)>", re.IGNORECASE)
+_CDATA = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z))", re.DOTALL)
+#: In characters: what is longer is not the title of an item, but what its broken XML made of it.
+_LONGEST_TITLE = 200
 _PREFIX = re.compile(r"[<\s/]([A-Za-z_][\w.-]{0,40}):[A-Za-z_]", re.ASCII)
 # An ampersand with what it begins, if it begins anything; an angle bracket that begins nothing.
 _STRAY = re.compile(
@@ -155,14 +154,24 @@ def _pieces(path: Path) -> Iterator[str]:
 
 def _mended(path: Path) -> Iterator[Part | Skipped]:
     pieces = _pieces(path)
-    for found in _ABOUT_THE_BLOG.finditer(next(pieces)):
-        part = _mended_part(found[0])
+    for about in _about_the_blog(next(pieces)):
+        part = _mended_part(about)
         if isinstance(part, Part):
             yield part
     for number, piece in zip(count(1), pieces):
         item, end, _ = piece.rpartition(_END)
         part = _mended_part(item + _END if end else piece + _END)
         yield part if isinstance(part, Part) else Skipped(_name(piece, number), part)
+
+
+def _about_the_blog(text: str) -> Iterator[str]:
+    """Yield the elements in `text` that say something of the blog, each from its last beginning."""
+    begun: dict[str, int] = {}
+    for tag in _ABOUT_THE_BLOG.finditer(text):
+        if not tag[1]:
+            begun[tag[2].lower()] = tag.start()
+        elif (start := begun.pop(tag[2].lower(), None)) is not None:
+            yield text[start : tag.end()]
 
 
 def _mended_part(text: str) -> Part | str:
@@ -193,5 +202,8 @@ def _xml(stray: re.Match[str]) -> str:
 
 
 def _name(piece: str, number: int) -> str:
-    title = _TITLE.search(piece)
-    return f"“{one_line(title[1])}” (item {number})" if title else f"item {number}"
+    _, _, rest = piece.partition("<title>")
+    inner, end, _ = rest.partition("</title>")
+    title = one_line(inner.strip().removeprefix("<![CDATA[").removesuffix("]]>"))
+    is_title = end and 0 < len(title) <= _LONGEST_TITLE
+    return f"“{title}” (item {number})" if is_title else f"item {number}"

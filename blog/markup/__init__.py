@@ -4,18 +4,22 @@ Everything here is a function of its text alone.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import unescape
 from itertools import groupby, takewhile
+from sys import getsizeof
 from typing import Literal
 from urllib.parse import urljoin
 
 from markupsafe import Markup, escape
 
+from blog import urls
+from blog.caches import Cache
 from blog.markup.finishing import finish_body, finish_comment, finish_phrase
 from blog.markup.fragments import Element, Fragment
-from blog.markup.markdown import phrase_to_html, to_html
+from blog.markup.markdown import comment_to_html, phrase_to_html, to_html
 from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 
 Format = Literal["markdown", "html"]
@@ -29,9 +33,10 @@ _WORDS_A_MINUTE = 230
 _CHARACTERS_A_MINUTE = 500
 # Kana and ideographs, which no space divides into words.
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_MORE = re.compile(r"<!--\s{0,9}more\b[^>]{0,200}-->", re.IGNORECASE)
+_MORE = re.compile(r"<!--\s{0,9}more\b[^<>]{0,200}-->", re.IGNORECASE)
 _RELATIVE = re.compile(r"""\s(?:srcset|(?:href|poster|src)="(?!https?:|mailto:))""")
-_PICTURE = re.compile(r'<img [^>]*?\bsrc="([^"]+)"')
+_FROM_THE_ROOT = re.compile(r"""\s(?:srcset|(?:href|poster|src)="/)""")
+_PICTURE = re.compile(r'<img [^<>]*?\bsrc="([^"]+)"')
 _BLOCK = re.compile(r"<(?:p|br|pre|ul|ol|div|blockquote)\b", re.IGNORECASE)
 
 
@@ -49,6 +54,20 @@ class Rendered:
     excerpt: str
     minutes: int
     text: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What readers see of a comment.
+
+    :param text: all of it, as plain text on one line.
+    :param links: the address of each link.
+    :param beside: the text outside of links.
+    """
+
+    text: str
+    links: tuple[str, ...]
+    beside: str
 
 
 @lru_cache(maxsize=128)
@@ -79,7 +98,12 @@ def render_summary(text: str) -> Markup:
     return _safe(finish_phrase(clean_phrase(phrase_to_html(text))))
 
 
-@lru_cache(maxsize=2048)
+#: Comments as they were rendered, previews among them: 4 MiB.
+_comments: Cache[tuple[str, str], Markup] = Cache(4 * 1024 * 1024)
+#: What one takes in it besides its texts, in bytes.
+_OVERHEAD = 600
+
+
 def render_comment(text: str, format: Literal["text", "markdown", "html"]) -> Markup:
     """Render a comment: paragraphs and lines of plain text, or Markdown or HTML with few tags.
 
@@ -87,13 +111,36 @@ def render_comment(text: str, format: Literal["text", "markdown", "html"]) -> Ma
     :param format: ``"text"`` is shown as it was typed, the others are cleaned.
     :return: safe HTML; its links pass on no reputation.
     """
+    html = _comments.get((text, format))
+    if html is None:
+        html = _rendered_comment(text, format)
+        _comments.put((text, format), html, getsizeof(text) + getsizeof(html) + _OVERHEAD)
+    return html
+
+
+def _rendered_comment(text: str, format: Literal["text", "markdown", "html"]) -> Markup:
     if format == "text":
         return _safe(clean_comment(_paragraphs(escape(text))))
     if format == "markdown":
-        return _safe(finish_comment(clean_comment(to_html(text))))
+        return _safe(finish_comment(clean_comment(comment_to_html(text))))
     # Other blogs store line ends, and make paragraphs of them when they show a comment.
     html = text if _BLOCK.search(text) else _paragraphs(text)
     return _safe(finish_comment(clean_comment(html)))
+
+
+def seen(text: str, format: Literal["text", "markdown", "html"]) -> Seen:
+    """Return what readers see of a comment, which is not what was typed: ``&#104;ttp://``.
+
+    :param text: any text.
+    :param format: the language it is written in.
+    """
+    comment = Fragment(render_comment(text, format))
+    shown = comment.text()
+    links = [element for element in comment.elements if "href" in element.attributes]
+    for link in links:
+        comment.pieces[link.first + 1 : link.last] = [" "] * (link.last - link.first - 1)
+    addresses = tuple(link.attributes["href"] for link in links)
+    return Seen(shown, addresses, comment.text())
 
 
 def plain(html: str) -> str:
@@ -114,38 +161,53 @@ def shorten(text: str, length: int) -> str:
     return f"{text[: end if end > 0 else length].rstrip('.,;:!?…–— ')}…"
 
 
-def absolute_links(html: str, base_url: str) -> str:
+def absolute_links(html: str, base_url: str, mount: str = "") -> str:
     """Make a body readable elsewhere: in a feed, or in a mail.
 
     :param html: what :func:`render` returned.
     :param base_url: the absolute address of the entry.
+    :param mount: the path that the blog is mounted under there, as ``/journal``.
     :return: the body, every relative address in it and every ``#fragment`` absolute.
     """
     if not _RELATIVE.search(html):
         return html
+    return _with_addresses(html, lambda address: _joined(base_url, urls.mounted(address, mount)))
+
+
+def mounted(html: str, mount: str) -> Markup:
+    """Point links and pictures within the blog below its mount, which the stored text leaves out.
+
+    :param html: what :func:`render`, :func:`render_summary` or :func:`render_comment` returned.
+    :param mount: the path, as ``/journal``; empty for none.
+    """
+    if not mount or not _FROM_THE_ROOT.search(html):
+        return _safe(html)
+    return _safe(_with_addresses(html, lambda address: urls.mounted(address, mount)))
+
+
+def first_picture(html: str, base_url: str, mount: str = "") -> str | None:
+    """Return the absolute address of the first picture in a body.
+
+    See :func:`absolute_links` for the parameters.
+    """
+    found = _PICTURE.search(html)
+    return _joined(base_url, urls.mounted(unescape(found[1]), mount)) if found else None
+
+
+def _with_addresses(html: str, changed: Callable[[str], str]) -> str:
     body = Fragment(html)
     for element in body.elements:
-        _make_absolute(element, base_url)
+        _change_addresses(element, changed)
     return str(body)
 
 
-def first_picture(html: str, base_url: str) -> str | None:
-    """Return the absolute address of the first picture in a body.
-
-    :param html: what :func:`render` returned.
-    :param base_url: the absolute address of the entry.
-    """
-    found = _PICTURE.search(html)
-    return _joined(base_url, unescape(found[1])) if found else None
-
-
-def _make_absolute(element: Element, base_url: str) -> None:
+def _change_addresses(element: Element, changed: Callable[[str], str]) -> None:
     for name in ("href", "poster", "src"):
         if name in element.attributes:
-            element.attributes[name] = _joined(base_url, element.attributes[name])
+            element.attributes[name] = changed(element.attributes[name])
     if srcset := element.attributes.get("srcset"):
         # The cleaner wrote it so: no address holds a space, and each list is divided by ", ".
-        element.attributes["srcset"] = ", ".join(_joined(base_url, s) for s in srcset.split(", "))
+        element.attributes["srcset"] = ", ".join(changed(each) for each in srcset.split(", "))
 
 
 def _joined(base_url: str, address: str) -> str:

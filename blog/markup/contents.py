@@ -9,8 +9,9 @@ from blog.markup.fragments import Fragment
 #: With fewer headings a text can be looked over without a table of contents.
 FEWEST = 3
 
-# As blog.markup.finishing writes them: each with an id, values without a ">".
-_HEADING = re.compile(r'<h([23]) (?:[^>]* )?id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
+# As blog.markup.finishing writes them: each with an id and an end, values without a "<".
+_HEADING = re.compile(r'<h([23])((?: [a-z-]+="[^"<]*")*)>')
+_ID = re.compile(r' id="([^"<]*)"')
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,14 @@ def contents(html: str) -> list[Heading]:
 
     :param html: a body that :func:`blog.markup.render` returned.
     """
-    found = _HEADING.findall(html)
+    found = [
+        (tag, id_[1]) for tag in _HEADING.finditer(html) if (id_ := _ID.search(tag[2])) is not None
+    ]
     if len(found) < FEWEST:
         return []
     top: list[Heading] = []
-    for level, id_, inner in found:
-        siblings = top[-1].below if level == "3" and top else top
-        siblings.append(Heading(unescape(id_), Fragment(inner).text()))
+    for tag, name in found:
+        inner = html[tag.end() : html.index(f"</h{tag[1]}>", tag.end())]
+        siblings = top[-1].below if tag[1] == "3" and top else top
+        siblings.append(Heading(unescape(name), Fragment(inner).text()))
     return top

@@ -1,20 +1,27 @@
-"""Markdown as HTML, not yet clean: CommonMark, and what authors expect beside it."""
+"""Markdown as HTML, not yet clean: CommonMark, and what authors expect beside it.
+
+Where a rule of markdown-it or of a plug-in takes time quadratic in the length of the text, another
+one takes its place.
+"""
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import groupby
 from operator import itemgetter
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
-from mdit_py_plugins.tasklists import tasklists_plugin
+from mdit_py_plugins.footnote.index import footnote_ref
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, String, _TokenType
 from pygments.util import ClassNotFound
+
+from blog.markup.quotes import smartquotes
 
 _CODE_CLASSES: dict[_TokenType, str] = {
     Comment: "c",
@@ -36,6 +43,13 @@ _LONGEST_CODE = 100_000
 _SECONDS = 1.0
 # The patterns of many lexers take time quadratic in the length of a line or of a blank.
 _SLOW_CODE = re.compile(r"[^\n]{1000}|\s{200}")
+# The preset stops at 20 levels and drops blocks that are deeper, which is ten nested lists.
+_DEEPEST_BLOCK = 100
+# Each bracket is looked at once per level, and nothing is dropped.
+_DEEPEST_PHRASE = 10
+# Footnotes with longer labels are text: the end of one is looked for from each "[^".
+_LONGEST_LABEL = 100
+_TASK = re.compile(r"\[([ xX])\](?=[ \t\n\v\f\r])")
 
 
 def to_html(text: str) -> str:
@@ -45,6 +59,17 @@ def to_html(text: str) -> str:
     :return: HTML that still has to be cleaned, for Markdown may hold any.
     """
     html: str = _MARKDOWN.render(text)
+    return html
+
+
+def comment_to_html(text: str) -> str:
+    """Turn the Markdown of a comment into HTML: without tables, footnotes, tasks and code colours,
+    of which nothing would be left in a comment.
+
+    :param text: any text.
+    :return: HTML that still has to be cleaned.
+    """
+    html: str = _COMMENT.render(text)
     return html
 
 
@@ -121,16 +146,46 @@ def _footnote_back(_: object, tokens: Sequence[Token], index: int, *__: object) 
     )
 
 
-def _commonmark() -> MarkdownIt:
-    # The preset stops at 20 levels and drops what is deeper, which is ten nested lists.
-    options = {"highlight": _coloured, "maxNesting": 100, "typographer": True}
-    return MarkdownIt("commonmark", options).enable(
-        ["replacements", "smartquotes", "strikethrough"]
-    )
+def _short_footnote_ref(state: StateInline, silent: bool) -> bool:
+    end = state.src.find("]", state.pos, state.pos + _LONGEST_LABEL)
+    return end >= 0 and footnote_ref(state, silent)
 
 
-def _full() -> MarkdownIt:
-    markdown = _commonmark().enable("table").use(footnote_plugin).use(tasklists_plugin)
+def _task_lists(state: StateCore) -> None:
+    lists: list[Token] = []
+    for number, token in enumerate(state.tokens):
+        if token.type in {"bullet_list_open", "ordered_list_open"}:
+            lists.append(token)
+        elif token.type in {"bullet_list_close", "ordered_list_close"}:
+            lists.pop()
+        elif token.type == "inline" and (task := _TASK.match(token.content)):
+            above = state.tokens[max(number - 2, 0) : number]
+            if [each.type for each in above] == ["list_item_open", "paragraph_open"]:
+                lists[-1].attrSet("class", "contains-task-list")
+                above[0].attrSet("class", "task-list-item")
+                _make_task(token.children or [], is_done=task[1] != " ")
+
+
+def _make_task(children: list[Token], *, is_done: bool) -> None:
+    checked = ' checked="checked"' if is_done else ""
+    box = Token("html_inline", "", 0)
+    box.content = f'<input class="task-list-item-checkbox"{checked} type="checkbox">'
+    children[0].content = children[0].content[3:]
+    children.insert(0, box)
+
+
+def _commonmark(deepest: int, highlight: Callable[..., str] | None = None) -> MarkdownIt:
+    options = {"highlight": highlight, "maxNesting": deepest, "typographer": True}
+    markdown = MarkdownIt("commonmark", options)
+    markdown.enable(["replacements", "smartquotes", "strikethrough"])
+    markdown.core.ruler.at("smartquotes", smartquotes)
+    return markdown
+
+
+def _full(deepest: int) -> MarkdownIt:
+    markdown = _commonmark(deepest, _coloured).enable("table").use(footnote_plugin)
+    markdown.inline.ruler.at("footnote_ref", _short_footnote_ref)
+    markdown.core.ruler.after("inline", "task_lists", _task_lists)
     markdown.core.ruler.push("align_by_class", _align_by_class)
     markdown.add_render_rule("footnote_block_open", _footnotes_open)
     markdown.add_render_rule("footnote_block_close", _footnotes_close)
@@ -139,5 +194,19 @@ def _full() -> MarkdownIt:
     return markdown
 
 
-_MARKDOWN = _full()
-_PHRASE = _commonmark()
+def _with_phrases(blocks: MarkdownIt, phrases: MarkdownIt) -> MarkdownIt:
+    """Return `blocks`, whose text within the blocks `phrases` reads: the option is one for both."""
+
+    def read(state: StateCore) -> None:
+        for token in state.tokens:
+            if token.type == "inline":
+                token.children = []
+                phrases.inline.parse(token.content, phrases, state.env, token.children)
+
+    blocks.core.ruler.at("inline", read)
+    return blocks
+
+
+_PHRASE = _commonmark(_DEEPEST_PHRASE)
+_COMMENT = _with_phrases(_commonmark(_DEEPEST_BLOCK), _PHRASE)
+_MARKDOWN = _with_phrases(_full(_DEEPEST_BLOCK), _full(_DEEPEST_PHRASE))

@@ -4,6 +4,7 @@ The lists name valid HTML only, so that what passes them passes the Nu checker, 
 """
 
 import re
+from collections import Counter
 from html import escape, unescape
 
 import nh3
@@ -190,21 +191,69 @@ _FORMATTING = re.compile(
     r"<(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/])", re.IGNORECASE
 )
 _REOPENED = 1_000_000
+# A parser looks through all open elements at most tags. Chromium nests no deeper than this.
+_DEEPEST = 512
+_ANY_TAG = re.compile(r"<(/?)([a-z][a-z0-9-]*)", re.IGNORECASE)
+# They need no end tag, and none is left open within another of its kind.
+_ENDED_BY_OTHERS = _names(
+    """area base br col dd dt embed hr img input li link meta optgroup option p param rp rt source
+    tbody td tfoot th thead tr track wbr"""
+)
 # A page may hold none of them; without the surrogates a text has no UTF-8.
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
+# An end tag in one of them ends nothing outside of it.
+_SCOPES = _names("applet marquee object table template")
 _PASSES = 8
 
 
 def _modern(html: str) -> str:
-    html = _FORBIDDEN.sub("", html)
+    html = _flat(_FORBIDDEN.sub("", html))
     html = _OLD_TAG.sub(lambda match: f"<{match[1]}{_SUCCESSORS[match[2].lower()]}", html)
     # Formatting that is never closed is opened again in every block that follows: 100 kB can
     # become 350 MB. A parser keeps three alike, so it is the attributes that have to go.
     if len(_FORMATTING.findall(html)) * html.count("<") > _REOPENED:
         return _FORMATTING.sub(r"<\1><x-\1", html)
     return html
+
+
+def _flat(html: str) -> str:
+    """Return `html`, its tags that would nest too deep made text."""
+    if html.count("<") <= _DEEPEST:
+        return html
+    # The elements that are open in the whole and in each table within it.
+    scopes: list[tuple[str, list[str]]] = [("", [])]
+    opened: Counter[tuple[int, str]] = Counter()
+    depth = 0
+
+    def flat(tag: re.Match[str]) -> str:
+        nonlocal depth
+        name, (scope, inner), level = tag[2].lower(), scopes[-1], len(scopes)
+        if name in _ENDED_BY_OTHERS:
+            return tag[0]
+        if not tag[1]:
+            if depth == _DEEPEST:
+                return f"&lt;{tag[2]}"
+            depth += 1
+            if name in _SCOPES:
+                scopes.append((name, []))
+            else:
+                inner.append(name)
+                opened[level, name] += 1
+        elif name == scope:
+            scopes.pop()
+            depth -= 1 + len(inner)
+            opened.subtract((level, each) for each in inner)
+        elif opened[level, name]:
+            end = None
+            while end != name:
+                end = inner.pop()
+                opened[level, end] -= 1
+                depth -= 1
+        return tag[0]
+
+    return _ANY_TAG.sub(flat, html)
 
 
 def _as_link(embed: re.Match[str]) -> str:

@@ -1,11 +1,16 @@
 """What all tables share: the declarative base, constraint names, and moments in UTC."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import DateTime, Dialect, MetaData
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
+
+
+class DamagedValueError(ValueError):
+    """A row has a value that its column cannot have: the file is damaged, or was edited by hand."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -26,6 +31,21 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Return what reads a column's value.
+
+        :raises DamagedValueError: by what is returned. SQLite stores any text as a date.
+        """
+        read = super().result_processor(dialect, coltype)
+
+        def read_or_refuse(value: Any) -> Any:
+            try:
+                return read(value) if read else value
+            except (TypeError, ValueError) as error:
+                raise DamagedValueError(f"{value!r} is not a date") from error
+
+        return read_or_refuse
 
 
 class Base(DeclarativeBase):

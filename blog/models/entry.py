@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     bindparam,
+    case,
     func,
     literal,
     select,
@@ -121,22 +122,32 @@ class Entry(Base):
     def by_slug(
         cls, db: Session, slug: str, now: datetime, kind: EntryKind = "entry"
     ) -> "Entry | None":
-        """The entry or page that a reader finds at `slug`, or None."""
+        """The entry or page that a reader finds at `slug`, or None.
+
+        :raises DamagedValueError: its date is not one.
+        """
         found = db.scalar(_BY_SLUG, {"kind": kind, "slug": slug, "now": now})
-        if found is not None:
-            tags = db.scalars(_TAGS, {"entry_id": found.id}).all()
-            set_committed_value(found, "tags", tags)
+        if found is None:
+            # To SQLite a date like "tomorrow" is later than any other: it has to be read.
+            db.scalars(_DATES, {"kind": kind, "slug": slug}).all()
+            return None
+        tags = db.scalars(_TAGS, {"entry_id": found.id}).all()
+        set_committed_value(found, "tags", tags)
         return found
 
     @classmethod
-    def formerly_at(cls, path: str, query: str, now: datetime) -> "Select[str, str]":
-        """Kind and slug of what once had an address; first of what had it with its query."""
-        wanted = [Redirect.normal(path, query), Redirect.normal(path)]
+    def formerly_at(cls, path: str, query: str, mount: str, now: datetime) -> "Select[str, str]":
+        """Kind and slug of what once had an address; first of what had it with its query.
+
+        See :meth:`Redirect.known_as` for the parameters.
+        """
+        wanted = Redirect.known_as(path, query, mount)
+        order = {form: number for number, form in enumerate(wanted)}
         return (
             select(cls.kind, cls.slug)
             .join(Redirect, Redirect.entry_id == cls.id)
             .where(Redirect.path.in_(wanted), cls.is_visible(now))
-            .order_by(func.length(Redirect.path).desc())
+            .order_by(case(order, value=Redirect.path))
         )
 
     @classmethod
@@ -192,6 +203,9 @@ _BY_SLUG = (
     select(Entry)
     .where(Entry.kind == bindparam("kind"), Entry.slug == bindparam("slug"), Entry.is_visible(_NOW))
     .options(joinedload(Entry.rendering))
+)
+_DATES = select(Entry.timestamp).where(
+    Entry.kind == bindparam("kind"), Entry.slug == bindparam("slug")
 )
 # By itself: what SQLAlchemy would make of it is built for each entry anew, or, joined to it, makes
 # SQLite read all tags of all entries.

@@ -1,9 +1,14 @@
 """Addresses that an entry once had, here or in the blog it was imported from."""
 
+from urllib.parse import parse_qsl
+
 from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from blog.models.base import Base
+
+#: The parameters by which WordPress tells entries apart; no other one is part of an address.
+_TELLING = {"p", "page_id", "attachment_id"}
 
 
 class Redirect(Base):
@@ -21,6 +26,30 @@ class Redirect(Base):
 
     @staticmethod
     def normal(path: str, query: str = "") -> str:
-        """Return the one form in which an address is stored and looked up."""
-        path = "/" + path.strip("/")
-        return f"{path}?{query}" if query else path
+        """Return the one form in which an address is stored."""
+        return [*_with_query(path, query), _bare(path)][0]
+
+    @staticmethod
+    def known_as(path: str, query: str, mount: str) -> list[str]:
+        """Return the forms in which an address may be stored, the most telling first.
+
+        :param path: the path, from where the blog is mounted.
+        :param mount: the path that the blog is mounted under. What an entry was called in the blog
+            itself is stored without it, what it was called elsewhere is stored as it was.
+        """
+        paths = dict.fromkeys([mount + path, path])
+        told = [form for each in paths for form in _with_query(each, query)]
+        return told + [_bare(each) for each in paths]
+
+
+def _bare(path: str) -> str:
+    return "/" + path.strip("/")
+
+
+def _with_query(path: str, query: str) -> list[str]:
+    # Of each parameter the first one: a query may have thousands.
+    told: dict[str, str] = {}
+    for name, value in parse_qsl(query):
+        if name in _TELLING:
+            told.setdefault(name, value)
+    return [f"{_bare(path)}?{name}={value}" for name, value in told.items()]

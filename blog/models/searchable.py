@@ -13,6 +13,10 @@ divided: there a word is found where it begins a run of letters.
 
 import unicodedata
 from collections.abc import Iterator
+from typing import Literal
+
+#: A table whose rows are in the index.
+Text = Literal["entry", "comment"]
 
 #: An entry has its own id in the index, and a comment its id less this. So a walk from the highest
 #: number down meets the entries first, the latest before the others, and then so the comments.
@@ -42,11 +46,30 @@ _SOURCES = {
 _ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 
-def index(dialect: str) -> Iterator[str]:
-    """Yield what makes views and triggers anew, and fills the index, on `dialect`."""
+def definitions(dialect: str) -> Iterator[str]:
+    """Yield the statements that (re)create views and triggers on `dialect`."""
     yield from _on_postgresql() if dialect == "postgresql" else _on_sqlite()
-    yield "DELETE FROM search_index"
-    yield from (_fill(dialect, what) for what in ("entry", "comment"))
+
+
+def missing(dialect: str, what: Text) -> str:
+    """Return a query for the ids of published texts that the index lacks, in ascending order.
+
+    Its parameters are ``after``, the id to start behind, and ``limit``, the number of rows.
+
+    :param what: the table of the texts.
+    """
+    # Of an FTS5 table, docsize is the smallest part that has all rowids.
+    index = "search_index" if dialect == "postgresql" else "search_index_docsize"
+    return f"""
+        SELECT id FROM {what} WHERE state = 'published' AND id > :after
+        AND NOT EXISTS (SELECT 1 FROM {index} WHERE {index}.id = {_place(what, what + ".id")})
+        ORDER BY id LIMIT :limit"""  # noqa: S608 - stands above
+
+
+def fill(dialect: str, what: Text) -> str:
+    """Return a statement that adds to the index what :func:`missing` selects."""
+    # FTS5 collects words in memory as long as rowids ascend.
+    return _fill(dialect, what, f"WHERE id IN ({missing(dialect, what)}) ORDER BY id")
 
 
 def drop(dialect: str) -> Iterator[str]:
@@ -57,13 +80,16 @@ def drop(dialect: str) -> Iterator[str]:
         yield f"DROP VIEW IF EXISTS searchable_{what}{cascade}"
 
 
+def _place(what: str, id_: str) -> str:
+    return id_ if what == "entry" else f"{id_} - {BELOW}"
+
+
 def _fill(dialect: str, what: str, which: str = "") -> str:
     columns = "words" if dialect == "postgresql" else "title, tags, text, marks"
     number = "id" if dialect == "postgresql" else "rowid"
-    place = "id" if what == "entry" else f"id - {BELOW}"
     return f"""
         INSERT INTO search_index ({number}, {columns})
-        SELECT {place}, {columns} FROM searchable_{what} {which}"""  # noqa: S608 - stands above
+        SELECT {_place(what, "id")}, {columns} FROM searchable_{what} {which}"""  # noqa: S608 - stands above
 
 
 # SQLite

@@ -1,5 +1,6 @@
 """Tags, and which entries carry them."""
 
+from datetime import datetime
 from typing import Self
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Text, select
@@ -32,3 +33,12 @@ class Tag(Base):
     @classmethod
     def by_slug(cls, db: Session, slug: str) -> Self | None:
         return db.scalar(select(cls).where(cls.slug == slug))
+
+    @classmethod
+    def shown(cls, db: Session, slug: str, now: datetime) -> Self | None:
+        """The tag at `slug`, if readers see an entry under it at `now`; else none is known."""
+        under = entry_tag.c
+        listed = select(under.tag_id).where(
+            under.tag_id == cls.id, under.listed, under.timestamp <= now
+        )
+        return db.scalar(select(cls).where(cls.slug == slug, listed.exists()))

@@ -11,7 +11,7 @@ from blog.models import Comment, Entry, Site
 from blog.models.comment import LONG_AGO
 from blog.request import Request
 from blog.syndication import FORMATS, Feed, Item
-from blog.views.reader import find_entry, find_tag, no_tag
+from blog.views.reader import find_entry, find_tag
 
 
 def blog(request: Request, format: str) -> Response:
@@ -27,8 +27,6 @@ def tag(request: Request, slug: str, format: str) -> Response:
     found = find_tag(request, slug)
     newest = Entry.tagged(found, request.now).limit(request.config.feed_size)
     items = [entry_item(request, entry) for entry in request.db.scalars(newest)]
-    if not items:
-        raise no_tag()
     title = f"{request.config.title}: {found.name}"
     page = request.absolute_url_for("reader.tag", slug=slug)
     return feed(request, format, f"tag/{found.id}", title, page, items)
@@ -77,7 +75,7 @@ def entry_item(request: Request, entry: Entry) -> Item:
         published=entry.timestamp,
         updated=max(entry.updated, entry.timestamp),
         author=entry.author or request.config.author or request.config.title,
-        html=markup.absolute_links(entry.shown.html, url),
+        html=markup.absolute_links(entry.shown.html, url, request.config.mount),
         summary=markup.plain(markup.render_summary(entry.summary)) if entry.summary else "",
         tags=[tag.name for tag in entry.tags],
     )
@@ -87,6 +85,7 @@ def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
     """Return a comment as feeds carry it."""
     url = f"{request.absolute_url_for('reader.entry', slug=entry.slug)}#comment-{comment.id}"
     created = comment.created or LONG_AGO
+    html = markup.render_comment(comment.text, comment.format)
     return Item(
         id=comment.uid,
         title=f"{comment.author} on {entry.title}",
@@ -94,5 +93,5 @@ def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
         published=created,
         updated=created,
         author=comment.author,
-        html=markup.absolute_links(markup.render_comment(comment.text, comment.format), url),
+        html=markup.absolute_links(html, url, request.config.mount),
     )

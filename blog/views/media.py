@@ -1,12 +1,18 @@
 """Pictures and other files that the author keeps in a folder."""
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from werkzeug import Response
-from werkzeug.exceptions import NotFound
+from werkzeug.datastructures import ContentRange
+from werkzeug.exceptions import NotFound, RequestedRangeNotSatisfiable
+from werkzeug.http import http_date
 from werkzeug.security import safe_join
 from werkzeug.utils import send_file
 
+from blog.page import SETTLED, condition
 from blog.request import Request
 
 #: What is shown in the page or by the browser; everything else is only offered for saving. The
@@ -37,41 +43,116 @@ TYPES = {
 ALONE = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
+#: A range of the only kind that is served: one, in bytes. The length keeps int() within its limit.
+_RANGE = re.compile(
+    r"bytes=[ \t]*(?:([0-9]{1,4000})-([0-9]{0,4000})|-([0-9]{1,4000}))[ \t]*", re.IGNORECASE
+)
+
+
 def file(request: Request, name: str) -> Response:
-    """A file, or the part of it that is asked for (Range), or 304 if the reader has it."""
+    """Send a file, or the range of it that is asked for, or 304 if the client has it."""
     path = find(Path(request.config.media), name)
     if path is None:
         raise NotFound("There is no file of this name.")
+    info = path.stat()
+    etag = f"{info.st_mtime_ns:x}-{info.st_size:x}"
+    changed = datetime.fromtimestamp(int(info.st_mtime), UTC)
+    # It may change again within the same second.
+    modified = changed if request.now >= changed + SETTLED else None
+    status = condition(request.environ, etag, modified)
+    if status is None:
+        response = send(request, path, info.st_size, etag, modified)
+    else:
+        response = Response(status=status)
+        response.set_etag(etag)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def send(request: Request, path: Path, size: int, etag: str, modified: datetime | None) -> Response:
+    """Return the response with the file, or with a part of it."""
+    wanted = asked_for(request, size, etag, modified)
+    start, stop = wanted or (0, size)
     mimetype = TYPES.get(path.suffix.lower(), "application/octet-stream")
-    environ = request.environ.copy()
-    if not asks_for_a_part(request):
-        environ.pop("HTTP_RANGE", None)
     response = send_file(
-        path,
-        environ,
+        # The server closes it, by the file wrapper in `environ`.
+        Part(path.open("rb"), start, stop),
+        request.environ,
         mimetype=mimetype,
         as_attachment=path.suffix.lower() not in TYPES,
-        conditional=True,
+        download_name=path.name,
+        conditional=False,
+        etag=etag,
+        last_modified=modified,
     )
-    response.headers["Cache-Control"] = "no-cache"
+    response.content_length = stop - start
+    response.accept_ranges = "bytes"
+    if wanted is not None:
+        response.status_code = 206
+        response.content_range = ContentRange("bytes", start, stop, size)
     if mimetype == "image/svg+xml":
         response.headers["Content-Security-Policy"] = ALONE
     return response
 
 
-def asks_for_a_part(request: Request) -> bool:
-    """Tell whether one part of a file is asked for, in a way that has to be understood.
+def asked_for(
+    request: Request, size: int, etag: str, modified: datetime | None
+) -> tuple[int, int] | None:
+    """Return the range that is asked for, from its first byte to before its end; None for all.
 
-    Other units are to be ignored, as is a range with HEAD, and several parts may be
-    (https://www.rfc-editor.org/rfc/rfc9110#section-14.2): who asks for those gets the whole file.
+    Other units are to be ignored, as is a range with HEAD, and several ranges may be
+    (https://www.rfc-editor.org/rfc/rfc9110#section-14.2).
+
+    :raises RequestedRangeNotSatisfiable: it begins at or after the end.
     """
-    asked = request.range
-    return (
-        request.method == "GET"
-        and asked is not None
-        and asked.units == "bytes"
-        and len(asked.ranges) == 1
-    )
+    found = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if request.method != "GET" or found is None or size == 0:
+        return None
+    # A weak ETag never matches, nor does a date that is not exactly ours
+    # (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5).
+    same = request.headers.get("If-Range")
+    if same is not None and same not in {f'"{etag}"', modified and http_date(modified)}:
+        return None
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        start, stop = max(0, size - int(suffix)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < start:
+            return None  # not a valid range
+    if start >= size:
+        raise RequestedRangeNotSatisfiable(size)
+    return start, stop
+
+
+class Part:
+    """A file that ends at `stop`, for servers that read to the end.
+
+    :param file: open for reading in binary mode.
+    :param start: where to begin, in bytes.
+    :param stop: where to end.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
+        self._file = file
+        self._stop = stop
+        file.seek(start)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next `size` bytes, or all up to `stop`.
+
+        :raises OSError: the file is shorter by now. The Content-Length is sent already, so the
+            connection has to be closed for the client to notice.
+        """
+        left = self._stop - self._file.tell()
+        size = left if size < 0 else min(size, left)
+        data = self._file.read(size)
+        if len(data) < size:
+            raise OSError(f"{self._file.name} became shorter than {self._stop} bytes while sent")
+        return data
 
 
 def find(folder: Path, name: str) -> Path | None:

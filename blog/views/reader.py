@@ -119,8 +119,6 @@ def tag(request: Request, slug: str) -> Response:
     """The entries under a tag."""
     found = find_tag(request, slug)
     page = entries_page(request, TAGGED, request.config.per_page, tag=found.id)
-    if not page.items:
-        raise no_tag()
     return render(request, "reader/tag.html", tag=found, page=page)
 
 
@@ -147,17 +145,12 @@ def find_entry(request: Request, slug: str) -> Entry:
 def find_tag(request: Request, slug: str) -> Tag:
     """Return the tag at `slug`.
 
-    :raises NotFound: there is none.
+    :raises NotFound: there is none, or readers may not see an entry under it yet.
     """
-    found = Tag.by_slug(request.db, slug)
+    found = Tag.shown(request.db, slug, request.now)
     if found is None:
-        raise no_tag()
+        raise NotFound("There is no tag at this address.")
     return found
-
-
-def no_tag() -> NotFound:
-    """A tag that only drafts carry is no tag yet, and answers with the same words as none."""
-    return NotFound("There is no tag at this address.")
 
 
 def entries_page(
@@ -199,7 +192,8 @@ def period(request: Request, template: str, start: datetime, end: datetime) -> R
 def moved(request: Request) -> Response | None:
     """Lead from an old address to the entry or page that once had it; None where nothing did."""
     query = request.query_string.decode().replace("\0", "")
-    found = request.db.execute(Entry.formerly_at(request.path, query, request.now)).first()
+    former = Entry.formerly_at(request.path, query, request.mount, request.now)
+    found = request.db.execute(former).first()
     if found is None:
         return None
     kind, slug = found

@@ -26,7 +26,7 @@ def results(request: Request) -> Response:
     """
     given, tag, year = (request.args.get(name, "") for name in ("q", "tag", "year"))
     query = Query.parse(given)
-    subject = Tag.by_slug(request.db, tag) if tag else None
+    subject = Tag.shown(request.db, tag, request.now) if tag else None
     scope = Scope(
         tag=(subject.id if subject else 0) if tag else None,
         year=(int(year) if re.fullmatch("[0-9]{4}", year) else 0) if year else None,
@@ -41,8 +41,7 @@ def results(request: Request) -> Response:
     return render(
         request,
         "search/results.html",
-        # No field can hold a NUL, so a query with one is answered, and not shown again.
-        given="" if b"%00" in request.query_string else given,
+        given=given,
         query=query,
         tag=tag,
         tag_name=subject.name if subject else tag,

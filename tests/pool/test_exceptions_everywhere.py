@@ -378,7 +378,7 @@ def _run(scenario: Callable[[Scene], Step], trap: Trap) -> list[str]:
     del step
     # Where the driver's close() was not reached, its destructor closes; what is detached belongs to
     # the user, who lost it here.
-    forgivable = trap.function in {"do_close", "do_terminate"} or scenario is detach
+    forgivable = trap.function in {"do_close", "do_terminate", "_close"} or scenario is detach
     return list(_faults(scene, forgivable=forgivable))
 
 

@@ -1,6 +1,7 @@
 """`pool_size` and `timeout`: who gives way, who is next, and what is said to those left out."""
 
 import gc
+import math
 import signal
 import sqlite3
 import threading
@@ -46,15 +47,56 @@ def test_zero_is_any_number(tmp_path: Path, watch: Watch) -> None:
     pool.dispose()
 
 
-def test_a_negative_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(exc.ArgumentError, match="pool_size is -1"):
-        make_engine(tmp_path, pool_size=-1)
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        *[("pool_size", value, "an integer") for value in (None, "5", 2.5, -1, True)],
+        *[
+            ("pool_timeout", value, "0 seconds or more")
+            for value in (None, "10", -0.5, math.nan, True)
+        ],
+        *[
+            (name, value, "0 seconds or more, or -1 for no limit")
+            for name in ("max_idle", "pool_recycle")
+            for value in (None, "60", -2, math.nan, False)
+        ],
+    ],
+)
+def test_a_parameter_with_a_wrong_value_is_refused(
+    tmp_path: Path, name: str, value: object, taken: str
+) -> None:
+    with pytest.raises(exc.ArgumentError) as refused:
+        make_engine(tmp_path, **{name: value})  # type: ignore[arg-type]
+
+    assert f"{name} is {value!r}; it takes {taken}" in str(refused.value)
 
 
-@pytest.mark.parametrize("timeout", [None, -0.5])
-def test_a_timeout_that_is_no_time_is_refused(tmp_path: Path, timeout: float | None) -> None:
-    with pytest.raises(exc.ArgumentError, match=f"timeout is {timeout}; it takes 0 seconds"):
-        make_engine(tmp_path, pool_timeout=timeout)
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("max_overflow", 10, "Give pool_size the sum of both, or 0 for no limit"),
+        ("max_overflow", -1, "Give pool_size the sum of both, or 0 for no limit"),
+        ("pool_use_lifo", True, "Leave it out"),
+        ("pool_use_lifo", False, "Leave it out"),
+    ],
+)
+def test_a_parameter_of_queuepool_is_refused_with_what_to_give_instead(
+    tmp_path: Path, name: str, value: object, remedy: str
+) -> None:
+    with pytest.raises(exc.ArgumentError) as refused:
+        make_engine(tmp_path, **{name: value})  # type: ignore[arg-type]
+
+    assert f"{name} is {value!r}; " in str(refused.value)
+    assert remedy in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["pool_timeout", "max_idle", "pool_recycle"])
+@pytest.mark.parametrize("value", [0, 0.5, 3600, math.inf])
+def test_a_duration_may_be_any_number_of_seconds(tmp_path: Path, name: str, value: float) -> None:
+    engine = make_engine(tmp_path, **{name: value})  # type: ignore[arg-type]
+    engine.connect().close()
+    engine.connect().close()
+    engine.dispose()
 
 
 # Idle connections give way

@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,41 @@ def test_a_failed_reconnect_leaves_nothing_counted(tmp_path: Path) -> None:
         pool.connect()
 
     assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["invalidate", "detach"])
+def test_what_was_noted_in_record_info_is_there_for_the_next_connection(
+    tmp_path: Path, end: str
+) -> None:
+    engine = make_engine(tmp_path)
+    heard: list[object] = []
+    event.listen(engine, "connect", lambda _, entry: heard.append(dict(entry.record_info)))
+    first = engine.raw_connection()
+    assert first.record_info == {}
+    first.record_info["noted"] = True
+    getattr(first, end)()
+
+    with closing(engine.raw_connection()) as second, closing(engine.raw_connection()) as third:
+        assert second.record_info == {"noted": True}
+        assert third.record_info == {}
+        assert in_thread(lambda: engine.raw_connection().record_info) == {}
+    assert heard == [{}, {"noted": True}, {}, {}]
+    first.close()
+    engine.dispose()
+
+
+def test_what_was_noted_in_record_info_outlives_a_failed_connect(tmp_path: Path) -> None:
+    creators = [creator(tmp_path), creator(tmp_path / "missing"), creator(tmp_path)]
+    pool = ThreadLocalPool(lambda: creators.pop(0)())
+    first = pool.connect()
+    assert first.record_info is not None
+    first.record_info["noted"] = True
+    first.invalidate()
+
+    with pytest.raises(sqlite3.OperationalError):
+        pool.connect()
+    assert pool.connect().record_info == {"noted": True}
+    pool.dispose()
 
 
 def test_invalidated_connections_are_replaced(tmp_path: Path, watch: Watch) -> None:

@@ -224,6 +224,7 @@ def test_an_error_of_the_database_is_not_mistaken_for_a_refusal(
 
     pool = ThreadLocalPool(creator(tmp_path, factory=Broken))
     connection = pool.connect()
+    connection.cursor().execute("BEGIN")
     with pytest.raises(sqlite3.OperationalError):
         connection.rollback()
     connection.close()

@@ -5,14 +5,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 import pool
@@ -357,6 +359,164 @@ def test_a_failed_transaction_is_over_at_the_return(engine: Engine, server: Serv
             connection.execute(text("SELECT no_such_column"))
     assert server.backends("idle") == 1
     assert _backend(engine) == backend
+
+
+# What comes back open
+
+
+class RefusedError(Exception):
+    """A listener's."""
+
+
+def _by_session(engine: Engine, write: str) -> None:
+    with Session(engine) as session:
+        session.execute(text(write))
+        session.commit()
+
+
+def _by_connection(engine: Engine, write: str) -> None:
+    with engine.connect() as connection:
+        connection.execute(text(write))
+        connection.commit()
+
+
+def _by_begin(engine: Engine, write: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(write))
+
+
+def _by_serializable(engine: Engine, write: str) -> None:
+    _by_connection(engine.execution_options(isolation_level="SERIALIZABLE"), write)
+
+
+def _refuse(_: Connection) -> None:
+    raise RefusedError
+
+
+_REFUSED = "INSERT INTO note VALUES ('refused')"
+_DEFERRED = f"{_REFUSED}; INSERT INTO child VALUES (7)"
+
+
+@pytest.mark.parametrize("way", ["silent", "listened"])
+@pytest.mark.parametrize("use", [_by_session, _by_connection, _by_begin, _by_serializable])
+@pytest.mark.parametrize("refusal", ["foreign key", "listener"])
+def test_the_next_commit_does_not_store_what_was_refused(
+    engine: Engine, server: Server, refusal: str, use: Callable[[Engine, str], None], way: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TEMP TABLE parent (id int PRIMARY KEY)"))
+        connection.execute(
+            text("CREATE TEMP TABLE child (id int REFERENCES parent INITIALLY DEFERRED)")
+        )
+    backend = _backend(engine)
+    if way == "listened":
+        event.listen(engine, "checkin", lambda *_: None)
+    if refusal == "listener":
+        event.listen(engine, "commit", _refuse)
+
+    with pytest.raises((RefusedError, DBAPIError)):
+        use(engine, _DEFERRED if refusal == "foreign key" else _REFUSED)
+
+    assert server.backends("idle") == 1
+    if refusal == "listener":
+        event.remove(engine, "commit", _refuse)
+    with engine.begin() as connection:
+        _write(connection, "next")
+        assert _backend_of(connection) == backend
+    assert server.notes() == ["next"]
+
+
+@pytest.mark.parametrize("way", ["silent", "listened"])
+def test_a_transaction_of_ones_own_ends_at_the_return(server: Server, way: str) -> None:
+    engine = server.engine(isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+    if way == "listened":
+        event.listen(engine, "checkin", lambda *_: None)
+    with engine.connect() as connection:
+        backend = _backend_of(connection)
+        connection.execute(text("BEGIN"))
+        _write(connection, "refused")
+    assert server.backends("idle") == 1
+    with engine.connect() as connection:
+        _write(connection, "next")
+    assert server.notes() == ["next"]
+    assert _backend(engine) == backend
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "statement"),
+    [
+        ("autocommit", True, "SELECT 1"),
+        ("isolation_level", 4, _REFUSED),
+        ("read_only", True, "SELECT 1"),
+        ("deferrable", True, "SELECT 1"),
+    ],
+)
+def test_a_mode_that_was_set_on_the_driver_is_set_back(
+    engine: Engine, server: Server, mode: str, value: object, statement: str
+) -> None:
+    def look() -> tuple[object, int]:
+        with engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            return getattr(driver, mode), _backend_of(connection)
+
+    before = look()
+    with closing(engine.raw_connection()) as raw:
+        setattr(raw.driver_connection, mode, value)
+        raw.cursor().execute(statement)
+
+    assert look() == before
+    assert server.backends("idle") == 1
+    assert server.notes() == []
+
+
+def _stream(engine: Engine) -> object:
+    raw: Any = engine.raw_connection()
+    rows = raw.cursor().stream("SELECT generate_series(1, 100000)")
+    next(rows)
+    raw.close()
+    return rows
+
+
+def _yield_per(engine: Engine) -> object:
+    with engine.connect() as connection:
+        query = text("SELECT generate_series(1, 100000)").execution_options(yield_per=10)
+        rows = iter(connection.execute(query))
+        next(rows)
+        return rows
+
+
+def _named_cursor(engine: Engine) -> object:
+    raw: Any = engine.raw_connection()
+    cursor = raw.driver_connection.cursor("named")
+    cursor.execute("SELECT generate_series(1, 100000)")
+    cursor.fetchone()
+    raw.close()
+    return cursor
+
+
+def _pipeline(engine: Engine) -> object:
+    raw: Any = engine.raw_connection()
+    pipeline = raw.driver_connection.pipeline()
+    pipeline.__enter__()
+    raw.cursor().execute("INSERT INTO note VALUES ('refused')")
+    raw.close()
+    return pipeline
+
+
+# The driver warns of a cursor of its own that nobody closed.
+@pytest.mark.filterwarnings("ignore:.*ServerCursor")
+@pytest.mark.parametrize("leave_open", [_stream, _yield_per, _named_cursor, _pipeline])
+def test_a_query_that_is_not_read_to_its_end_keeps_no_snapshot(
+    engine: Engine, server: Server, leave_open: Callable[[Engine], object]
+) -> None:
+    kept = leave_open(engine)
+
+    assert eventually(lambda: server.backends() == server.backends("idle"))
+    with engine.begin() as connection:
+        _write(connection, "next")
+    assert server.notes() == ["next"]
+    del kept
 
 
 # Forks

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import SimpleHandler
-from wsgiref.util import setup_testing_defaults
+from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 from sqlalchemy.pool import Pool
 
 from pool import ThreadLocalPool
-from pool.sessions import ClosingBody, SessionPerRequest, UnitOfWork
+from pool.sessions import ClosingBody, ClosingHook, SessionPerRequest, UnitOfWork
 from tests.pool.servers import thread_per_request, waitress_threads
 from tests.pool.watched import Worker, in_thread, make_engine, notes, open_files, pool_of
 
@@ -238,6 +238,56 @@ def test_a_body_need_not_have_close(body: Iterable[bytes]) -> None:
 
 
 # A session for each request: the ways to answer, on the server of the standard library
+
+
+def test_a_file_reaches_the_server_as_its_own() -> None:
+    environ: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper}
+    closed: list[bool] = []
+    hook, file = ClosingHook(environ), io.BytesIO(b"content")
+    body = environ["wsgi.file_wrapper"](file, 4096)
+
+    assert hook.attach(body, lambda: closed.append(file.closed)) is body
+    assert isinstance(body, FileWrapper)
+    assert b"".join(body) == b"content"
+    assert closed == []
+    body.close()
+    body.close()
+    assert closed == [True], "once, after the file"
+
+
+def test_a_file_that_is_not_the_body_does_not_close_the_session() -> None:
+    environ: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper}
+    hook = ClosingHook(environ)
+    closed: list[bool] = []
+    environ["wsgi.file_wrapper"](io.BytesIO(b"not sent")).close()
+    body = hook.attach([b"sent"], lambda: closed.append(True))
+
+    assert list(body) == [b"sent"]
+    assert closed == []
+    body.close()  # type: ignore[attr-defined]
+    assert closed == [True]
+
+
+def test_the_hook_runs_when_closing_the_file_fails() -> None:
+    class File(io.BytesIO):
+        def close(self) -> None:
+            raise OSError("in close")
+
+    environ: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper}
+    hook = ClosingHook(environ)
+    closed: list[bool] = []
+    body: Any = hook.attach(environ["wsgi.file_wrapper"](File(b"x")), lambda: closed.append(True))
+    with pytest.raises(OSError, match="in close"):
+        body.close()
+    assert closed == [True]
+
+
+def test_a_server_without_a_file_wrapper_needs_none() -> None:
+    environ: dict[str, Any] = {}
+    body = ClosingHook(environ).attach([b"sent"], lambda: None)
+
+    assert list(body) == [b"sent"]
+    assert environ == {}
 
 
 def answer(application: "WSGIApplication") -> bytes:

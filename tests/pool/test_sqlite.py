@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -51,6 +52,7 @@ def engine(path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
         ("journal_mode", "wal"),
         ("synchronous", 1),
         ("cache_size", -2000),
+        ("journal_size_limit", 8 * 1024 * 1024),
         ("temp_store", 2),
     ],
 )
@@ -147,6 +149,12 @@ def test_a_database_in_memory_is_set_up_too(url: str) -> None:
     assert notes_of(engine) == ["kept"]
     assert setting(engine, "foreign_keys") == 1
     engine.dispose()
+
+
+def test_skipped_rollbacks_are_refused(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}", skip_autocommit_rollback=True)
+    with pytest.raises(ArgumentError, match="skip_autocommit_rollback would skip each rollback"):
+        configure(engine)
 
 
 @pytest.mark.parametrize("query", ["mode=ro", "immutable=1"])
@@ -308,6 +316,24 @@ def test_autocommit_needs_no_commit_and_lasts_for_its_connection_only(
     assert notes_in(path) == ["at once"]
 
 
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE", "READ UNCOMMITTED"])
+def test_the_drivers_own_transactions_stay_off_after_another_isolation_level(
+    engine: Engine, level: str
+) -> None:
+    with engine.connect().execution_options(isolation_level=level) as connection:
+        ours = driver_of(connection)
+        notes(connection)
+    with engine.execution_options(isolation_level=level).connect() as connection:
+        notes(connection)
+    with engine.connect() as connection:
+        assert driver_of(connection) is ours
+        assert ours.isolation_level is None
+        assert connection.exec_driver_sql("PRAGMA read_uncommitted").scalar() == 0
+    if isinstance(engine.pool, ThreadLocalPool):
+        with closing(engine.raw_connection()) as raw:
+            assert raw.isolation_level is None
+
+
 @both_pools
 def test_autocommit_can_be_the_engines(path: Path, poolclass: type[Pool]) -> None:
     with (
@@ -325,6 +351,63 @@ def test_an_error_under_autocommit_leaves_the_connection_usable(engine: Engine) 
             connection.execute(text("SELECT * FROM other"))
         assert driver_of(connection) is ours
         connection.rollback()
+
+
+@pytest.mark.timeout(60)
+def test_a_log_is_started_again_though_somebody_always_reads(path: Path, engine: Engine) -> None:
+    log = path.with_name("app.db-wal")
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            with engine.connect() as connection:
+                notes(connection)
+                over.wait(0.005)
+
+    def write() -> None:
+        with writing(engine) as connection, connection.begin():
+            connection.execute(text("UPDATE note SET text = randomblob(1000000)"))
+
+    with engine.begin() as connection:
+        add(connection, "large")
+    with ThreadPoolExecutor(5) as readers:
+        reading = [readers.submit(read) for _ in range(5)]
+        try:
+            lengths = []
+            for _ in range(40):
+                write()
+                lengths.append(log.stat().st_size)
+            # On a busy machine the readers may be slow to leave.
+            for _ in range(100):
+                if log.stat().st_size <= 8 * 1024 * 1024:
+                    break
+                write()
+            last = log.stat().st_size
+        finally:
+            over.set()
+        for reader in reading:
+            reader.result()
+    assert last <= 8 * 1024 * 1024 < max(lengths)
+
+
+def test_a_reader_that_stays_makes_the_log_long_and_fails_nobody(
+    path: Path, engine: Engine
+) -> None:
+    log = path.with_name("app.db-wal")
+    with engine.begin() as connection:
+        add(connection, "large")
+    with engine.connect() as reader:
+        assert notes(reader) == ["large"]
+        for _ in range(10):
+            with writing(engine) as connection, connection.begin():
+                connection.execute(text("UPDATE note SET text = randomblob(1000000)"))
+        assert notes(reader) == ["large"]
+        assert setting(engine, "busy_timeout") == 200
+        assert log.stat().st_size > 8 * 1024 * 1024
+    for _ in range(2):
+        with writing(engine) as connection, connection.begin():
+            connection.execute(text("UPDATE note SET text = 'small'"))
+    assert notes_of(engine) == ["small"]
 
 
 def indexed_database(path: Path) -> Path:

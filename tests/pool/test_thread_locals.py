@@ -176,7 +176,7 @@ case = sys.argv[1]
 
 def end_with_a_connection(folder, run, check_same_thread):
     engine = make_engine(
-        folder, pool_size=case == "limit", check_same_thread=check_same_thread
+        folder, pool_size=int(case == "limit"), check_same_thread=check_same_thread
     )
     pool = pool_of(engine)
     local = threading.local()

@@ -8,6 +8,7 @@ def test_the_pool_works_with_a_sqlalchemy_that_it_does_not_know() -> None:
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         *("-p", "tests.pool.unknown_sqlalchemy", "tests/pool/unknown_sqlalchemy.py"),
         *(f"tests/pool/test_pool{part}.py" for part in ("", "_threads", "_lifetime")),
+        "tests/pool/test_returns.py",
         timeout=250,
     )
 

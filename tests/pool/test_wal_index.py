@@ -15,12 +15,11 @@ pytestmark = [
 ]
 
 START = """
-    import gc, os, random, sqlite3, subprocess, sys, time
+    import gc, os, random, sqlite3, subprocess, sys
     from pathlib import Path
     from contextlib import ExitStack, closing
     from concurrent.futures import ThreadPoolExecutor
     from pool.sqlite import opened_file
-    from pool.sqlite_file import LOOK_EVERY
     from tests.pool.configured import add, configured, make_database, notes_of, writing
 
     path = Path(sys.argv[1])
@@ -40,7 +39,9 @@ START = """
     def commits(engine):
         connection = engine.raw_connection()
         try:
-            return opened_file(connection).commits()
+            file = opened_file(connection)
+            assert file.is_current()
+            return file.commits()
         finally:
             connection.close()
 
@@ -123,7 +124,6 @@ def test_commits_are_seen_in_a_file_that_has_replaced_the_first_one(path: Path) 
         with configured(path) as engine:
             assert commits(engine) is not None
             os.replace(make_database(path.with_name("new.db"), "new"), path)
-            time.sleep(LOOK_EVERY * 1.1)
             assert notes_of(engine) == ["new"]
             replaced = commits(engine)
             assert replaced is not None

@@ -13,6 +13,7 @@ from jinja2 import Environment
 from blog import structured, templating
 from blog.config import Config
 from blog.forms import CommentForm
+from blog.markup import render_comment
 from blog.models.comment import threads
 from blog.pagination import Page
 from blog.request import Request
@@ -114,9 +115,16 @@ def translated(rule: str, number: str, text: str) -> str:
     return re.sub(r"<((?:[^>]*:)?)(\w+)>", part, rule)
 
 
+#: The filters of our templates. None of the peers is mounted anywhere.
+FILTERS: dict[str, Callable[..., Any]] = templating.environment.filters | {
+    "comment_html": render_comment,
+    "mounted": lambda html: html,
+}
+
+
 def dress(environment: Environment, url_for: Callable[..., str], site_url: str) -> None:
     """Let `environment` fill in our templates."""
     # Without these, the blanks of a page would be others.
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= templating.environment.filters
+    environment.filters |= FILTERS
     environment.globals |= additions(url_for, site_url)

@@ -13,7 +13,6 @@ from sqlalchemy import make_url
 
 from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import appearance, rows
-from blog import templating
 from blog.config import Config
 from blog.urls import url_map
 
@@ -38,7 +37,7 @@ def application(config: Config) -> "WSGIApplication":
         "autoescape": True,
         # Bottle's own loader says of each template that it has changed, and compiles it anew.
         "auto_reload": False,
-        "filters": templating.environment.filters,
+        "filters": appearance.FILTERS,
         "globals": appearance.additions(url_for, config.site_url),
     }
 

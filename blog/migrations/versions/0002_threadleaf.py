@@ -1,13 +1,14 @@
 """From the seed to Threadleaf: slugs, states, tags, threads, redirects, the site's row."""
 
 import secrets
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import sqlalchemy as sa
 from alembic import op
 
-from blog.slugs import numbered, slugify
+from blog.slugs import slugify
 
 revision = "0002"
 down_revision = "0001"
@@ -122,22 +123,37 @@ def _fill_entries() -> None:
         sa.column("comments_open", sa.Boolean),
     )
     connection = op.get_bind()
-    taken: set[str] = set()
-    for id_, title in connection.execute(sa.select(entry.c.id, entry.c.title)).all():
-        slug = numbered(slugify(title) or f"entry-{id_}", taken.__contains__)
-        taken.add(slug)
-        connection.execute(
-            entry.update().where(entry.c.id == id_).values(slug=slug, uid=uuid4().urn)
-        )
-    connection.execute(
-        entry.update().values(
-            state="published",
-            format="markdown",
-            kind="entry",
-            comments_open=True,
-            updated=entry.c.timestamp,
-        )
+    entries = connection.execute(sa.select(entry.c.id, entry.c.title)).all()
+    rows = [
+        {"entry_id": id_, "new_slug": slug, "new_uid": uuid4().urn}
+        for (id_, _), slug in zip(entries, _slugs(entries), strict=True)
+    ]
+    update = entry.update().values(
+        slug=sa.bindparam("new_slug"),
+        uid=sa.bindparam("new_uid"),
+        state="published",
+        format="markdown",
+        kind="entry",
+        comments_open=True,
+        updated=entry.c.timestamp,
     )
+    if rows:
+        connection.execute(update.where(entry.c.id == sa.bindparam("entry_id")), rows)
+
+
+def _slugs(entries: "Sequence[sa.Row[int, str]]") -> Iterator[str]:
+    taken: set[str] = set()
+    # Counting from 2 for each entry would be quadratic where thousands share a title.
+    numbers: dict[str, int] = {}
+    for id_, title in entries:
+        slug = wanted = slugify(title) or f"entry-{id_}"
+        number = numbers.get(wanted, 1)
+        while slug in taken:
+            number += 1
+            slug = f"{wanted}-{number}"
+        numbers[wanted] = number
+        taken.add(slug)
+        yield slug
 
 
 def _comment() -> None:
@@ -153,9 +169,13 @@ def _comment() -> None:
         batch.add_column(sa.Column("uid", sa.Text))
     comment = sa.table("comment", *(sa.column(name) for name in ("id", "state", "format", "uid")))
     connection = op.get_bind()
-    connection.execute(comment.update().values(state="published", format="text"))
-    for id_ in connection.scalars(sa.select(comment.c.id)).all():
-        connection.execute(comment.update().where(comment.c.id == id_).values(uid=uuid4().urn))
+    rows = [
+        {"comment_id": id_, "new_uid": uuid4().urn}
+        for id_ in connection.scalars(sa.select(comment.c.id))
+    ]
+    update = comment.update().values(state="published", format="text", uid=sa.bindparam("new_uid"))
+    if rows:
+        connection.execute(update.where(comment.c.id == sa.bindparam("comment_id")), rows)
     with op.batch_alter_table("comment") as batch:
         batch.alter_column("text", existing_type=sa.String(500), type_=sa.Text)
         batch.alter_column("name", existing_type=sa.String(80), type_=sa.Text)

@@ -3,13 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from blog.slugs import numbered
-
 revision = "0004"
 down_revision = "0003"
-
-#: Addresses that the blog itself has from now on.
-TAKEN = ("search", "series", "privacy")
 
 
 def upgrade() -> None:
@@ -31,16 +26,3 @@ def upgrade() -> None:
         sa.Column("spam", sa.Integer, nullable=False),
         sa.Column("real", sa.Integer, nullable=False),
     )
-    _give_way()
-
-
-def _give_way() -> None:
-    """Let entries whose address the blog needs for itself move to another one."""
-    entry = sa.table("entry", *(sa.column(name) for name in ("id", "slug", "kind")))
-    connection = op.get_bind()
-    rows = connection.execute(sa.select(entry.c.id, entry.c.slug).where(entry.c.kind == "entry"))
-    slugs = {slug: id_ for id_, slug in rows.all()}
-    for slug in TAKEN:
-        if slug in slugs:
-            free = numbered(slug, lambda each: each in slugs or each in TAKEN)
-            connection.execute(entry.update().where(entry.c.id == slugs[slug]).values(slug=free))

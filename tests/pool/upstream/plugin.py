@@ -10,10 +10,10 @@ The tests in expected.txt must fail with ThreadLocalPool. One that passes, or th
 more, fails the run as surely as one that fails and is not in the list.
 """
 
-import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,8 +28,19 @@ chosen = os.environ.get("UPSTREAM_POOL", OURS)
 Chosen: Any = ThreadLocalPool if chosen == OURS else getattr(sqlalchemy.pool, chosen)
 
 
+#: The parameters of QueuePool that the others of `sqlalchemy.pool` have, too.
+SHARED = {"SingletonThreadPool": {"pool_size"}, OURS: {"pool_size", "timeout"}}
+
+
 class Substitute(Chosen):  # type: ignore[misc]
-    """The chosen pool, with QueuePool's parameters."""
+    """The chosen pool, with QueuePool's parameters and the attributes that its tests read."""
+
+    # The test that compares a pool with its copy leaves out QueuePool's queue and lock, which are
+    # no parameters, and whatever a class has an attribute for.
+    if chosen == OURS:
+        _homes: Any = None
+        _slots: Any = None
+        _sweep_at: Any = None
 
     def __init__(
         self,
@@ -40,13 +51,30 @@ class Substitute(Chosen):  # type: ignore[misc]
         use_lifo: bool | None = None,
         **options: Any,
     ) -> None:
+        self._asked, self._max_overflow = pool_size or 0, max_overflow
         if max_overflow is not None and pool_size:
             # QueuePool opens so many at most; with it, too, 0 and -1 stand for no limit.
             pool_size = 0 if max_overflow == -1 else pool_size + max_overflow
         own = {"pool_size": pool_size, "timeout": timeout, "use_lifo": use_lifo}
-        known = inspect.signature(Chosen).parameters
+        known = SHARED.get(chosen, set())
         options |= {k: v for k, v in own.items() if v is not None and k in known}
         super().__init__(creator, **options)
+
+    def recreate(self) -> Any:
+        copy = super().recreate()
+        copy._asked, copy._max_overflow = self._asked, self._max_overflow
+        return copy
+
+    @property
+    def _overflow(self) -> int:
+        """How many connections are open beyond the `pool_size` that the test gave."""
+        return int(self.stats().open) - self._asked
+
+    @property
+    def _pool(self) -> Any:
+        """What is idle, as the queue of a QueuePool; a test that sets `queue` drops empty ones."""
+        idle = [record for home in self._homes.all() for record in home.idle]
+        return SimpleNamespace(queue=idle, empty=lambda: not idle, use_lifo=True)
 
 
 if Chosen is not sqlalchemy.pool.QueuePool:

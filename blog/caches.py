@@ -1,0 +1,62 @@
+"""Caches bounded by the memory that their keys and values take, not by their number."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from contextlib import suppress
+from threading import Lock
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Cache(Generic[K, V]):
+    """Values by key, of which the least recently used go first. Safe for threads.
+
+    :param capacity: the most that keys and values may take together, in bytes; 0 caches nothing.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        #: How many bytes were counted for what is in it.
+        self.size = 0
+        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: K) -> V | None:
+        found = self._values.get(key)
+        if found is None:
+            return None
+        # Without the lock, which all would wait for: it is one step for Python, too.
+        with suppress(KeyError):
+            self._values.move_to_end(key)
+        return found[0]
+
+    def put(self, key: K, value: V, size: int) -> None:
+        """Cache a value, in place of the one that was there.
+
+        :param size: what key and value take, in bytes; more than the capacity is not cached.
+        """
+        with self._lock:
+            self._put(key, value, size)
+
+    def resize(self, key: K, value: V, size: int) -> None:
+        """Count a value again that has grown; one that is no longer cached stays out."""
+        with self._lock:
+            if self._values.get(key, (None, 0))[0] is value:
+                self._put(key, value, size)
+
+    def _put(self, key: K, value: V, size: int) -> None:
+        _, before = self._values.pop(key, (None, 0))
+        self.size -= before
+        if size > self.capacity:
+            return
+        self._values[key] = value, size
+        self.size += size
+        while self.size > self.capacity:
+            # Not by iterating: get() reorders the dict without the lock.
+            _, (_, oldest) = self._values.popitem(last=False)
+            self.size -= oldest

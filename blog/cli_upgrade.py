@@ -1,0 +1,121 @@
+"""What ``threadleaf upgrade`` does and says; ``init``, ``serve`` and ``import`` begin with it."""
+
+import shutil
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from threading import Event
+
+import click
+from sqlalchemy import Engine
+
+from blog import publishing, schema, upgrading
+from blog.config import Config
+from blog.database import begin_writing, connect, session_factory
+from blog.database_url import file_of, name_of
+from blog.forecast import Forecast, forecast
+from blog.logs import say, visible
+from blog.schema import DatabaseUnusableError
+
+
+def bring_up_to_date(config: Config) -> None:
+    """Upgrade the database, and say what will be done and what was done."""
+    engine = connect(config.database)
+    try:
+        with schema.explaining(engine):
+            before, after = upgrade_database(engine)
+    except KeyboardInterrupt:
+        say("Stopped. What is done stays; `threadleaf upgrade` goes on from here.")
+        sys.exit(130)
+    finally:
+        engine.dispose()
+    name = visible(name_of(engine.url))
+    if before is None:
+        say(f"The database {name} is made.")
+    elif before == after:
+        say(f"The database {name} is up to date.")
+    else:
+        say(f"The database {name} is upgraded from schema {before} to {after}.")
+
+
+def upgrade_database(engine: Engine) -> tuple[str | None, str]:
+    """Upgrade the schema, then render and index what that left; return both schema versions.
+
+    :raises KeyboardInterrupt: it was stopped, between two transactions.
+    """
+    ahead = Forecast(None) if schema.is_missing(engine) else forecast(engine)
+    if ahead.entries or ahead.texts:
+        announce(engine, ahead)
+    with interruptible() as interrupted:
+        with click.progressbar(length=ahead.steps, label="Schema", hidden=not ahead.steps) as bar:
+
+            def advance() -> None:
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                bar.update(schema.STEPS)
+
+            versions = schema.upgrade(engine, advance)
+            bar.update(ahead.steps)
+        for address, new in give_way(engine):
+            say(f"Moved {address} to {new}: the blog itself has a page there.")
+        with engine.connect() as connection:
+            ids = upgrading.unrendered(connection)
+        show("Rendering", len(ids), upgrading.render_all(engine, ids), interrupted)
+        with engine.connect() as connection:  # what rendering has not indexed: comments
+            texts = upgrading.unindexed(connection)
+        show("Indexing", texts, upgrading.index_all(engine), interrupted)
+    return versions
+
+
+def show(label: str, length: int, portions: Iterable[int], interrupted: Event) -> None:
+    """Work through portions, with a bar."""
+    with click.progressbar(length=length, label=label, hidden=not length) as bar:
+        for number in portions:
+            bar.update(number)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[Event]:
+    """Note Ctrl-C, which would otherwise come in the midst of a transaction."""
+    interrupted = Event()
+    previous = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def give_way(engine: Engine) -> list[tuple[str, str]]:
+    """Rename what an address of the blog itself shadows; return old and new addresses."""
+    with session_factory(engine)() as db:
+        if not publishing.shadowed(db):
+            return []
+        begin_writing(db)
+        moved = publishing.give_way(db)
+        db.commit()
+        return moved
+
+
+def announce(engine: Engine, ahead: Forecast) -> None:
+    """Say what an upgrade will take.
+
+    :raises DatabaseUnusableError: the disk has less space than it will need.
+    """
+    minutes = round(ahead.seconds / 60)
+    duration = "less than a minute" if minutes < 1 else f"about {minutes} min"
+    say(f"To do: {ahead.entries:,} entries to render, {ahead.texts:,} texts to index.")
+    file = file_of(engine.url)
+    if file is None or not ahead.size:
+        say(f"It will take {duration}.")
+        return
+    free = shutil.disk_usage(file.parent).free
+    has, needs, left = (f"{each / 1e6:,.0f} MB" for each in (ahead.size, ahead.space, free))
+    say(f"It will take {duration}, and up to {needs} of disk space besides the {has} now.")
+    if free < ahead.space:
+        raise DatabaseUnusableError(
+            f"The database {name_of(engine.url)} was not changed, because its disk has {left} "
+            f"free and the upgrade may need {needs}: free some space, or move the database."
+        )

@@ -1,0 +1,101 @@
+"""What an upgrade will take, in time and on the disk, from a few entries and the number of all."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from blog import schema, upgrading
+from blog.database_url import file_of
+
+#: What the write-ahead log takes while portions are written, in bytes: SQLite starts it again when
+#: it has 1,000 pages. https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
+LOG = 5_000_000
+
+#: How many entries a forecast renders.
+SAMPLE = 30
+
+#: The schema version that brought the table of renderings.
+RENDERED_SINCE = "0003"
+
+# Any version has these two columns of an entry; older ones lack the others.
+_PLAIN = {"id": 0, "body": "A word.", "format": "markdown", "summary": None}
+_ANY = text("SELECT * FROM entry WHERE id = :id")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an upgrade has before it.
+
+    :param before: the schema version, or None for an empty database.
+    :param entries: how many entries it will render.
+    :param texts: how many entries and comments it will index.
+    :param seconds: how long all of it will take.
+    :param steps: how many instructions SQLite will execute for the schema.
+    :param size: the size of the database, in bytes; 0 if it is not a file.
+    :param space: how many bytes it will need beyond that, at most.
+    """
+
+    before: str | None
+    entries: int = 0
+    texts: int = 0
+    seconds: float = 0
+    steps: int = 0
+    size: int = 0
+    space: int = 0
+
+
+def forecast(engine: Engine) -> Forecast:
+    """Return what an upgrade of a database will take.
+
+    :raises DatabaseUnusableError: the database is newer than the code, or another program's.
+    :raises sqlalchemy.exc.DBAPIError: it cannot be read.
+    """
+    with engine.connect() as connection:
+        before = schema.version(connection)
+        if before is None:
+            return Forecast(None)
+        is_current = schema.is_current(connection)
+        ids = upgrading.unrendered(connection) if before >= RENDERED_SINCE else _ids(connection)
+        entries, comments = (_count(connection, table) for table in ("entry", "comment"))
+        texts = upgrading.unindexed(connection) if is_current else entries + comments
+        each, growth = _sample(connection, ids[:: len(ids) // SAMPLE + 1])
+    file = file_of(engine.url)
+    size = file.stat().st_size if file is not None and file.is_file() else 0
+    # The figures are upper bounds of what benchmarks/upgrade.py measured.
+    seconds = len(ids) * (each / upgrading.processes(len(ids)) + 0.0004) + texts * 0.00004
+    space = int(len(ids) * growth + texts * 400) + LOG
+    if is_current:
+        return Forecast(before, len(ids), texts, seconds, 0, size, space)
+    # A table is rebuilt beside the old one, and both are in the write-ahead log.
+    space += 2 * size
+    seconds += (entries + comments) * 0.0001
+    return Forecast(before, len(ids), texts, seconds, 50 * entries + 210 * comments, size, space)
+
+
+def _sample(connection: Connection, ids: Sequence[int]) -> tuple[float, float]:
+    """Return the seconds and bytes that an entry takes, from some that are rendered to find out."""
+    found = (connection.execute(_ANY, {"id": id_}).mappings().one_or_none() for id_ in ids)
+    upgrading.render_rows([_PLAIN])  # what is loaded and compiled at first use
+    start = time.process_time()
+    made = upgrading.render_rows([_PLAIN | dict(row) for row in found if row])
+    each = (time.process_time() - start) / max(1, len(made))
+    return each, sum(map(_stored, made)) / max(1, len(made))
+
+
+def _stored(rendered: dict[str, Any]) -> int:
+    """Return how many bytes a rendering and the text in the index take, in pages of 4 KiB."""
+    words = len(rendered["text"].encode())
+    row = words + sum(len(rendered[name].encode()) for name in ("html", "teaser", "description"))
+    return words + sum(4096 // (4061 // n) if n < 4061 else n + 2048 for n in (words + 1, row + 1))
+
+
+def _ids(connection: Connection) -> list[int]:
+    return list(connection.scalars(text("SELECT id FROM entry ORDER BY id")))
+
+
+def _count(connection: Connection, table: str) -> int:
+    counted = connection.exec_driver_sql(f"SELECT count(*) FROM {table}")  # noqa: S608 - a constant
+    return int(counted.scalar_one())

@@ -1,0 +1,64 @@
+"""What is written to the log and to the terminal, so that no visitor can forge a line of it."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+#: Characters that a terminal obeys, or that change the order of what is around them: C0, DEL and
+#: C1, the line and paragraph separators, and all of Bidi_Control.
+#: https://www.unicode.org/reports/tr9/#Bidirectional_Character_Types
+_OBEYED = [
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x061C,
+    *range(0x200E, 0x2010),
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+]
+_ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _OBEYED}
+
+
+def visible(text: str) -> str:
+    r"""Return `text` on one line, with its control characters written out: ``\x1b``, ``\u202e``."""
+    return text.translate(_ESCAPES)
+
+
+class LogFormatter(logging.Formatter):
+    """Writes a record on one line, and indents a traceback, so that only records begin a line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:  # noqa: N802
+        lines = super().formatException(ei).split("\n")  # type: ignore[arg-type]
+        return "\n".join(f"  {visible(line)}" for line in lines)
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        return "\n".join(f"  {visible(line)}" for line in stack_info.split("\n"))
+
+
+def log_to_stderr(form: str) -> None:
+    """Write warnings and errors of all loggers to stderr, unless logging is set up already.
+
+    :param form: the format of a line, as :class:`logging.Formatter` takes it.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter(form))
+    logging.basicConfig(handlers=[handler])
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line. A command goes on where it cannot be: on a full disk, or to a closed pipe.
+
+    :param err: print it to stderr.
+    """
+    try:
+        click.echo(text, err=err)
+    except OSError:
+        # Otherwise Python would fail to flush it at the end, and exit with 120
+        # (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), (sys.stderr if err else sys.stdout).fileno())

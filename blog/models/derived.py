@@ -1,0 +1,61 @@
+"""Views and triggers, and what they fill: made, and compared with what a database has."""
+
+import hashlib
+from collections.abc import Iterator
+
+from sqlalchemy import Connection
+
+from blog.models import searchable
+from blog.models.triggers import recount, triggers
+
+
+def is_current(connection: Connection) -> bool:
+    """Tell whether a database has the views and triggers of this code.
+
+    :param connection: one to a database with the newest schema.
+    """
+    if connection.dialect.name == "postgresql":
+        # PostgreSQL stores a view and a trigger as a parse tree, and prints another text.
+        query = "SELECT obj_description('search_index'::regclass, 'pg_class')"
+        return bool(connection.exec_driver_sql(query).scalar() == _digest("postgresql"))
+    query = "SELECT sql FROM sqlite_master WHERE type IN ('view', 'trigger')"
+    found = {_normal(sql) for sql in connection.exec_driver_sql(query).scalars()}
+    return found.issuperset(_normal(sql) for sql in _definitions("sqlite") if "CREATE" in sql)
+
+
+def drop(connection: Connection) -> None:
+    """Drop the views, and on SQLite the triggers, which would be in the way of a migration.
+
+    SQLite reads all of them when it renames a column or a table:
+    https://www.sqlite.org/lang_altertable.html#alter_table_rename_column
+    """
+    dialect = connection.dialect.name
+    statements = searchable.drop(dialect) if dialect == "postgresql" else _definitions(dialect)
+    for statement in statements:
+        if statement.startswith("DROP"):
+            connection.exec_driver_sql(statement)
+
+
+def make(connection: Connection) -> None:
+    """(Re)create views and triggers, count what the triggers count, and empty the search index.
+
+    To fill the index takes long and can be interrupted: :mod:`blog.upgrading` does it.
+    """
+    dialect = connection.dialect.name
+    for statement in (*_definitions(dialect), *recount(dialect), "DELETE FROM search_index"):
+        connection.exec_driver_sql(statement)
+    if dialect == "postgresql":
+        connection.exec_driver_sql(f"COMMENT ON TABLE search_index IS '{_digest(dialect)}'")
+
+
+def _definitions(dialect: str) -> Iterator[str]:
+    yield from triggers(dialect)
+    yield from searchable.definitions(dialect)
+
+
+def _digest(dialect: str) -> str:
+    return hashlib.sha256("\n".join(_definitions(dialect)).encode()).hexdigest()
+
+
+def _normal(sql: str) -> str:
+    return " ".join(sql.split())

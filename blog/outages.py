@@ -1,0 +1,261 @@
+"""Outages: what an operator can end, told from mistakes in the code, with the remedy for each.
+
+One owner for the start, for requests and for commands. A request that fails in an outage is
+answered with 503 and counted; the log has a line when the outage starts and one when it ends.
+"""
+
+import errno
+import getpass
+import logging
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from blog.database import DatabaseOutdatedError, WriteQueueFullError
+from blog.database_url import file_of, name_of
+from blog.models.base import DamagedValueError
+
+log = logging.getLogger(__name__)
+
+#: Seconds without a failure after which a request that succeeds ends an outage. Otherwise a
+#: database that fails every other time would log a start and an end for each request.
+QUIET = 5.0
+
+_SPACE = "free space on the disk of {folder} ({free})"
+_WRITE = "let {user} write to the file and to its folder ({modes})"
+_OPEN = (
+    "check that its folder exists and that {user} may write to the file and the folder ({modes})"
+)
+_LOCK = "end the other program that is writing to it, then try again"
+_DISK = "check the disk of {folder} ({free}), and what the system's log says of it"
+_REPAIR = "see what `PRAGMA integrity_check` says of it, and restore a backup"
+_EDIT = "correct that row, or restore a backup; `PRAGMA integrity_check` tells if more is damaged"
+_OUTDATED = "use the version of Threadleaf that upgraded it"
+_LOST = "put the file back in its place, or run `threadleaf restore` with a backup of it"
+_SCHEMA = "run `threadleaf upgrade`, or restore the blog's own database"
+_NAME = "rename that table, index or trigger, or give the blog a database of its own"
+_DEFAULT = "check that it is there and that {user} may use it"
+
+#: By a part of SQLite's code or message: the pool and the driver raise some without a code.
+#: https://www.sqlite.org/rescode.html
+_SQLITE = {
+    "disk is full": _SPACE,
+    "was moved": _LOST,
+    "is not stored": _LOST,
+    "readonly": _WRITE,
+    "unable to open": _OPEN,
+    "not a database": "set `database` to another file, or move this one away",
+    "malformed": _REPAIR,
+    "SQLITE_CORRUPT": _REPAIR,
+    "Could not decode": _REPAIR,
+    "disk I/O error": _DISK,
+    "locked": _LOCK,
+    "already exists": _NAME,
+    "no such table": _SCHEMA,
+    "no such column": _SCHEMA,
+}
+
+#: By the beginning of PostgreSQL's SQLSTATE.
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POSTGRESQL = {
+    "25006": "connect to the primary server: this one is read-only",
+    "28": "check user and password in the setting `database`",
+    "3D": "create the database, or correct the setting `database`",
+    "40": "try again: other programs were changing the same rows",
+    "42501": "grant this role the right to do it",
+    "42P01": _SCHEMA,
+    "42P07": _NAME,
+    "42703": _SCHEMA,
+    "53100": "free space on the disk of the PostgreSQL server",
+    "53": "allow more connections on the PostgreSQL server, or lower the setting `threads`",
+    "55P03": _LOCK,
+    "58": "check the disk of the PostgreSQL server, and its log",
+    "XX": "see the log of the PostgreSQL server, and restore a backup",
+}
+_CONNECT = "check that the PostgreSQL server is running and can be reached"
+
+_OS = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EACCES: _OPEN,
+    errno.EPERM: _OPEN,
+    errno.ENOENT: _OPEN,
+    errno.ENOTDIR: _OPEN,
+    errno.EROFS: _WRITE,
+    errno.EIO: _DISK,
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), or lower the setting `threads`",
+}
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What cannot be used, why, and, as a string, with the remedy."""
+
+    subject: str
+    reason: str
+    #: A remedy of the tables above: two failures with one remedy are one outage.
+    remedy: str
+    place: Path | None
+
+    def __str__(self) -> str:
+        words = {"folder": "", "user": f"the user {_user()}", "modes": "", "free": ""}
+        if self.place is not None:
+            folder = self.place.parent
+            words["folder"] = str(folder)
+            words["modes"] = "; ".join(map(_mode, (self.place, folder)))
+            words["free"] = _free(folder)
+        remedy = self.remedy.format_map(words)
+        return f"{self.subject} cannot be used ({self.reason}): {remedy}."
+
+
+def outage(engine: Engine, error: BaseException) -> Outage | None:
+    """Return the outage of which `error` is a sign, or None if that is a mistake in the code.
+
+    :param error: what SQLAlchemy, the system or a column type has raised.
+    """
+    place, subject = file_of(engine.url), f"The database {name_of(engine.url)}"
+    remedy: str | None = None
+    if isinstance(error, DatabaseOutdatedError):
+        remedy, error = _OUTDATED, error.orig or error
+    elif isinstance(error, DBAPIError) and error.orig is not None:
+        remedy = _sqlite(error) if engine.dialect.name == "sqlite" else _postgresql(error)
+        error = error.orig
+    elif isinstance(error, OSError) and error.errno is not None:
+        remedy = _OS.get(error.errno, _DEFAULT)
+        if error.filename and str(error.filename) != str(place):
+            place = Path(os.fsdecode(error.filename))
+            subject = f"The file {place}"
+        error = OSError(error.strerror)
+    elif isinstance(error, DamagedValueError):
+        remedy = _EDIT
+    elif isinstance(error, WriteQueueFullError):
+        remedy = _LOCK
+    elif isinstance(error, PoolTimeout):
+        remedy = "lower the setting `threads`, or let the pool have more connections"
+    if remedy is None:
+        return None
+    return Outage(subject, " ".join(str(error).split()), remedy, place)
+
+
+def _sqlite(error: DBAPIError) -> str | None:
+    # A file that is not a database is reported as the bare DatabaseError.
+    if not (isinstance(error, OperationalError) or type(error) is DatabaseError):
+        return None
+    name = getattr(error.orig, "sqlite_errorname", "")
+    message = f"{name} {error.orig}"
+    remedies = (remedy for sign, remedy in _SQLITE.items() if sign in message)
+    return next(remedies, None if name == "SQLITE_ERROR" else _DEFAULT)
+
+
+def _postgresql(error: DBAPIError) -> str | None:
+    state = getattr(error.orig, "sqlstate", None) or ""
+    remedies = (remedy for sign, remedy in _POSTGRESQL.items() if state.startswith(sign))
+    # What the driver says without a state is about the connection.
+    return next(remedies, _CONNECT if isinstance(error, OperationalError) else None)
+
+
+def _user() -> str:
+    if sys.platform == "win32":
+        return getpass.getuser()
+    return _account(os.geteuid())
+
+
+def _account(uid: int) -> str:
+    if sys.platform == "win32":
+        return str(uid)
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container need not know the name
+        return str(uid)
+
+
+def _mode(path: Path) -> str:
+    """Say who may do what with a file."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    owner = "" if sys.platform == "win32" else f" of {_account(found.st_uid)}"
+    return f"{path} is {stat.filemode(found.st_mode)}{owner}"
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free:,} bytes free"
+    except OSError as error:
+        return str(error.strerror)
+
+
+@dataclass
+class _Count:
+    """The failures of one outage so far."""
+
+    first: float
+    last: float
+    failures: int = 0
+    has_reading: bool = False
+
+
+class Outages:
+    """The outages of an application: each is logged when it starts and when it ends.
+
+    Writing can be out while reading goes on, on a full disk for example. So a reading request ends
+    only an outage in which reading has failed.
+
+    :param clock: gives seconds that never go backwards.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._open: dict[str, tuple[Outage, _Count]] = {}
+
+    def failed(self, outage: Outage, request: str, *, is_writing: bool) -> None:
+        """Count a request that was answered with 503.
+
+        :param request: its method and path, for the log.
+        """
+        now = self._clock()
+        with self._lock:
+            is_new = outage.remedy not in self._open
+            _, count = self._open.setdefault(outage.remedy, (outage, _Count(now, now)))
+            count.last = now
+            count.failures += 1
+            count.has_reading |= not is_writing
+        if is_new:
+            log.error("%s: %s", request, outage)
+
+    def succeeded(self, *, is_writing: bool) -> None:
+        """Note a request that the database has answered."""
+        if not self._open:
+            return
+        now = self._clock()
+        with self._lock:
+            over = [
+                (outage, count)
+                for outage, count in self._open.values()
+                if now - count.last >= QUIET and (is_writing or count.has_reading)
+            ]
+            for outage, _ in over:
+                del self._open[outage.remedy]
+        for outage, count in over:
+            log.warning(
+                "%s can be used again: %d request%s failed in %.0f seconds (%s).",
+                outage.subject,
+                count.failures,
+                "" if count.failures == 1 else "s",
+                now - count.first,
+                outage.reason,
+            )

@@ -1,0 +1,181 @@
+"""A finished page: how it is sent, compressed or not, or in place of it that it has not changed."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from sys import getsizeof
+from time import time
+from typing import TYPE_CHECKING
+
+from werkzeug import Response
+from werkzeug.http import http_date, parse_date, parse_etags
+
+from blog import compression
+from blog.freshness import Moments, Stamp
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+#: HTTP dates count whole seconds, so a page that changed in this very second may change again and
+#: keep its date. Such a page has none (https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2).
+SETTLED = timedelta(seconds=2)
+
+#: What a page and a variant of it take in memory besides bodies, headers and key, in bytes.
+OVERHEAD = 2_000
+OVERHEAD_OF_VARIANT = 1_500
+
+#: Headers that a 304 does not have (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5).
+_OF_THE_BODY = {"Content-Type", "Content-Length", "Content-Encoding"}
+
+_CONDITIONS = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_UNMODIFIED_SINCE",
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A page in one encoding, with a strong ETag of its own."""
+
+    body: bytes
+    etag: str
+    headers: list[tuple[str, str]]
+    #: The same with the date, which counts once the page is settled.
+    dated: list[tuple[str, str]]
+
+
+@dataclass
+class Page:
+    """An answer that is the same for all who may have it: a WSGI application.
+
+    :param body: its bytes, not compressed.
+    :param headers: those that have nothing to do with the encoding.
+    :param mimetype: decides whether compressing it is worth the time.
+    :param stamp: what the site's content was called before the page was made; None if unknown.
+    :param made: when it was made, in seconds since 1970.
+    :param moments: since when, and until when at most, it is what it is.
+    :param is_personal: a visitor who has a cookie of ours would get another one.
+    """
+
+    body: bytes
+    headers: list[tuple[str, str]]
+    mimetype: str
+    stamp: Stamp | None
+    made: float
+    moments: Moments
+    is_personal: bool
+    #: Called when it has grown by a variant.
+    grown: Callable[[], None] | None = None
+    _compressed_bodies: dict[str, bytes] = field(default_factory=dict)
+    _variants: dict[str, Variant] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._until = self.moments.until.timestamp()
+        self._settled = (self.moments.changed + SETTLED).timestamp()
+        self._compressed = compression.is_worth_it(self.mimetype, len(self.body))
+        self._own_size = OVERHEAD + getsizeof(self.body) + size_of(self.headers)
+
+    @property
+    def size(self) -> int:
+        """What it takes in memory now, in bytes. It grows with each encoding it is asked for in."""
+        # A copy: another thread may be adding one.
+        bodies = sum(map(getsizeof, list(self._compressed_bodies.values())))
+        return self._own_size + bodies + OVERHEAD_OF_VARIANT * len(self._variants)
+
+    def adopt(self, before: "Page") -> None:
+        """Take over what was compressed of the page before, where the body has stayed the same."""
+        if self.body == before.body:
+            self.body = before.body
+            self._compressed_bodies = before._compressed_bodies
+
+    def is_fresh(self, stamp: Stamp) -> bool:
+        """Tell whether it is what would be made now, when the site's content is called `stamp`."""
+        return self.stamp == stamp and self.made <= time() < self._until
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Send the page; or 304 to who has it, or 412 to who wants another one."""
+        encoding = ""
+        if self._compressed:
+            encoding = compression.choose(environ.get("HTTP_ACCEPT_ENCODING", ""))
+        variant = self._variants.get(encoding) or self._variant(encoding)
+        is_settled = time() >= self._settled
+        # A copy, because servers may add to what they are given.
+        headers = (variant.dated if is_settled else variant.headers).copy()
+        if any(name in environ for name in _CONDITIONS):
+            modified = self.moments.changed if is_settled else None
+            if (status := condition(environ, variant.etag, modified)) is not None:
+                start_response(status, [h for h in headers if h[0] not in _OF_THE_BODY])
+                return []
+        start_response("200 OK", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [variant.body]
+
+    def _variant(self, encoding: str) -> Variant:
+        digest = hashlib.sha256(self.body).hexdigest()[:32]
+        body, own = self.body, []
+        if encoding:
+            body, own = self._compress(encoding), [("Content-Encoding", encoding)]
+        etag = f'"{digest}-{encoding}"' if encoding else f'"{digest}"'
+        headers = [*self.headers, *own, ("Content-Length", str(len(body))), ("ETag", etag)]
+        # Two threads may do this at once, and make the same.
+        dated = [*headers, ("Last-Modified", http_date(self.moments.changed))]
+        variant = self._variants[encoding] = Variant(body, etag, headers, dated)
+        if self.grown:
+            self.grown()
+        return variant
+
+    def _compress(self, encoding: str) -> bytes:
+        body = self._compressed_bodies.get(encoding)
+        if body is None:
+            body = self._compressed_bodies[encoding] = compression.compress(encoding, self.body)
+        return body
+
+
+def size_of(pairs: Iterable[tuple[str, str]]) -> int:
+    """Return what pairs of strings take in memory, in bytes."""
+    return sum(getsizeof(each) + getsizeof(each[0]) + getsizeof(each[1]) for each in pairs)
+
+
+def condition(environ: "WSGIEnvironment", etag: str, modified: datetime | None) -> str | None:
+    """Return the status that answers a conditional request without a body, or None.
+
+    In the order of https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2. For a 304 a date counts
+    only if it is the very one that we give: after a clock was set back, or an entry was put off, an
+    earlier page has a later date.
+
+    :param etag: of what would be sent: a strong one, with or without its quotes.
+    :param modified: when that changed last; None if unknown, or if it may change again within the
+        same second.
+    """
+    wanted, known, since, until = (environ.get(name) for name in _CONDITIONS)
+    etag = etag.strip('"')
+    if wanted is not None and not parse_etags(wanted).contains(etag):
+        return "412 PRECONDITION FAILED"
+    if wanted is None and until is not None and modified is not None:
+        date = parse_date(until)
+        if date is not None and modified.replace(microsecond=0) > date:
+            return "412 PRECONDITION FAILED"
+    if known is not None:
+        return "304 NOT MODIFIED" if parse_etags(known).contains_weak(etag) else None
+    if modified is not None and parse_date(since) == modified.replace(microsecond=0):
+        return "304 NOT MODIFIED"
+    return None
+
+
+def page_of(
+    response: Response, stamp: Stamp | None, made: datetime, moments: Moments, is_personal: bool
+) -> Page:
+    """Make a page of a response that is good for all. See :class:`Page` for the parameters."""
+    headers = response.headers
+    headers.setdefault("Cache-Control", "no-cache")
+    response.vary.add("Accept-Encoding")
+    if response.mimetype == "text/html":
+        response.vary.add("Cookie")
+    headers.remove("Content-Length")
+    body = response.get_data()
+    parts = list(headers)
+    return Page(body, parts, response.mimetype or "", stamp, made.timestamp(), moments, is_personal)

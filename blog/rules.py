@@ -1,0 +1,101 @@
+"""What values a setting takes."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy.exc import ArgumentError
+
+from blog.database_url import database_url, file_of
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What values a setting takes: `allowed` in words, and `ok` to decide."""
+
+    allowed: str
+    ok: Callable[[Any], bool]
+
+
+def between(low: int, high: int) -> Rule:
+    return Rule(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
+
+
+def one_of(*words: str) -> Rule:
+    return Rule(" or ".join(words), lambda value: value in words)
+
+
+def _is_site_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - raises unless it is a number up to 65535
+    except ValueError:  # such as a bracket that is not closed
+        return False
+    host = parts.hostname or ""
+    return (
+        parts.scheme in {"http", "https"}
+        and HOST.ok(host)
+        and "@" not in parts.netloc
+        and not (parts.query or parts.fragment or re.search(r"[\s\0-\x1f\x7f]", value))
+    )
+
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+
+
+def _is_host(value: str) -> bool:
+    """Tell whether this can be the name in a Host header: a browser sends other letters as xn--…
+
+    Underscores are not in RFC 1123, and in the names that containers have.
+    """
+    return len(value) <= 253 and all(map(_LABEL.fullmatch, value.split(".")))
+
+
+def is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def is_local(host: str) -> bool:
+    """Tell whether only programs on this machine reach `host`."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_database(value: str) -> bool:
+    try:
+        url = database_url(value)
+    except ArgumentError:
+        return False
+    if url.get_backend_name() == "sqlite":
+        return value != "" and file_of(url) is not None
+    # Without its driver's name, SQLAlchemy 2.0 would look for one that is not installed.
+    return url.drivername == "postgresql+psycopg"
+
+
+TEXT = Rule("a text", lambda value: True)  # noqa: ARG005
+SOME_TEXT = Rule("a text that is not empty", lambda value: value.strip() != "")
+LANGUAGE = Rule(
+    "a language tag such as en or pt-BR",
+    lambda value: re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", value) is not None,
+)
+SITE_URL = Rule(
+    "an address such as https://example.org or https://example.org/journal, with a name in ASCII",
+    _is_site_url,
+)
+HOST = Rule("an IP address or a host name", lambda value: _is_host(value) or is_address(value))
+HOSTS = Rule(
+    "host names such as blog.example.org, without ports, separated by spaces",
+    lambda value: all(HOST.ok(name) for name in value.split()),
+)
+PROXY = Rule(
+    "an IP address such as 127.0.0.1, or nothing",
+    lambda value: value == "" or is_address(value),
+)
+DATABASE = Rule("a file name, or an sqlite:/// or postgresql+psycopg:// URL", _is_database)
+YES_NO = Rule("true or false", lambda value: True)  # noqa: ARG005

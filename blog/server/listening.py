@@ -1,0 +1,66 @@
+"""The address to listen on, and what to do if it cannot be."""
+
+import errno
+import socket
+
+#: Connections that may wait to be accepted; where it is full, clients try again after a second, and
+#: then after two more. Systems have a limit of their own, of 4096 on Linux.
+BACKLOG = 4096
+
+
+class ServerError(Exception):
+    """The address cannot be listened on. The message says which, why, and what to do."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    :param host: an address of this machine; of a name, its first IPv4 address, or else its first.
+    :param port: the TCP port; 0 lets the system choose a free one.
+    :raises ServerError: the address cannot be listened on.
+    """
+    # Waitress could bind by itself, but it does not say what went wrong, leaves sockets and threads
+    # behind, and on Windows sets SO_REUSEADDR, with which a second server takes over the port.
+    try:
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        raise ServerError(
+            f"Cannot listen on {host!r}: no address is known by that name ({error}). "
+            "Use an address of this machine, such as 127.0.0.1."
+        ) from error
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    try:
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ServerError(_reason(host, port, error)) from error
+
+
+def _reason(host: str, port: int, error: OSError) -> str:
+    where = f"Cannot listen on port {port} of {host}"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{where}: the port is in use. Stop the server that listens there, perhaps an earlier "
+            "one of this blog, or choose another port."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"{where}: this user may not open it. Choose a port from 1024 up, and let a web server "
+            "in front forward to it."
+        )
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return (
+            f"{where}: this machine has no such address. Use 127.0.0.1 to be reached from this "
+            "machine alone, or 0.0.0.0 to be reached from every network."
+        )
+    return f"{where}: {error.strerror or error}."
+
+
+def url_of(listener: socket.socket, url_prefix: str) -> str:
+    host, port = listener.getsockname()[:2]
+    return (
+        f"http://[{host}]:{port}{url_prefix}"
+        if ":" in host
+        else f"http://{host}:{port}{url_prefix}"
+    )

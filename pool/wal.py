@@ -1,0 +1,160 @@
+"""A write-ahead log with its index, and whether both still are what SQLite has open.
+
+SQLite finds them by name when it opens a database, and never looks again. A connection whose log or
+index was removed, replaced or truncated reads stale pages or none, and commits into a file that
+nobody else will read. https://www.sqlite.org/howtocorrupt.html#unlink
+"""
+
+import os
+import sqlite3
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+from pool.wal_index import SALT, Head, Identity, WalIndex, open_index
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@dataclass
+class Log:
+    """The side files of a database as a connection opened them.
+
+    Two are equal that have the same files.
+    """
+
+    #: The path of the database.
+    path: str
+    log: Identity
+    index: Identity
+    _index: WalIndex | None = field(compare=False)
+    #: Size and time of the database, and the checkpoints that led to them.
+    _written: tuple[tuple[int, int], bytes] | None = field(default=None, compare=False)
+    _pin: int | None = field(default=None, compare=False)
+
+    @classmethod
+    def at(cls, path: str) -> Self | None:
+        """Return the side files of the database at `path`; None without a write-ahead log."""
+        log, index = identity_of(path + "-wal"), identity_of(path + "-shm")
+        if log is None or index is None:
+            return None
+        return cls(path, log, index, open_index(path + "-shm", index))
+
+    def pin(self) -> None:
+        """Keep the log's inode from being given to another file when the log is removed."""
+        # Windows lets nobody remove a file that is open, not even SQLite.
+        if self._pin is not None or sys.platform == "win32":
+            return
+        with suppress(FileNotFoundError):
+            self._pin = os.open(self.path + "-wal", os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if self._pin is not None:
+            os.close(self._pin)
+
+    def head(self) -> Head | None:
+        """Return the beginning of the index; None where only SQLite can read it."""
+        return None if self._index is None else self._index.head()
+
+    def fault(self) -> str:
+        """Return in what way a side file is no longer the one that is open, or ""."""
+        head = self.head()
+        log, index = stat(self.path + "-wal"), stat(self.path + "-shm")
+        if log is None or _identity(log) != self.log:
+            return f"{self.path}-wal was removed or replaced while in use"
+        if index is None or _identity(index) != self.index:
+            return f"{self.path}-shm was removed or replaced while in use"
+        if head is None or self._index is None:
+            return ""
+        used = head.log_size()
+        is_other = used and (log.st_size < used or _salt(self.path + "-wal") != head.salt())
+        again = self._index.head()
+        if self._index.is_truncated() or not (head.is_whole() or again.is_whole()):
+            return f"{self.path}-shm was truncated while in use"
+        # Else SQLite may have restarted the log in between.
+        if is_other and head.commits() == again.commits():
+            return f"{self.path}-wal was truncated or overwritten while in use"
+        return ""
+
+    def is_replaced(self) -> bool:
+        """Whether there are other side files now, which no connection with these can damage."""
+        log, index = identity_of(self.path + "-wal"), identity_of(self.path + "-shm")
+        return None not in {log, index} and log != self.log and index != self.index
+
+    def is_overwritten(self) -> bool:
+        """Whether anything but a checkpoint has written to the database since the last call."""
+        before = self.head()
+        found = stat(self.path)
+        after = self.head()
+        if before is None or after is None or found is None:
+            return False
+        checkpoints = before.checkpoints()
+        if checkpoints is None or checkpoints != after.checkpoints():
+            self._written = None
+            return False
+        last, self._written = self._written, ((found.st_size, found.st_mtime_ns), checkpoints)
+        return last is not None and last[1] == checkpoints and last != self._written
+
+    def rebuild_index(self) -> None:
+        """Have SQLite find everything in the log, with whichever index it was written."""
+        if self._index is not None:
+            self._index.rebuild()
+
+    def remove(self) -> None:
+        """Remove the side files of a database that was replaced, where they still have its name.
+
+        Nothing else can have the log's inode while a connection has it open. SQLite itself leaves
+        the log of such a database behind, and nobody can use it any more.
+        """
+        # Windows lets nobody replace a file that is open.
+        if sys.platform == "win32":
+            return
+        try:
+            log = os.open(self.path + "-wal", os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            # Else a process at the same work could have a new log there before we remove it.
+            fcntl.flock(log, fcntl.LOCK_EX)
+            if identity_of(self.path + "-wal") == self.log:
+                if identity_of(self.path + "-shm") == self.index:
+                    os.unlink(self.path + "-shm")  # noqa: PTH108
+                os.unlink(self.path + "-wal")  # noqa: PTH108
+        finally:
+            os.close(log)
+
+
+def stat(path: str) -> os.stat_result | None:
+    """Return what is known of a file; None if there is none.
+
+    :raises sqlite3.OperationalError: that cannot be told: the disk fails, or a folder is closed.
+    """
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise sqlite3.OperationalError(f"unable to open database file: {error}") from error
+
+
+def identity_of(path: str) -> Identity | None:
+    found = stat(path)
+    return None if found is None else _identity(found)
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
+
+def _salt(path: str) -> bytes:
+    """Return the salt of the log at `path`. SQLite has no lock on it that a close could drop."""
+    try:
+        log = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.read(log, SALT.stop)[SALT]
+    finally:
+        os.close(log)

@@ -1,0 +1,158 @@
+"""A database that another program has locked: who waits, for how long, and who is still served."""
+
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, event, make_url
+
+from blog import schema
+from blog.application import Blog, create_app
+from blog.config import Config
+from pool import ThreadLocalPool
+from pool.sqlite import configure
+from tests.conftest import BlogClient, MakeEntry
+from tests.processes import PATIENCE
+
+#: Far longer than a request takes without a lock, in seconds.
+TIMEOUT = 2.0
+
+
+@contextmanager
+def locked(config: Config, statement: str) -> Iterator[sqlite3.Connection]:
+    path = make_url(config.database).database
+    with closing(sqlite3.connect(str(path), isolation_level=None)) as other:
+        if "EXCLUSIVE" in statement:
+            other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute(statement)
+        yield other
+
+
+def at_once(number: int, ask: Callable[[], Any]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=ask) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+@pytest.mark.parametrize("path", ["/blog", "/blog/search?q=a"])
+def test_readers_of_a_locked_database_wait_once_and_side_by_side(
+    config: Config, engine: Engine, make_entry: MakeEntry, path: str
+) -> None:
+    make_entry()
+    # With a connection open, no other program could lock readers out.
+    engine.dispose()
+    blog_engine = create_engine(config.database, poolclass=ThreadLocalPool)
+    attempts: list[object] = []
+    # Before those of configure(): a listener that returns a connection is the last to be called.
+    event.listen(blog_engine, "do_connect", lambda *given: attempts.append(given))
+    configure(blog_engine, busy_timeout=TIMEOUT)
+    app = Blog(config, blog_engine, schema.check(blog_engine).secret)
+    blog_engine.pool.dispose()
+    attempts.clear()
+    answers: list[int] = []
+
+    def ask() -> None:
+        answers.append(BlogClient(app).get(path).status_code)
+
+    with locked(config, "BEGIN EXCLUSIVE"):
+        start = time.monotonic()
+        for thread in at_once(4, ask):
+            thread.join()
+        took = time.monotonic() - start
+
+    assert answers == [503] * 4
+    assert len(attempts) == 4, "each of which waits"
+    assert took < 2 * TIMEOUT, "not one after the other"
+    assert BlogClient(app).get(path).status_code == 200
+    blog_engine.dispose()
+
+
+def test_a_page_that_is_cached_needs_no_lock(
+    config: Config, app: Blog, make_entry: MakeEntry
+) -> None:
+    """A write lock, behind which nothing was committed yet."""
+    make_entry()
+    client = BlogClient(app)
+    first = client.get("/blog")
+    with locked(config, "BEGIN IMMEDIATE") as other:
+        other.execute("UPDATE entry SET title = 'Not yet'")
+        assert client.get("/blog").data == first.data
+        other.execute("ROLLBACK")
+    assert client.get("/blog").data == first.data
+
+
+def test_waiting_writers_leave_half_the_threads_to_readers(
+    config: Config, app: Blog, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    blog = create_app(replace(config, threads=8))
+    numbers = iter(range(100))
+    answers: list[tuple[int, str]] = []
+
+    def send() -> None:
+        number = next(numbers)
+        response = BlogClient(blog).post(
+            "/blog/a-title/comments",
+            data={"csrf_token": token, "text": f"My text {number}"},
+            environ_base={"REMOTE_ADDR": f"203.0.{number}.7"},
+        )
+        answers.append((response.status_code, response.text))
+
+    with locked(config, "BEGIN IMMEDIATE") as other:
+        writers = at_once(8, send)
+        wait_for(lambda: len(answers) == 4)
+        # Now that the queue stands still, one more is told at once.
+        send()
+        assert len(answers) == 5
+        wait_for(lambda: sum(thread.is_alive() for thread in writers) == 4)
+        assert BlogClient(blog).get("/blog").status_code == 200
+        other.execute("ROLLBACK")
+        for thread in writers:
+            thread.join()
+
+    statuses = [status for status, _ in answers]
+    assert statuses == [503] * 5 + [303] * 4
+    for status, page in answers:
+        assert status == 303 or "My text" in page
+    send()
+    assert answers[-1][0] == 303
+    blog.engine.dispose()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_burst_of_writers_is_no_outage(config: Config, app: Blog, make_entry: MakeEntry) -> None:
+    make_entry()
+    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    blog = create_app(replace(config, threads=8))
+    numbers = iter(range(100))
+    answers: list[int] = []
+
+    def send() -> None:
+        for _ in range(3):
+            number = next(numbers)
+            response = BlogClient(blog).post(
+                "/blog/a-title/comments",
+                data={"csrf_token": token, "text": f"My text {number}"},
+                environ_base={"REMOTE_ADDR": f"203.0.{number}.7"},
+            )
+            answers.append(response.status_code)
+
+    for thread in at_once(8, send):
+        thread.join()
+
+    assert Counter(answers) == {303: 24}
+    blog.engine.dispose()

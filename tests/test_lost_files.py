@@ -1,0 +1,177 @@
+"""The files of a database are removed, replaced, truncated, moved or restored while it is served.
+
+No reader gets a stale page, no comment is accepted into nothing, and the log names the file.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from blog.config import Config
+from tests.freshness import furnish, serve
+from tests.lost_files import comments_in, run
+from tests.processes import THREADLEAF, environment
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file"),
+    pytest.mark.timeout(120),
+]
+
+Tamper = Callable[[Path], object]
+
+
+def side(database: Path, name: str) -> Path:
+    return Path(f"{database}-{name}")
+
+
+def remove_both(database: Path) -> None:
+    side(database, "wal").unlink()
+    side(database, "shm").unlink()
+
+
+def replace_index(database: Path) -> None:
+    copy = side(database, "copy")
+    shutil.copy(side(database, "shm"), copy)
+    copy.replace(side(database, "shm"))
+
+
+def move_away_and_back(database: Path) -> None:
+    aside = database.with_name("aside")
+    aside.mkdir()
+    names = sorted(database.parent.glob(f"{database.name}*"))
+    for name in names:
+        name.rename(aside / name.name)
+    time.sleep(0.3)
+    assert not database.exists(), "no empty database is made"
+    for name in sorted(aside.iterdir()):
+        name.rename(database.with_name(name.name))
+
+
+TAMPERS: dict[str, tuple[Tamper, str]] = {
+    "log removed": (lambda it: side(it, "wal").unlink(), "-wal was removed or replaced"),
+    "log moved": (lambda it: side(it, "wal").rename(f"{it}.aside"), "-wal was removed"),
+    "log truncated": (lambda it: os.truncate(side(it, "wal"), 0), "-wal was truncated"),
+    "index removed": (lambda it: side(it, "shm").unlink(), "-shm was removed or replaced"),
+    "index replaced": (replace_index, "-shm was removed or replaced"),
+    "index truncated": (lambda it: os.truncate(side(it, "shm"), 0), ""),
+    "both removed": (remove_both, "-wal was removed or replaced"),
+    "all moved away and back": (move_away_and_back, "was moved or deleted"),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERS)
+def test_nobody_is_told_anything_wrong_while_side_files_are_lost(config: Config, name: str) -> None:
+    furnish(config)
+    database = Path(str(make_url(config.database).database))
+    tamper, reason = TAMPERS[name]
+
+    with serve(config) as server:
+        # SQLite has the index mapped: a request that reads it just then ends the process (SIGBUS).
+        at_rest = name == "index truncated"
+        trial = run(server, str(database), lambda: tamper(database), at_rest=at_rest)
+
+    assert trial.statuses <= {200, 303, 503}
+    assert reason in trial.log
+    if "truncated" in name and not trial.has_recovered:
+        # SQLite itself has read zeros for what was cut off.
+        assert "Restore a backup" in trial.log
+        return
+    assert trial.has_recovered, trial.log
+    assert trial.stale() == []
+    assert trial.lost() == [] or "may be lost" in trial.log
+    assert trial.lost(before=False) == []
+
+
+def backup_of(database: Path) -> Path:
+    """Return a backup as `sqlite3 blog.db ".backup FILE"` makes it."""
+    backup = database.with_name("backup.db")
+    with closing(sqlite3.connect(database)) as origin, closing(sqlite3.connect(backup)) as copy:
+        origin.backup(copy)
+    return backup
+
+
+def restore(database: Path, backup: Path) -> str:
+    """Run `threadleaf restore`, and return what it prints."""
+    done = subprocess.run(
+        [*THREADLEAF, "restore", backup],
+        env=environment(THREADLEAF_DATABASE=database),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_backup_is_restored_while_everybody_reads_and_writes(config: Config) -> None:
+    furnish(config)
+    database = Path(str(make_url(config.database).database))
+    backup = backup_of(database)
+
+    with serve(config) as server:
+        trial = run(server, str(database), lambda: restore(database, backup))
+
+    assert trial.has_recovered, trial.log
+    assert trial.stale() == trial.returned() == []
+    assert trial.statuses <= {200, 303, 503}
+    assert trial.lost(before=False) == []
+    (previous,) = database.parent.glob("blog.db.before-*")
+    accepted = {said.text for said in trial.comments + trial.shell}
+    assert accepted <= trial.database | comments_in(previous)
+    assert len(comments_in(previous)) > 1
+
+
+def test_no_comment_is_lost_in_a_database_that_was_moved_into_place(config: Config) -> None:
+    furnish(config)
+    database = Path(str(make_url(config.database).database))
+    backup = backup_of(database)
+
+    with serve(config) as server:
+        # A shell would read the old log in the new file before the blog removes it.
+        trial = run(server, str(database), lambda: backup.replace(database), has_shell=False)
+
+    assert trial.has_recovered, trial.log
+    assert trial.returned() == []
+    assert trial.statuses <= {200, 303, 503}
+    assert trial.lost(before=False) == []
+    assert "was replaced, and is being reopened" in trial.log
+
+
+def test_a_database_that_was_copied_over_takes_no_comments_until_it_is_restored(
+    config: Config,
+) -> None:
+    furnish(config)
+    database = Path(str(make_url(config.database).database))
+    backup = backup_of(database)
+    copied = restored = 0.0
+
+    def copy_over_and_restore() -> None:
+        nonlocal copied, restored
+        with database.open("r+b") as file:
+            file.write(backup.read_bytes())
+            file.truncate()
+        copied = time.monotonic()
+        time.sleep(0.5)
+        restored = time.monotonic()
+        restore(database, backup)
+
+    with serve(config) as server:
+        trial = run(server, str(database), copy_over_and_restore, has_shell=False)
+
+    assert trial.has_recovered, trial.log
+    assert trial.returned() == []
+    assert trial.statuses <= {200, 303, 503}
+    assert trial.lost(before=False) == []
+    assert [s.text for s in trial.comments if copied < s.began and s.ended < restored] == []
+    assert f"{database} was overwritten while in use. Restore a backup" in trial.log

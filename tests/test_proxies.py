@@ -1,0 +1,123 @@
+"""A reverse proxy in front: who it says is asking, and what is logged if it is not trusted.
+
+A socket that sends X-Forwarded-For is such a proxy.
+"""
+
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from blog.networks import address_of, network_of
+from tests.processes import PATIENCE, THREADLEAF, WINE, Server, environment, start
+from tests.test_cli import done
+
+#: Answers with the address that the server gives for the client, and the header that it leaves.
+ECHO = """
+import sys
+from blog.config import Config
+from blog.logs import log_to_stderr
+from blog.server import listen, serve
+from blog.server.limits import Limits
+
+def application(environ, start_response):
+    seen = environ["REMOTE_ADDR"], environ.get("HTTP_X_FORWARDED_FOR", "nothing")
+    body = " ".join(seen).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+log_to_stderr("%(message)s")
+serve(application, listen("127.0.0.1", 0), Limits.of(Config()), trusted_proxy=sys.argv[1] or None,
+      on_ready=lambda url: print(url, flush=True))
+"""
+
+
+def echo(trusted_proxy: str) -> Server:
+    return Server(start([sys.executable, "-c", ECHO, trusted_proxy]))
+
+
+def forward(url: str, forwarded: str, path: str = "/") -> str:
+    """Return the body of the answer to a request that came for `forwarded`."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
+    connection.request("GET", path, headers={"X-Forwarded-For": forwarded})
+    with connection.getresponse() as response:
+        body = response.read().decode()
+    connection.close()
+    return body
+
+
+#: As proxies write a client, and its bare address.
+CLIENTS = [
+    ("203.0.113.7", "203.0.113.7"),
+    ("203.0.113.7:50000", "203.0.113.7"),
+    ("2001:db8::1", "2001:db8::1"),
+    ("[2001:db8::1]", "2001:db8::1"),
+    ("[2001:db8::1]:80", "2001:db8::1"),
+    ('"[2001:db8::1]:80"', "2001:db8::1"),
+    ("2001:DB8:0:0::1", "2001:db8::1"),
+    ("::ffff:1.2.3.9", "1.2.3.9"),
+    ("[::ffff:1.2.3.9]:80", "1.2.3.9"),
+    ("64:ff9b::1.2.3.9", "64:ff9b::102:309"),
+    ("fe80::1%eth0.1", "fe80::1"),
+]
+
+#: What is not the address of a client: then the request is the proxy's own.
+STRANGE = ["unknown", "_hidden", "", ":80", "[", "]:", "a:b:c.", "1.2.3", "x" * 5000]
+
+
+def test_an_address_is_read_in_all_ways_to_write_it() -> None:
+    with echo("127.0.0.1") as server:
+        for written, address in CLIENTS:
+            # Those before the last are what the client itself sent.
+            for chain in (written, f"192.0.2.66, {written}", f"nonsense,{written}"):
+                assert forward(server.url, chain).split()[0] == address, chain
+        for written in STRANGE:
+            assert forward(server.url, written).split()[0] == "127.0.0.1", written
+        server.stop()
+        assert server.ended()[2] == ""
+
+
+@pytest.mark.parametrize("trusted_proxy", ["", "192.0.2.1", "::1"])
+def test_an_untrusted_proxy_is_logged_once_and_not_believed(trusted_proxy: str) -> None:
+    with echo(trusted_proxy) as server:
+        for _ in range(3):
+            assert forward(server.url, "203.0.113.7") == "127.0.0.1 nothing"
+        server.stop()
+        logged = server.ended()[2]
+    assert logged.count("\n") == 1 or WINE
+    assert logged.startswith("A request from 127.0.0.1 has X-Forwarded-For: ")
+    assert 'Set trusted_proxy = "127.0.0.1" in the settings.' in logged
+
+
+def test_serve_says_so_and_is_content_with_the_setting(tmp_path: Path) -> None:
+    done(tmp_path, "init", "blog")
+    said: list[str] = []
+    for trusted_proxy in ("", "127.0.0.1"):
+        settings = {
+            "THREADLEAF_SITE_URL": "https://blog.example",
+            "THREADLEAF_TRUSTED_PROXY": trusted_proxy,
+        }
+        command = [*THREADLEAF, "serve", "--port", 0]
+        with Server(start(command, tmp_path / "blog", environment(**settings))) as server:
+            for path in ("/blog", "/blog", "/blog/tags"):
+                forward(server.url, "203.0.113.7", path)
+            server.stop()
+            said.append(server.ended()[2])
+    at_start, at_request = said[0].splitlines()
+    assert "Set trusted_proxy to the address of the proxy" in at_start
+    assert 'Set trusted_proxy = "127.0.0.1"' in at_request
+    assert said[1] == ""
+
+
+@pytest.mark.parametrize(("written", "address"), CLIENTS)
+def test_an_address_and_its_network(written: str, address: str) -> None:
+    assert address_of(written) == address
+    assert network_of(written) == network_of(address)
+
+
+@pytest.mark.parametrize("written", STRANGE)
+def test_what_is_not_an_address_is_a_network_of_its_own(written: str) -> None:
+    assert address_of(written) is None
+    assert network_of(written) == written

@@ -1,0 +1,223 @@
+"""`threadleaf restore`, as the one who runs a blog uses it: after a loss, and with a wrong file."""
+
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from sqlalchemy import create_engine
+
+from blog.restoring import restore
+from blog.schema import HEAD, DatabaseUnusableError
+from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
+from tests.test_schema import SeedBase
+
+
+def run(database: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*THREADLEAF, *map(str, arguments)],
+        env=environment(THREADLEAF_DATABASE=database),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=PATIENCE,
+    )
+
+
+def restored(database: Path, backup: Path) -> str:
+    """Return what the command says when all is well."""
+    done = run(database, "restore", backup)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def refused(database: Path, backup: Path) -> str:
+    """Return the sentence in which it says that it cannot."""
+    with pytest.raises(DatabaseUnusableError) as error:
+        restore(f"sqlite:///{database.as_posix()}", backup)
+    return str(error.value)
+
+
+def ask(database: Path, statement: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(database, isolation_level=None)) as shell:
+        return shell.execute(statement).fetchall()
+
+
+def rename(database: Path, title: str) -> None:
+    ask(database, f"UPDATE entry SET title = '{title}'")
+
+
+def titles(database: Path) -> list[str]:
+    assert ask(database, "PRAGMA integrity_check") == [("ok",)]
+    return [title for (title,) in ask(database, "SELECT title FROM entry")]
+
+
+def beside(database: Path) -> list[str]:
+    """Return the other files in the database's folder."""
+    return sorted(path.name for path in database.parent.iterdir() if path != database)
+
+
+@pytest.fixture
+def database(tmp_path: Path, migrated: Path) -> Path:
+    """A blog with one entry, which is in the backup as "Old"."""
+    folder = tmp_path / "blog"
+    folder.mkdir()
+    path = folder / "blog.db"
+    shutil.copy(migrated, path)
+    ask(
+        path,
+        "INSERT INTO entry (title, slug, uid, body, timestamp, updated, kind, format, state, "
+        "featured, comments_open) VALUES ('Old', 'entry', 'urn:1', 'Text.', "
+        "'2020-01-01 00:00:00.000000', '2020-01-01 00:00:00.000000', 'entry', 'markdown', "
+        "'published', 0, 1)",
+    )
+    ask(path, f"VACUUM INTO '{tmp_path / 'backup.db'}'")
+    rename(path, "New")
+    return path
+
+
+@pytest.fixture
+def backup(database: Path) -> Path:
+    return database.parent.parent / "backup.db"
+
+
+def test_a_backup_is_restored_and_what_was_there_is_kept(database: Path, backup: Path) -> None:
+    before = backup.read_bytes()
+
+    said = restored(database, backup)
+
+    assert titles(database) == ["Old"]
+    (previous,) = beside(database)
+    assert titles(database.with_name(previous)) == ["New"]
+    assert said == (
+        f"Restored {database} from {backup}: 1 entries.\n"
+        f"What was there before is in {database.with_name(previous)}.\n"
+    )
+    assert backup.read_bytes() == before
+
+
+def test_a_served_blog_shows_what_was_restored_to_readers_who_have_a_page(
+    database: Path, backup: Path
+) -> None:
+    settings = environment(THREADLEAF_DATABASE=database, THREADLEAF_PORT=0)
+    with Server(start([*THREADLEAF, "serve"], environ=settings)) as server:
+        address = f"{server.url}/blog/entry"
+        with urlopen(address, timeout=PATIENCE) as response:
+            assert "New" in response.read().decode()
+            known = dict.fromkeys(["If-Modified-Since"], response.headers["Date"])
+        identity = database.stat().st_ino
+        restored(database, backup)
+        assert database.stat().st_ino == identity, "the server goes on with its file"
+        with urlopen(Request(address, headers=known), timeout=PATIENCE) as response:
+            assert "Old" in response.read().decode()
+    assert titles(database) == ["Old"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "moved without its log", "garbage", "empty"])
+def test_a_database_that_is_lost_is_restored(database: Path, backup: Path, damage: str) -> None:
+    if damage == "missing":
+        database.unlink()
+    elif damage == "moved without its log":
+        # As a server that was killed leaves it.
+        code = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        code += "c.execute('UPDATE entry SET title = 1'); os._exit(0)"
+        subprocess.run([sys.executable, "-c", code, database], check=True)
+        database.unlink()
+        assert "blog.db-wal" in beside(database)
+    elif damage == "garbage":
+        database.write_bytes(b"no database " * 4096)
+    else:
+        database.write_bytes(b"")
+
+    restore(f"sqlite:///{database.as_posix()}", backup)
+
+    assert titles(database) == ["Old"]
+    assert "blog.db-wal" not in beside(database)
+
+
+def test_a_backup_of_an_older_version_is_upgraded(database: Path, tmp_path: Path) -> None:
+    seed = tmp_path / "seed.db"
+    SeedBase.metadata.create_all(create_engine(f"sqlite:///{seed.as_posix()}"))
+
+    assert f"Upgraded it from schema 0001 to {HEAD}." in restored(database, seed)
+    assert titles(database) == []
+
+
+def test_a_backup_with_a_log_is_restored_with_what_is_in_it(database: Path, backup: Path) -> None:
+    with closing(sqlite3.connect(backup, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("UPDATE entry SET title = 'In the log'")
+        restored(database, backup)
+    assert titles(database) == ["In the log"]
+
+
+WRONG = {
+    "damaged": "is damaged",
+    "no database": "is damaged (file is not a database)",
+    "of another program": "is not a database of Threadleaf",
+    "empty": "is not a database of Threadleaf",
+    "newer": "has schema 9999",
+    "itself": "is the database itself",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_file_changes_nothing(database: Path, backup: Path, wrong: str) -> None:
+    if wrong == "damaged":
+        whole = backup.read_bytes()
+        backup.write_bytes(whole[: len(whole) // 2] + b"\xff" * (len(whole) // 2))
+    elif wrong == "no database":
+        backup.write_bytes(b"no database " * 4096)
+    elif wrong == "of another program":
+        backup.unlink()
+        ask(backup, "CREATE TABLE customer (id)")
+    elif wrong == "empty":
+        backup.write_bytes(b"")
+    elif wrong == "newer":
+        ask(backup, "UPDATE alembic_version SET version_num = '9999'")
+    else:
+        backup = database
+    before = database.read_bytes()
+
+    assert WRONG[wrong] in refused(database, backup)
+
+    assert database.read_bytes() == before
+    assert beside(database) == []
+
+
+def test_a_writer_is_waited_for_and_what_it_wrote_is_kept(database: Path, backup: Path) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE entry SET title = 'Last'")
+        with ThreadPoolExecutor(1) as executor:
+            command = executor.submit(restored, database, backup)
+            time.sleep(1.5)
+            assert not command.done()
+            writer.execute("COMMIT")
+            command.result()
+    assert titles(database) == ["Old"]
+    (previous,) = beside(database)
+    assert titles(database.with_name(previous)) == ["Last"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+def test_nobody_else_can_read_the_files_who_could_not_before(database: Path, backup: Path) -> None:
+    database.chmod(0o600)
+    restored(database, backup)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in database.parent.iterdir()}
+    assert modes == {0o600}
+
+
+def test_postgresql_has_a_command_of_its_own(backup: Path) -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(DatabaseUnusableError, match="pg_restore"):
+        restore("postgresql+psycopg://localhost/blog", backup)

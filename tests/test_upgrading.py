@@ -1,0 +1,281 @@
+"""A large blog's upgrade: told beforehand, in portions, and the same after any number of kills."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from blog import schema, upgrading
+from blog.application import create_app
+from blog.config import Config
+from blog.database import connect
+from blog.markup import render
+from blog.schema import HEAD
+from blog.upgrading import PORTION
+from tests.conftest import BlogClient
+from tests.processes import PATIENCE, THREADLEAF, environment
+from tests.test_cli import done, held, make_seed, rows, run
+
+ENTRIES = 2 * PORTION + 50
+
+#: What of an upgraded database is the same for each upgrade. The uids are drawn.
+CONTENTS = [
+    "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite%' ORDER BY type, name",
+    "SELECT id, title, body, timestamp, featured, slug, state, format, kind FROM entry ORDER BY id",
+    "SELECT count(*), count(DISTINCT uid) FROM entry",
+    "SELECT id, entry_id, text, name, state, format FROM comment ORDER BY id",
+    "SELECT * FROM rendering ORDER BY entry_id",
+    "SELECT * FROM month ORDER BY month",
+    "SELECT rowid, * FROM search_index ORDER BY rowid",
+    "SELECT rowid FROM search_index WHERE search_index MATCH 'gravel' ORDER BY rowid",
+    "PRAGMA integrity_check",
+]
+
+
+def make_large_seed(path: Path, entries: int = ENTRIES) -> None:
+    make_seed(path)
+    with closing(sqlite3.connect(path)) as shell, shell:
+        for number in range(1, entries + 1):
+            moment = f"{datetime(2013, 1, 1) + timedelta(hours=number)}.000000"  # noqa: DTZ001
+            body = f"*Gravel* and {number}." if number % 3 else f"# Sand\n\nHeap {number}."
+            entry = (number, f"Day {number % 100}", body, moment, number % 9 == 0)
+            shell.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", entry)
+            comment = (number, number, f"Seen {number}.", "Ann" if number % 2 else None)
+            shell.execute("INSERT INTO comment VALUES (?, ?, ?, ?)", comment)
+
+
+@pytest.fixture(scope="module")
+def large_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "seed.db"
+    make_large_seed(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def upgraded(large_seed: Path) -> Path:
+    """The same after an upgrade that nothing interrupted."""
+    path = large_seed.with_name("upgraded.db")
+    path.write_bytes(large_seed.read_bytes())
+    done(path.parent, "upgrade", THREADLEAF_DATABASE=path.name)
+    return path
+
+
+@pytest.fixture
+def database(tmp_path: Path, large_seed: Path) -> Path:
+    path = tmp_path / "blog.db"
+    path.write_bytes(large_seed.read_bytes())
+    return path
+
+
+def test_it_says_beforehand_what_it_takes(tmp_path: Path, database: Path) -> None:
+    said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
+
+    assert said.startswith(
+        f"To do: {ENTRIES} entries to render, {2 * ENTRIES:,} texts to index.\n"
+        "It will take less than a minute, and up to "
+    )
+    assert said.endswith(f"blog.db is upgraded from schema 0001 to {HEAD}.\n")
+    needed = re.search(r"up to (\d+) MB of disk space besides the 0 MB now", said)
+    assert needed
+    assert database.stat().st_size < int(needed[1]) * 1_000_000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only on POSIX systems is a long file sparse")
+def test_a_disk_that_is_too_small_is_refused(tmp_path: Path, database: Path) -> None:
+    before = rows(database, "SELECT * FROM sqlite_master")
+    os.truncate(database, shutil.disk_usage(tmp_path).free // 2 + 2**20)
+
+    result = run(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
+    assert result.returncode == 1
+    assert re.search(
+        r"blog\.db was not changed, because its disk has [\d,]+ MB free and the upgrade may need "
+        r"[\d,]+ MB: free some space, or move the database\.\n$",
+        result.stderr,
+    )
+    assert rows(database, "SELECT * FROM sqlite_master") == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal can be had from POSIX systems")
+def test_each_bar_moves_on_a_terminal(tmp_path: Path, database: Path) -> None:
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [*THREADLEAF, "upgrade"],
+        cwd=tmp_path,
+        env=environment(THREADLEAF_DATABASE="blog.db", TERM="xterm"),
+        stdout=theirs,
+    ):
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # Linux has an error for the end of a terminal
+            while part := os.read(ours, 4096):
+                said += part
+    os.close(ours)
+    for label in ("Schema", "Rendering", "Indexing"):
+        shown = {int(n) for n in re.findall(rf"{label} .*?(\d+)%", said.decode())}
+        assert {0, 100} < shown, label
+
+
+def test_a_second_upgrade_returns_at_once_whoever_is_writing(
+    tmp_path: Path, database: Path, upgraded: Path
+) -> None:
+    database.write_bytes(upgraded.read_bytes())
+
+    with held(database):
+        said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
+    assert said == f"The database {database.as_posix()} is up to date.\n"
+
+
+def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "blog.db"
+    make_large_seed(path, upgrading.WORTH_PROCESSES)
+    engine = connect(f"sqlite:///{path.as_posix()}")
+    schema.upgrade(engine)
+
+    def render_all() -> int:
+        """Return how many entries have a rendering, each that of its text."""
+        with engine.connect() as connection:
+            ids = upgrading.unrendered(connection)
+        for number, _ in enumerate(upgrading.render_all(engine, ids)):
+            if number == 0:  # other portions have been read, but not stored
+                with closing(sqlite3.connect(path)) as shell, shell:
+                    shell.execute("UPDATE entry SET body = body || ' Edited.' WHERE id % 2")
+        stored = rows(
+            path, "SELECT body, format, html, text FROM rendering JOIN entry ON id = entry_id"
+        )
+        for body, format_, html, words in stored:
+            rendered = render(body, format_)
+            assert (html, words) == (rendered.html, rendered.text)
+        return len(stored)
+
+    assert render_all() < upgrading.WORTH_PROCESSES
+    with engine.connect() as connection:
+        ids = upgrading.unrendered(connection)
+    list(upgrading.render_all(engine, ids))
+    with engine.connect() as connection:
+        assert upgrading.unrendered(connection) == []
+    engine.dispose()
+
+
+# What ends it
+
+#: Limits the size of a file as a full disk does, or sends Ctrl-C from the terminal.
+STOPPED = {
+    "full disk": "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))",
+    "Ctrl-C": "import os, signal; from sqlalchemy import Engine, event\n"
+    "@event.listens_for(Engine, 'before_cursor_execute')\n"
+    "def _(connection, cursor, sql, *_):\n"
+    "    if 'INSERT INTO _alembic_tmp_entry' in sql: os.kill(os.getpid(), signal.SIGINT)",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits and signals are those of POSIX systems")
+@pytest.mark.parametrize(
+    ("stop", "code", "said"),
+    [
+        ("full disk", 1, "blog.db cannot be used ("),
+        ("Ctrl-C", 130, "Stopped. What is done stays; "),
+    ],
+)
+def test_what_stops_it_is_said_and_nothing_is_changed(
+    tmp_path: Path, database: Path, stop: str, code: int, said: str
+) -> None:
+    before = rows(database, "SELECT * FROM sqlite_master")
+    program = f"{STOPPED[stop]}\nfrom blog.cli import main\nmain()"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, "upgrade"],
+        cwd=tmp_path,
+        env=environment(THREADLEAF_DATABASE="blog.db"),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert said in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.returncode == code
+    assert rows(database, "SELECT * FROM sqlite_master") == before
+
+
+#: Ends the process, as a power cut would, before the given statement that it executes or commits.
+KILLED = """
+import os, signal, sys
+from sqlalchemy import Engine, event
+left = int(sys.argv.pop(1))
+def count(*arguments):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+event.listen(Engine, "before_cursor_execute", count)
+event.listen(Engine, "commit", count)
+from blog.cli import main
+
+pytestmark = pytest.mark.long
+main()
+print("ended with", left, "left", file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
+@pytest.mark.parametrize("seed", range(3))
+def test_after_a_kill_at_any_moment_the_next_run_goes_on(
+    tmp_path: Path, database: Path, upgraded: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    # In the 575 statements up to the schema, in the 40 of the portions, and then among the rest.
+    for at in (chance.randint(1, 570), chance.randint(575, 612), chance.randint(30, 60)):
+        killed = subprocess.run(
+            [sys.executable, "-W", "error", "-c", KILLED, str(at), "upgrade"],
+            cwd=tmp_path,
+            env=environment(THREADLEAF_DATABASE="blog.db"),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert killed.returncode in {-signal.SIGKILL, 0}, killed.stderr
+        # Nothing, or the whole schema: the old code can serve, or the new one.
+        with closing(sqlite3.connect(database)) as shell:
+            columns = {row[1] for row in shell.execute("PRAGMA table_info(entry)")}
+            tables = {row[0] for row in shell.execute("SELECT name FROM sqlite_master")}
+        assert ("slug" in columns) == ("search_index" in tables) == ("alembic_version" in tables)
+
+    done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
+    for query in CONTENTS:
+        assert rows(database, query) == rows(upgraded, query), query
+
+
+def interrupt(path: Path) -> None:
+    """Leave a database as a kill after the first portion would."""
+    engine = connect(f"sqlite:///{path.as_posix()}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DELETE FROM rendering WHERE entry_id > {PORTION}")
+        connection.exec_driver_sql(
+            "DELETE FROM search_index WHERE rowid < 0 OR rowid > ?", (PORTION,)
+        )
+    engine.dispose()
+
+
+def test_a_server_says_that_an_upgrade_was_interrupted(
+    database: Path, upgraded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.write_bytes(upgraded.read_bytes())
+    interrupt(database)
+
+    app = create_app(Config(database=f"sqlite:///{database.as_posix()}"))
+    client = BlogClient(app)
+    assert client.get("/blog/day-7").status_code == 200
+    lacking = 2 * ENTRIES - PORTION
+    assert caplog.messages == [
+        f"The search lacks {lacking} texts, because an upgrade was interrupted: "
+        "run `threadleaf upgrade` to finish it."
+    ]
+    app.engine.dispose()
