@@ -59,7 +59,7 @@ class WriteQueueFullError(PoolTimeout):
 class WriteQueue:
     """Bounds how many threads of a process wait for the database's write lock.
 
-    The other threads go on serving readers, whoever holds the lock. While the queue moves, one more
+    The other threads go on serving readers, whatever holds the lock. While the queue moves, one more
     thread waits for a place in it; when none has got through for :data:`GRACE` seconds, one more is
     refused at once.
 
@@ -201,8 +201,8 @@ def begin_writing(db: Session) -> None:
     with queue:
         connection = db.connection(execution_options=WRITING)
         if connection.dialect.name != "sqlite":
-            # Each change ends in this row. Who locked another one first would wait here for
-            # somebody who waits for that one.
+            # Each change ends in this row. Otherwise two writers holding different row locks could
+            # deadlock here.
             connection.exec_driver_sql("SELECT id FROM site FOR UPDATE")
     # In the transaction, so that no upgrade comes in between.
     found = connection.exec_driver_sql(SCHEMA_VERSION).scalar()

@@ -17,7 +17,7 @@ Decision = Literal["publish", "hold", "refuse"]
 
 #: More links than this make a comment wait.
 LINKS = 2
-#: The same for somebody whom the author has approved before.
+#: The same for a person whom the author has approved before.
 TRUSTED_LINKS = 10
 #: More comments than this within an hour, on the whole blog, make the next ones wait.
 COMMENTS_AN_HOUR = 60

@@ -1,4 +1,4 @@
-"""A write-ahead log that stays short though somebody always reads.
+"""A write-ahead log that stays short beside constant readers.
 
 SQLite starts the log from its beginning again when a commit finds everything in the database file
 and no reader in the log. Where reads overlap without a pause, that moment never comes, and the log
