@@ -59,9 +59,9 @@ class WriteQueueFullError(PoolTimeout):
 class WriteQueue:
     """Bounds how many threads of a process wait for the database's write lock.
 
-    The other threads go on serving readers, whatever holds the lock. While the queue moves, one more
-    thread waits for a place in it; when none has got through for :data:`GRACE` seconds, one more is
-    refused at once.
+    The other threads go on serving readers, whatever holds the lock. While the queue moves, one
+    more thread waits for a place in it; when none has got through for :data:`GRACE` seconds, one
+    more is refused at once.
 
     :param places: how many may wait.
     """

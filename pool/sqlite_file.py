@@ -167,6 +167,8 @@ class DatabaseFile:
             return
         if fault or is_overwritten or not is_open:
             self._log = None
+        if not is_open:
+            log.unpin()
         if is_open and (fault or is_overwritten):
             # A log whose index was lost may have commits that only another index knows. The last
             # connection to close would remove it with them.
@@ -211,7 +213,12 @@ class DatabaseFile:
         return [opened for each in list(self._opened) if (opened := each()) is not None]
 
     def forget(self, opened: "OpenedFile") -> None:
+        """Note that a connection is about to be closed. The last one to close removes the log."""
         self._opened.discard(opened.reference)
+        log = self._log
+        if log is not None and not any(each.log == log for each in self._live()):
+            self._log = None
+            log.unpin()
 
     def _stamp(self) -> tuple[int, int] | None:
         found = stat(self._folder)

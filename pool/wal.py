@@ -50,9 +50,13 @@ class Log:
         with suppress(FileNotFoundError):
             self._pin = os.open(self.path + "-wal", os.O_RDONLY)
 
-    def __del__(self) -> None:
-        if self._pin is not None:
-            os.close(self._pin)
+    def unpin(self) -> None:
+        """Let go of the log, whose space on the disk would otherwise outlive its name."""
+        pin, self._pin = self._pin, None
+        if pin is not None:
+            os.close(pin)
+
+    __del__ = unpin
 
     def head(self) -> Head | None:
         """Return the beginning of the index; None where only SQLite can read it."""

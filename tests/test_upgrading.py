@@ -25,6 +25,8 @@ from tests.conftest import BlogClient
 from tests.processes import PATIENCE, THREADLEAF, environment
 from tests.test_cli import done, held, make_seed, rows, run
 
+pytestmark = pytest.mark.long
+
 ENTRIES = 2 * PORTION + 50
 
 #: What of an upgraded database is the same for each upgrade. The uids are drawn.
@@ -218,8 +220,6 @@ def count(*arguments):
 event.listen(Engine, "before_cursor_execute", count)
 event.listen(Engine, "commit", count)
 from blog.cli import main
-
-pytestmark = pytest.mark.long
 main()
 print("ended with", left, "left", file=sys.stderr)
 """
