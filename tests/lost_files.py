@@ -110,71 +110,34 @@ class Trial:
         ]
 
 
-class Gate:
-    """What many go through at a time, and none while it is stopped."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._within = 0
-        self._is_stopped = False
-
-    @contextmanager
-    def through(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._is_stopped)
-            self._within += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._within -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        with self._changed:
-            self._is_stopped = True
-            self._changed.wait_for(lambda: not self._within)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._is_stopped = False
-                self._changed.notify_all()
-
-
 def run(
     server: Server,
     database: str,
     tamper: Callable[[], object],
     *,
     seconds: float = 0.5,
-    at_rest: bool = False,
     has_shell: bool = True,
 ) -> Trial:
     """Let all read and write, tamper with the files, and go on until the blog has recovered.
 
     :param seconds: how long to go on before and at least afterwards.
-    :param at_rest: whether no request is under way while the files are tampered with.
     :param has_shell: whether a shell writes, too.
     """
     trial = Trial()
     over = threading.Event()
-    going = Gate()
     shell: AbstractContextManager[list[str]] = _shell(database) if has_shell else nullcontext([])
     with _logged(server) as log, shell as lines:
         with ThreadPoolExecutor(READERS + 1) as executor:
-            work = [executor.submit(_read, server.url, trial, over, going) for _ in range(READERS)]
-            work.append(executor.submit(_comment, server.url, trial, over, going))
+            work = [executor.submit(_read, server.url, trial, over) for _ in range(READERS)]
+            work.append(executor.submit(_comment, server.url, trial, over))
             try:
                 deadline = time.monotonic() + PATIENCE / 2
                 while time.monotonic() < deadline and len(trial.comments) < 3:
                     time.sleep(0.05)
                 time.sleep(seconds)
-                with going.stopped() if at_rest else nullcontext():
-                    trial.began = time.monotonic()
-                    tamper()
-                    trial.ended = time.monotonic()
+                trial.began = time.monotonic()
+                tamper()
+                trial.ended = time.monotonic()
                 time.sleep(seconds)
                 deadline = time.monotonic() + 5
                 while time.monotonic() < deadline and not _is_well(trial):
@@ -210,20 +173,19 @@ def _is_well(trial: Trial) -> bool:
     )
 
 
-def _read(blog: str, trial: Trial, over: threading.Event, going: Gate) -> None:
+def _read(blog: str, trial: Trial, over: threading.Event) -> None:
     with closing(HTTPConnection(urlsplit(blog).netloc, timeout=PATIENCE)) as connection:
         while not over.is_set():
-            with going.through():
-                sent = time.monotonic()
-                connection.request("GET", PAGE)
-                with connection.getresponse() as response:
-                    page = response.read().decode()
+            sent = time.monotonic()
+            connection.request("GET", PAGE)
+            with connection.getresponse() as response:
+                page = response.read().decode()
             trial.statuses.add(response.status)
             trial.reads.append(Read(sent, response.status, frozenset(_COMMENT.findall(page))))
             time.sleep(0.005)
 
 
-def _comment(blog: str, trial: Trial, over: threading.Event, going: Gate) -> None:
+def _comment(blog: str, trial: Trial, over: threading.Event) -> None:
     with closing(HTTPConnection(urlsplit(blog).netloc, timeout=PATIENCE)) as connection:
         connection.request("GET", PAGE)
         with connection.getresponse() as response:
@@ -239,11 +201,10 @@ def _comment(blog: str, trial: Trial, over: threading.Event, going: Gate) -> Non
                 "Content-Type": "application/x-www-form-urlencoded",
             }
             body = urlencode({**form, "name": "Visitor", "text": f"It was {text}."})
-            with going.through():
-                began = time.monotonic()
-                connection.request("POST", f"{PAGE}/comments", body, headers)
-                with connection.getresponse() as response:
-                    response.read()
+            began = time.monotonic()
+            connection.request("POST", f"{PAGE}/comments", body, headers)
+            with connection.getresponse() as response:
+                response.read()
             trial.statuses.add(response.status)
             if response.status == 303:
                 trial.comments.append(Said(text, began, time.monotonic()))

@@ -34,11 +34,6 @@ def side(database: Path, name: str) -> Path:
     return Path(f"{database}-{name}")
 
 
-def remove_both(database: Path) -> None:
-    side(database, "wal").unlink()
-    side(database, "shm").unlink()
-
-
 def replace_index(database: Path) -> None:
     copy = side(database, "copy")
     shutil.copy(side(database, "shm"), copy)
@@ -63,9 +58,7 @@ TAMPERS: dict[str, tuple[Tamper, str]] = {
     "log truncated": (lambda it: os.truncate(side(it, "wal"), 0), "-wal was truncated"),
     "index removed": (lambda it: side(it, "shm").unlink(), "-shm was removed or replaced"),
     "index replaced": (replace_index, "-shm was removed or replaced"),
-    "index truncated": (lambda it: os.truncate(side(it, "shm"), 0), ""),
-    "both removed": (remove_both, "-wal was removed or replaced"),
-    "all moved away and back": (move_away_and_back, "was moved or deleted"),
+    "all moved away and back": (move_away_and_back, "was moved"),
 }
 
 
@@ -76,9 +69,7 @@ def test_nobody_is_told_anything_wrong_while_side_files_are_lost(config: Config,
     tamper, reason = TAMPERS[name]
 
     with serve(config) as server:
-        # SQLite has the index mapped: a request that reads it just then ends the process (SIGBUS).
-        at_rest = name == "index truncated"
-        trial = run(server, str(database), lambda: tamper(database), at_rest=at_rest)
+        trial = run(server, str(database), lambda: tamper(database))
 
     assert trial.statuses <= {200, 303, 503}
     assert reason in trial.log
