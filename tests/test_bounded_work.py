@@ -128,7 +128,7 @@ def lines(do: Callable[[str], object], text: str) -> int:
 def test_four_times_the_text_takes_four_times_the_lines(name: str) -> None:
     do, units = COUNTED[name]
     for unit in units:
-        number = 300 // len(unit) + 1
+        number = 200 // len(unit) + 1
         one, four = (lines(do, unit * times) for times in (number, 4 * number))
         # Quadratic work would be sixteen times as much. What is nested too deep becomes cheaper.
         assert four < 6 * one + 1_000, f"{unit!r} takes {one:,} lines, then {four:,}"
@@ -138,7 +138,7 @@ def test_four_times_the_text_takes_four_times_the_lines(name: str) -> None:
 def test_and_no_more_than_its_time(name: str) -> None:
     do, units = TIMED[name]
     for unit in units:
-        number = 3_000 // len(unit) + 1
+        number = 2_000 // len(unit) + 1
         for _ in range(3):  # a busy machine slows one of them down
             one, four = (seconds(do, unit * times) for times in (number, 4 * number))
             if four < 8 * one + 0.05:
