@@ -146,7 +146,9 @@ def test_a_database_that_is_lost_is_restored(database: Path, backup: Path, damag
 
 def test_a_backup_of_an_older_version_is_upgraded(database: Path, tmp_path: Path) -> None:
     seed = tmp_path / "seed.db"
-    SeedBase.metadata.create_all(create_engine(f"sqlite:///{seed.as_posix()}"))
+    engine = create_engine(f"sqlite:///{seed.as_posix()}")
+    SeedBase.metadata.create_all(engine)
+    engine.dispose()
 
     assert f"Upgraded it from schema 0001 to {HEAD}." in restored(database, seed)
     assert titles(database) == []
