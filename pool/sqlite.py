@@ -97,7 +97,10 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
         # Before anything is read: the new connection must not see the log of a file that is gone.
         path = _file_of(connection)
         if path:  # there is none in memory
-            entry.info[_OPENED] = files.setdefault(path, DatabaseFile(path)).opened()
+            opened = files.setdefault(path, DatabaseFile(path)).opened()
+            entry.info[_OPENED] = opened
+            if isinstance(connection, _Connection):
+                connection.opened = opened
         # Before anything that needs a lock.
         _set(connection, "busy_timeout", round(busy_timeout * 1000))
         _set(connection, "foreign_keys", 1)
@@ -112,9 +115,7 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
         # A temporary file would be one more that can fail.
         _set(connection, "temp_store", 2)
         if path:
-            entry.info[_OPENED].note_log()
-            if isinstance(connection, _Connection):
-                connection.opened = entry.info[_OPENED]
+            opened.note_log()
 
     event.listen(engine, "do_connect", do_connect)
     event.listen(engine, "connect", on_connect)
@@ -180,6 +181,11 @@ class _Connection(sqlite3.Connection):
         super().commit()
         if was_open and self.opened is not None and not self.opened.is_current_now():
             raise _lost(self.opened)
+
+    def close(self) -> None:
+        super().close()
+        if self.opened is not None:
+            self.opened.file.closed(self.opened)
 
 
 def _lost(opened: OpenedFile) -> sqlite3.OperationalError:

@@ -196,8 +196,11 @@ class DatabaseFile:
                 # For the next connection to make another file, which tells other programs.
                 Path(f"{self.path}-shm").unlink(missing_ok=True)
         except sqlite3.OperationalError as error:
-            # Another program may have been quicker, and have it open.
-            if not trouble.log.is_replaced():
+            # Another program may have been quicker, and have it open with a log of its own. Ours is
+            # lost then. All connections of a process share one index, so that a new one would use
+            # the old index with the new log as long as any old one is open.
+            is_in_use = any(not opened.is_untroubled() for opened in self._all())
+            if is_in_use or not trouble.log.is_replaced():
                 raise _unable_to_open(f"{trouble} ({error})") from error
         except sqlite3.DatabaseError as error:
             finding = str(error)
@@ -209,16 +212,26 @@ class DatabaseFile:
         self.trouble = None
         logger.warning("The database %s was recovered, and is in use again.", self.path)
 
-    def _live(self) -> "list[OpenedFile]":
+    def _all(self) -> "list[OpenedFile]":
         return [opened for each in list(self._opened) if (opened := each()) is not None]
 
+    def _live(self) -> "list[OpenedFile]":
+        return [opened for opened in self._all() if not opened.is_closing]
+
     def forget(self, opened: "OpenedFile") -> None:
-        """Note that a connection is about to be closed. The last one to close removes the log."""
-        self._opened.discard(opened.reference)
+        """Note that a connection is about to be closed. The last one to close removes the log.
+
+        Call :meth:`closed` afterwards, where that is known.
+        """
+        opened.is_closing = True
         log = self._log
         if log is not None and not any(each.log == log for each in self._live()):
             self._log = None
             log.unpin()
+
+    def closed(self, opened: "OpenedFile") -> None:
+        """Note that a connection is closed."""
+        self._opened.discard(opened.reference)
 
     def _stamp(self) -> tuple[int, int] | None:
         found = stat(self._folder)
@@ -235,6 +248,7 @@ class OpenedFile:
         "answers",
         "file",
         "identity",
+        "is_closing",
         "log",
         "reference",
     )
@@ -243,6 +257,7 @@ class OpenedFile:
         self.file = file
         self.identity = identity
         self.reference = weakref.ref(self, file._opened.discard)
+        self.is_closing = False
         #: What was asked by this connection, with what :meth:`commits` said before, and the answer.
         self.answers: dict[str, tuple[bytes | None, tuple[Any, ...]]] = {}
         #: The write-ahead log that belongs to the file.

@@ -192,6 +192,33 @@ def test_a_thread_in_the_midst_of_its_work_is_waited_for(path: Path) -> None:
     )
 
 
+def test_two_logs_are_never_mixed(path: Path) -> None:
+    check(
+        path,
+        """
+        with configured(path) as engine:
+            write(engine, "mine")
+            with engine.connect() as reader:
+                add(reader, "read on")
+                reader.rollback()
+                log.unlink()
+                index.unlink()
+                foreign = elsewhere(INSERT)
+                foreign.stdout.readline()
+                # SQLite would give a new connection the new log, and the index of this one.
+                for attempt in [(notes_of, engine), (write, engine, "lost")]:
+                    assert "app.db-wal was removed" in refused(*attempt)
+            assert notes_of(engine) == ["first", "foreign"]
+            write(engine, "after")
+            assert "may be lost" in logged[0] and "in use again" in logged[1], logged
+            foreign.communicate()
+            elsewhere(INSERT).communicate()
+            assert notes_of(engine) == ["first", "foreign", "after", "foreign"]
+        assert notes_in(path) == ["first", "foreign", "after", "foreign"]
+        """,
+    )
+
+
 @pytest.mark.parametrize("loss", ["log.unlink()", "index.unlink()", "log.rename(aside)"])
 def test_a_commit_after_the_loss_raises(path: Path, loss: str) -> None:
     check(
