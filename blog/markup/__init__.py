@@ -25,7 +25,7 @@ from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 Format = Literal["markdown", "html"]
 
 #: The version of what :func:`render` makes: raise it with every change that readers could see.
-RENDERER = 2
+RENDERER = 3
 
 _EXCERPT = 280
 _LONGEST_WORD = 40

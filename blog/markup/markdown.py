@@ -12,9 +12,11 @@ from itertools import groupby
 from operator import itemgetter
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.footnote.index import footnote_ref
 from pygments.lexers import get_lexer_by_name
@@ -22,6 +24,8 @@ from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, St
 from pygments.util import ClassNotFound
 
 from blog.markup.quotes import smartquotes
+from blog.markup.sanitising import CLEANED, IN_BODY, IN_COMMENT, IN_PHRASE
+from blog.markup.tags import settle
 
 _CODE_CLASSES: dict[_TokenType, str] = {
     Comment: "c",
@@ -146,6 +150,12 @@ def _footnote_back(_: object, tokens: Sequence[Token], index: int, *__: object) 
     )
 
 
+def _alternative(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    return escape(renderer.renderInlineAsText(tokens[index].children, options, env))
+
+
 def _short_footnote_ref(state: StateInline, silent: bool) -> bool:
     end = state.src.find("]", state.pos, state.pos + _LONGEST_LABEL)
     return end >= 0 and footnote_ref(state, silent)
@@ -207,6 +217,21 @@ def _with_phrases(blocks: MarkdownIt, phrases: MarkdownIt) -> MarkdownIt:
     return blocks
 
 
-_PHRASE = _commonmark(_DEEPEST_PHRASE)
-_COMMENT = _with_phrases(_commonmark(_DEEPEST_BLOCK), _PHRASE)
-_MARKDOWN = _with_phrases(_full(_DEEPEST_BLOCK), _full(_DEEPEST_PHRASE))
+def _with_html(markdown: MarkdownIt, allowed: frozenset[str]) -> MarkdownIt:
+    """Return `markdown`, whose raw HTML is text but for elements that are `allowed`."""
+
+    def settled(state: StateCore) -> None:
+        settle(state.tokens, allowed, CLEANED)
+
+    markdown.core.ruler.after("inline", "raw_html", settled)
+    return markdown
+
+
+_PHRASE = _with_html(_commonmark(_DEEPEST_PHRASE), IN_PHRASE)
+_COMMENT = _with_html(
+    _with_phrases(_commonmark(_DEEPEST_BLOCK), _commonmark(_DEEPEST_PHRASE)), IN_COMMENT
+)
+_MARKDOWN = _with_html(_with_phrases(_full(_DEEPEST_BLOCK), _full(_DEEPEST_PHRASE)), IN_BODY)
+# Neither may have pictures, and the text of one is read as well without.
+_PHRASE.add_render_rule("image", _alternative)
+_COMMENT.add_render_rule("image", _alternative)
