@@ -11,10 +11,8 @@ import nh3
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from blog.markup import Format, absolute_links, plain, render, render_comment, render_summary
-from blog.markup.quotes import smartquotes
 
 
 class Tags(HTMLParser):
@@ -96,16 +94,6 @@ def test_a_task_list_has_boxes_with_names_that_nobody_can_tick() -> None:
         assert attributes["type"] == "checkbox"
         assert attributes["aria-label"]
         assert "disabled" in attributes
-
-
-@given(st.text("ab1 '\".(-\n*`[](\\)", max_size=40))
-@example("'\" 'a' \"b\" *'c* d' 1\"\" a'b'")
-def test_quotes_are_those_of_markdown_it(text: str) -> None:
-    theirs = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
-    ours = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
-    ours.core.ruler.at("smartquotes", smartquotes)
-
-    assert ours.render(text) == theirs.render(text)
 
 
 def test_brackets_that_nest_too_deep_are_text() -> None:

@@ -23,9 +23,10 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, String, _TokenType
 from pygments.util import ClassNotFound
 
-from blog.markup.quotes import smartquotes
+from blog.markup.quotes import quotes_of
 from blog.markup.sanitising import CLEANED, IN_BODY, IN_COMMENT, IN_PHRASE
 from blog.markup.tags import settle
+from blog.markup.typography import typeset
 
 _CODE_CLASSES: dict[_TokenType, str] = {
     Comment: "c",
@@ -56,34 +57,37 @@ _LONGEST_LABEL = 100
 _TASK = re.compile(r"\[([ xX])\](?=[ \t\n\v\f\r])")
 
 
-def to_html(text: str) -> str:
+def to_html(text: str, language: str = "en") -> str:
     """Turn Markdown into HTML.
 
     :param text: any text.
+    :param language: a language tag; it has the quotes.
     :return: HTML that still has to be cleaned, for Markdown may hold any.
     """
-    html: str = _MARKDOWN.render(text)
+    html: str = _MARKDOWN.render(text, {"quotes": quotes_of(language)})
     return html
 
 
-def comment_to_html(text: str) -> str:
+def comment_to_html(text: str, language: str = "en") -> str:
     """Turn the Markdown of a comment into HTML: without tables, footnotes, tasks and code colours,
     of which nothing would be left in a comment.
 
     :param text: any text.
+    :param language: a language tag; it has the quotes.
     :return: HTML that still has to be cleaned.
     """
-    html: str = _COMMENT.render(text)
+    html: str = _COMMENT.render(text, {"quotes": quotes_of(language)})
     return html
 
 
-def phrase_to_html(text: str) -> str:
+def phrase_to_html(text: str, language: str = "en") -> str:
     """Turn Markdown into HTML within one paragraph.
 
     :param text: any text.
+    :param language: a language tag; it has the quotes.
     :return: HTML that still has to be cleaned.
     """
-    html: str = _PHRASE.renderInline(text)
+    html: str = _PHRASE.renderInline(text, {"quotes": quotes_of(language)})
     return html
 
 
@@ -185,10 +189,9 @@ def _make_task(children: list[Token], *, is_done: bool) -> None:
 
 
 def _commonmark(deepest: int, highlight: Callable[..., str] | None = None) -> MarkdownIt:
-    options = {"highlight": highlight, "maxNesting": deepest, "typographer": True}
-    markdown = MarkdownIt("commonmark", options)
-    markdown.enable(["replacements", "smartquotes", "strikethrough"])
-    markdown.core.ruler.at("smartquotes", smartquotes)
+    markdown = MarkdownIt("commonmark", {"highlight": highlight, "maxNesting": deepest})
+    markdown.enable("strikethrough")
+    markdown.core.ruler.before("text_join", "typography", typeset)
     return markdown
 
 

@@ -1,0 +1,107 @@
+"""What the typographer changes is a short list, and none of it is code."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+
+from blog.markup import render, render_comment, render_summary
+from blog.markup.quotes import quotes_of, replace_quotes
+
+
+def everywhere(text: str) -> list[str]:
+    """Return a paragraph as it is shown in an entry, a comment and a summary."""
+    body = str(render(text, "markdown").html).strip()
+    comment = str(render_comment(text, "markdown")).strip()
+    assert body.startswith("<p>")
+    assert body.replace(' rel="ugc nofollow noopener"', "") == comment.replace(
+        ' rel="ugc nofollow noopener"', ""
+    )
+    return [body[3:-4], str(render_summary(text)).strip()]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("(a) x (b) y (c) z (p)", "501(c)(3)", "f(c)", "(r) (tm) (C) (R)"),
+        *("--force: x", "use --force", "i--", "a--b", "x+-y", "3 +- 1", "a,,b"),
+        *("Client..ctor", "../README", "a.. b", "a....b", "....", "f(...args)", "./...", "a...b"),
+        *("what????", "really!!!!!", "+---+", "a ----", "a|---|b", "1--2"),
+    ],
+)
+def test_what_was_typed_stays(typed: str) -> None:
+    assert everywhere(typed) == [typed, typed]
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("Wait... (so...) [...] and ...", "Wait… (so…) […] and …"),
+        ("a -- b --\nc", "a – b –\nc"),
+        ("*a* -- `b` -- c", "<em>a</em> – <code>b</code> – c"),
+        ("a---b --- c", "a—b — c"),
+        ("`a`--all `b` --c", "<code>a</code>--all <code>b</code> --c"),
+        ('\\-- a \\... \\"b\\"', '-- a ... "b"'),
+    ],
+)
+def test_the_safe_cases_are_set(typed: str, shown: str) -> None:
+    # As nh3 writes quotes in text.
+    assert everywhere(typed) == [shown, shown]
+
+
+@pytest.mark.parametrize("name", ["code", "kbd", "samp", "var", "tt", "CODE"])
+def test_code_in_html_is_left_alone(name: str) -> None:
+    tag = name.lower().replace("tt", "code")
+    typed = f'x <{name}>a -- "b" \'c\' ... (c)</{name}> "y" <{name}>--</{name}> -- z'
+    shown = f"x <{tag}>a -- \"b\" 'c' ... (c)</{tag}> “y” <{tag}>--</{tag}> – z"
+    assert everywhere(typed) == [shown, shown]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        '<pre>\na -- "b" ...\n</pre>',
+        '<div><code>\n\na -- "b" ...\n\n</code></div>',
+        '    a -- "b" ...',
+        '```\na -- "b" ...\n```',
+        '<ul>\n<li><code>\n\na -- "b" ...\n</code></li>\n</ul>',
+    ],
+)
+def test_code_in_blocks_is_left_alone(typed: str) -> None:
+    page = render(f'{typed}\n\n"Then" -- this', "markdown").html
+    assert 'a -- "b" ...' in page.replace("&quot;", '"')
+    assert "“Then” – this" in page
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("'tis the '90s, rock 'n' roll and '68", "’tis the ’90s, rock ’n’ roll and ’68"),
+        ("[a]'s, (b)'s and `c`'s", "[a]’s, (b)’s and <code>c</code>’s"),
+        ("*a*'s and \"b\"'s", "<em>a</em>’s and “b”’s"),
+        ("it's the dogs' and the cats'", "it’s the dogs’ and the cats’"),
+        ("'em' is not 'em, nor '90' the '90s", "‘em’ is not ’em, nor ‘90’ the ’90s"),
+        ("in 's Hertogenbosch, 't is 'n dag", "in ’s Hertogenbosch, ’t is ’n dag"),
+        ('"\'Tis," he said, "an \'a\'."', "“’Tis,” he said, “an ‘a’.”"),
+    ],
+)
+def test_apostrophes_are_as_people_write_them(typed: str, shown: str) -> None:
+    assert everywhere(typed) == [shown, shown]
+
+
+def only_quotes(state: StateCore) -> None:
+    for block in state.tokens:
+        if block.children:
+            flags = [token.type == "text" for token in block.children]
+            replace_quotes(block.children, flags, quotes_of("en"))
+
+
+@given(st.text("ab '\".(-\n*`[(\\", max_size=40).filter(lambda text: "\"'" not in text))
+@example("'\" 'a' \"b\" *'c* d' a'b'")
+def test_quotes_are_those_of_markdown_it(text: str) -> None:
+    theirs = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
+    ours = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
+    ours.core.ruler.at("smartquotes", only_quotes)
+
+    assert ours.render(text) == theirs.render(text)
