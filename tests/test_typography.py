@@ -105,3 +105,46 @@ def test_quotes_are_those_of_markdown_it(text: str) -> None:
     ours.core.ruler.at("smartquotes", only_quotes)
 
     assert ours.render(text) == theirs.render(text)
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("typed", "address", "around"),
+    [
+        ("See https://example.org/x.", "https://example.org/x", "See {}."),
+        ("(https://e.org/a_(b)).", "https://e.org/a_(b)", "({})."),
+        ("[http://e.org/?a=b_c~d]!", "http://e.org/?a=b_c~d", "[{}]!"),
+        ('"https://e.example/a--b..." yes', "https://e.example/a--b", "“{}…” yes"),
+        ("**https://e.org/it's**", "https://e.org/it's", "<strong>{}</strong>"),
+        ("HTTPS://e.org:80/a,b; c", "HTTPS://e.org:80/a,b", "{}; c"),
+        ("<https://e.org/a--b>", "https://e.org/a--b", "{}"),
+    ],
+)
+def test_a_bare_address_is_a_link(typed: str, address: str, around: str) -> None:
+    shown = around.format(f'<a href="{address}">{address}</a>')
+    assert everywhere(typed) == [shown, shown]
+
+
+def test_an_address_without_a_scheme_is_a_link_too() -> None:
+    assert everywhere("www.example.com.")[0] == (
+        '<a href="http://www.example.com">www.example.com</a>.'
+    )
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("https://", "ahttps://e.org", "x@https://e.org", "www.", "www.a", "ann@example.org"),
+        *("javascript://e.org", "`https://e.org`", "\\https\\://e.org"),
+    ],
+)
+def test_what_is_no_bare_address_is_no_link(typed: str) -> None:
+    assert not any("<a " in page for page in everywhere(typed))
+
+
+@pytest.mark.parametrize("typed", ["[https://e.org](/x)", '<a href="/x">https://e.org</a>'])
+def test_a_link_has_no_link_in_it(typed: str) -> None:
+    shown = '<a href="/x">https://e.org</a>'
+    assert everywhere(typed) == [shown, shown]

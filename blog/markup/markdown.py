@@ -23,6 +23,7 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, String, _TokenType
 from pygments.util import ClassNotFound
 
+from blog.markup.addresses import link_addresses
 from blog.markup.quotes import quotes_of
 from blog.markup.sanitising import CLEANED, IN_BODY, IN_COMMENT, IN_PHRASE
 from blog.markup.tags import settle
@@ -191,6 +192,7 @@ def _make_task(children: list[Token], *, is_done: bool) -> None:
 def _commonmark(deepest: int, highlight: Callable[..., str] | None = None) -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"highlight": highlight, "maxNesting": deepest})
     markdown.enable("strikethrough")
+    markdown.core.ruler.before("text_join", "addresses", link_addresses)
     markdown.core.ruler.before("text_join", "typography", typeset)
     return markdown
 
