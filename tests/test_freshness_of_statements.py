@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -17,6 +18,8 @@ IDS = st.integers(1, 3)
 STATES = st.sampled_from(["draft", "published"])
 KINDS = st.sampled_from(["entry", "page"])
 COMMENTS = st.sampled_from(["published", "held", "spam"])
+pytestmark = pytest.mark.long
+
 DATES = st.sampled_from(["2025-01-31 23:59:59.000000", "2025-02-01 00:00:00.000000"])
 WORDS = st.sampled_from(["One", "Two"])
 COLUMNS = st.sampled_from(["title", "body", "summary", "author"])

@@ -14,6 +14,7 @@ from tests.pool.configured import make_database
 from tests.pool.scripts import run
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file"),
     pytest.mark.timeout(90),
 ]
