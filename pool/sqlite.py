@@ -185,7 +185,7 @@ class _Connection(sqlite3.Connection):
     def close(self) -> None:
         super().close()
         if self.opened is not None:
-            self.opened.file.closed(self.opened)
+            self.opened.closed()
 
 
 def _lost(opened: OpenedFile) -> sqlite3.OperationalError:
