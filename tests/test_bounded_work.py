@@ -100,7 +100,7 @@ def phrase(letter: str, last: str = "b") -> str:
         ("日" * 490, "日" * 100),
     ],
 )
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_no_search_takes_long(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment, text: str, q: str
 ) -> None:
