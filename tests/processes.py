@@ -64,12 +64,11 @@ def start(
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
-    """Give a port of 127.0.0.1 on which one of our processes may listen, and nothing else does.
+    """Reserve a port of 127.0.0.1 for a process that a test starts.
 
-    Linux gives a port that is bound to nobody who asks for any, but lets a second socket with
-    SO_REUSEADDR bind it as long as the first does not listen:
-    https://man7.org/linux/man-pages/man7/socket.7.html
-    Elsewhere the port is free when it is given, and may be taken before it is used.
+    Linux hands out no port that is bound, and lets a second socket with SO_REUSEADDR bind it as
+    long as the first does not listen: https://man7.org/linux/man-pages/man7/socket.7.html
+    Elsewhere the port is released before it is used, and may be taken in between.
     """
     with socket.socket() as holder:
         if sys.platform == "linux":

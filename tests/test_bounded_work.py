@@ -56,7 +56,7 @@ def assert_linear(do: Callable[[int], object], number: int, what: str = "") -> N
 
 
 def repeated(do: Callable[[str], object], unit: str) -> Callable[[int], object]:
-    """Return what does it for so many times `unit`."""
+    """Return a function that calls `do` with `unit` repeated."""
     return lambda number: do(unit * number)
 
 

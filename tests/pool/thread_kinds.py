@@ -59,7 +59,7 @@ kinds_of_thread = pytest.mark.parametrize("run", [in_python_thread, in_bare_thre
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether `condition` comes true, soon or, on a busy machine, within a minute."""
+    """Whether `condition` comes true within a minute."""
     deadline = time.monotonic() + 60
     while not condition():
         if time.monotonic() > deadline:
