@@ -1,6 +1,5 @@
 """The blog on PostgreSQL: its own schema and triggers, and every test of the pages once more."""
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from blog.models import Entry, Site
 from blog.outages import QUIET
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
+from tests.processes import reserved_port
 from tests.test_bad_input import (  # noqa: F401
     test_a_form_that_is_not_text,
     test_a_nul_byte_in_the_path,
@@ -240,10 +240,9 @@ def test_the_site_was_changed_just_now(engine: Engine, make_entry: MakeEntry) ->
 
 
 @pytest.fixture
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def unused_port() -> Iterator[int]:
+    with reserved_port() as port:
+        yield port
 
 
 def test_a_server_out_of_reach(app: Blog, unused_port: int) -> None:
