@@ -22,6 +22,9 @@ from blog.database_url import database_url, file_of
 from blog.models import Entry, Site
 from blog.schema import DatabaseUnusableError
 
+#: How the names of the files beside a database end. https://www.sqlite.org/tempfiles.html
+_SIDES = ("-wal", "-journal", "-shm")
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -49,16 +52,18 @@ def restore(url: str, backup: Path) -> Restored:
     :raises DatabaseUnusableError: the backup is damaged or not of Threadleaf, or the database
         cannot be written to. Nothing was changed.
     """
-    database = file_of(database_url(url))
-    if database is None:
+    file = file_of(database_url(url))
+    if file is None:
         raise DatabaseUnusableError(
             "`threadleaf restore` is for SQLite: restore a PostgreSQL database with `pg_restore`."
         )
+    # SQLite follows a link, and has the files beside a database where the link leads.
+    database = file.resolve()
     if database.exists() and database.samefile(backup):
         raise DatabaseUnusableError(f"{backup} is the database itself: choose a backup of it.")
     now = datetime.now(UTC)
     copy = database.with_name(f"{database.name}.restoring-{os.getpid()}")
-    previous = database.with_name(f"{database.name}.before-{now:%Y%m%d-%H%M%S}")
+    previous = database.with_name(f"{database.name}.before-{now:%Y%m%d-%H%M%S-%f}")
     try:
         version, entries = _prepare(backup, copy, now)
         if not _replace(database, copy, previous):
@@ -69,7 +74,8 @@ def restore(url: str, backup: Path) -> Restored:
             "programs that use it, then try again."
         ) from error
     finally:
-        copy.unlink(missing_ok=True)
+        for side in ("", *_SIDES):
+            Path(f"{copy}{side}").unlink(missing_ok=True)
     return Restored(database, entries, version, previous if previous.exists() else None)
 
 
@@ -86,8 +92,13 @@ def _copy(source: Path, target: Path) -> None:
 def _save(origin: sqlite3.Connection, target: Path) -> None:
     """Copy what `origin` reads to a new file that only this user can read."""
     target.touch(mode=0o600, exist_ok=False)
-    with closing(sqlite3.connect(target)) as copy:
-        origin.backup(copy, progress=_refuse_to_wait)
+    try:
+        with closing(sqlite3.connect(target)) as copy:
+            copy.execute("PRAGMA journal_mode = OFF")  # a new file has nothing to roll back to
+            origin.backup(copy, progress=_refuse_to_wait)
+    except BaseException:
+        target.unlink()
+        raise
 
 
 def _refuse_to_wait(status: int, _remaining: int, _total: int) -> None:
@@ -143,7 +154,7 @@ def _replace(database: Path, copy: Path, previous: Path) -> bool:
         _share(previous, database)
         _share(copy, database)
     # What is still there belongs to a database that was moved or damaged.
-    for side in ("-wal", "-journal", "-shm"):
+    for side in _SIDES:
         with suppress(FileNotFoundError):
             Path(f"{database}{side}").replace(f"{previous}{side}")
     copy.replace(database)
@@ -187,10 +198,11 @@ def _share(file: Path, database: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Write a folder to disk, where the system can do that."""
+    """Write a folder to disk, where the system and its permissions allow that."""
     if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with suppress(PermissionError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
