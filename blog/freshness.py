@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from blog.database import HEAD, SCHEMA_VERSION, ask_directly, report_other_schema
 from blog.models import Entry, Site
-from blog.models.base import UTCDateTime
+from blog.models.base import DamagedValueError, UTCDateTime
+from blog.models.site import MISSING
 
-#: What stands for the content of the site: the version of the schema, that of the content, when
-#: that came, and in which file. After a backup is restored the numbers are given out again, at
-#: another time.
+#: Identifies the content of the site: the version of the schema, the version of the content, when
+#: that changed, and the file. A restored backup counts from an earlier version, at a later time.
 Stamp = tuple[Any, ...]
 
 _STAMPS = {
@@ -66,10 +66,14 @@ def moments(db: Session, now: datetime, started: datetime, open_days: int) -> Mo
 
     :param started: when this process began: templates, settings or code may be new since then.
     :param open_days: for how many days after its publication an entry takes comments; 0 for ever.
+    :raises DamagedValueError: the site has no row.
     """
     open_for = timedelta(days=open_days)
     asked = {"now": now, "open_since": now - open_for}
-    changed, appeared, appears, closed, closes = db.execute(_MOMENTS, asked).one()
+    found = db.execute(_MOMENTS, asked).one_or_none()
+    if found is None:
+        raise DamagedValueError(MISSING)
+    changed, appeared, appears, closed, closes = found
     past = [started, changed, *([appeared] if appeared else [])]
     # The token in a form has its day in it.
     coming = [datetime.combine(now + timedelta(days=1), time.min, UTC)]

@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class DamagedValueError(ValueError):
-    """A row has a value that its column cannot have: the file is damaged, or was edited by hand."""
+    """A value that its column cannot have, or no row of the site: damage, or an edit by hand."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
