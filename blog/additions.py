@@ -36,8 +36,10 @@ _QUERIES = {
         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'""",
     "postgresql": """
         SELECT CASE relkind WHEN 'i' THEN 'index' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence'
-               ELSE 'table' END, relname, '', ''
-        FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+               ELSE 'table' END, relname, coalesce(indrelid::regclass::text, ''),
+               CASE relkind WHEN 'i' THEN pg_get_indexdef(pg_class.oid) ELSE '' END
+        FROM pg_class LEFT JOIN pg_index ON indexrelid = pg_class.oid
+        JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE nspname = current_schema()""",
 }
 
@@ -57,12 +59,12 @@ def in_the_way(found: Iterable[Object], wanted: Iterable[Object]) -> Iterator[Ob
     names = {each.name.lower(): each for each in wanted}
     for each in found:
         ours = names.get(each.name.lower())
-        if ours is not None and not (each.is_plain_index and ours.kind == "index"):
+        if ours is not None and not (each.is_plain_index and each.table.lower() == ours.table):
             yield each
 
 
 def set_aside(connection: Connection, found: Iterable[Object]) -> None:
-    """Drop triggers and indexes on SQLite."""
+    """Drop triggers and indexes."""
     for each in found:
         if each.kind in {"trigger", "index"}:
             name = each.name.replace('"', '""')

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.orm import Session
 
 from blog import additions
 from blog.additions import Object
@@ -79,13 +80,8 @@ def check(engine: Engine) -> Site:
         with engine.connect() as connection:
             found = version(connection)
             if found == HEAD:
-                row = connection.execute(select(Site.__table__)).one_or_none()
-                if row is None:
-                    raise DatabaseUnusableError(
-                        f"The database {_name(engine)} has no row in its table site: restore a "
-                        "backup."
-                    )
-                return Site(**row._mapping)
+                with Session(connection) as db:
+                    return Site.row(db)
     if found is None:
         raise DatabaseUnusableError(
             f"The database {_name(engine)} is empty: run `threadleaf upgrade`."
@@ -197,11 +193,11 @@ def _make_room(connection: Connection, before: str) -> list[str]:
             f"The database {_name(connection.engine)} was not upgraded: Threadleaf needs the names "
             f"of its {', '.join(map(str, obstacles))}. Rename or drop them, then try again."
         )
-    if connection.dialect.name != "sqlite":
-        return []
-    tables = {each.name.lower() for each in known if each.kind == "table"}
-    replaced = {each.name.lower() for each in wanted}
+    tables = {each.name for each in known if each.kind == "table"}
+    replaced = {each.name for each in wanted}
     movable = [each for each in found if each.table.lower() in tables]
+    if connection.dialect.name != "sqlite":  # it rebuilds no table
+        movable = [each for each in movable if each.name in replaced]
     additions.set_aside(connection, movable)
     return [each.sql for each in movable if each.name.lower() not in replaced]
 
