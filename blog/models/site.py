@@ -33,7 +33,7 @@ class Site(Base):
 
         :raises DamagedValueError: there is none.
         """
-        found = db.scalar(select(cls))
+        found: Self | None = db.scalar(select(cls))
         if found is None:
             raise DamagedValueError(MISSING)
         return found
