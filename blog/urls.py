@@ -136,10 +136,13 @@ def _path(endpoint: str, **values: Any) -> str:
     return _paths.build(endpoint, values)
 
 
-def endpoint_at(path: str) -> str | None:
-    """Return the endpoint of the page at a path, from where the blog is mounted; None for none."""
+def endpoint_at(path: str, method: str = "GET") -> str | None:
+    """Return the endpoint of a path, or None if there is none for the method.
+
+    :param path: percent-decoded, without the path that the blog is mounted under.
+    """
     try:
-        endpoint, _ = _paths.match(path, method="GET")
+        endpoint, _ = _paths.match(path, method=method)
     except HTTPException:
         return None
     return str(endpoint)
