@@ -79,7 +79,7 @@ def show(label: str, length: int, portions: Iterable[int], interrupted: Event) -
 
 @contextmanager
 def interruptible() -> Iterator[Event]:
-    """Note Ctrl-C, which would otherwise come in the midst of a transaction."""
+    """Set an event on Ctrl-C, instead of raising KeyboardInterrupt within a transaction."""
     interrupted = Event()
     previous = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
