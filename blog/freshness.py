@@ -24,9 +24,9 @@ _STAMPS = {
 
 
 def stamp(engine: Engine) -> Stamp | None:
-    """Return what the site's content is called now, or None if the database cannot say.
+    """Return the stamp of the site's content now, or None if the database cannot say.
 
-    Everything that was committed before this is called counts.
+    It includes everything that was committed before the call.
 
     :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
     :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
@@ -39,7 +39,7 @@ def stamp(engine: Engine) -> Stamp | None:
 
 @dataclass(frozen=True)
 class Moments:
-    """When a page became what it is, and when it will be another without anybody's doing."""
+    """When the content of all pages last changed, and when it will change by itself."""
 
     changed: datetime
     until: datetime
@@ -62,9 +62,9 @@ _MOMENTS = select(_SITE.changed, *_newest_and_next("now"), *_newest_and_next("op
 
 
 def moments(db: Session, now: datetime, started: datetime, open_days: int) -> Moments:
-    """Return since when all pages are as they are at `now`, and until when at most.
+    """Return when the content of all pages last changed before `now`, and when it will next.
 
-    :param started: when this process began: templates, settings or code may be new since then.
+    :param started: the start of this process, which may have new templates, settings or code.
     :param open_days: for how many days after its publication an entry takes comments; 0 for ever.
     :raises DamagedValueError: the site has no row.
     """
