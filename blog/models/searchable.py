@@ -194,10 +194,8 @@ _PUNCTUATION = (
 )
 
 
-def _on_postgresql() -> Iterator[str]:
-    yield from drop("postgresql")
-    # In NFC again, because the parts of a Korean syllable are no words.
-    yield rf"""
+# In NFC again, because the parts of a Korean syllable are no words.
+_SEARCH_WORDS = rf"""
         CREATE OR REPLACE FUNCTION search_words(given text) RETURNS text LANGUAGE sql IMMUTABLE
         AS $$
             SELECT regexp_replace(regexp_replace(lower(normalize(regexp_replace(
@@ -205,7 +203,7 @@ def _on_postgresql() -> Iterator[str]:
                 '[\u0300-\u036f]', '', 'g'), NFC)),
                 '{_PUNCTUATION}', ' ', 'g'), '([{UNSPACED}])', ' \1 ', 'g')
         $$"""
-    yield """
+_SEARCHABLE_ENTRY = """
         CREATE OR REPLACE VIEW searchable_entry AS
         SELECT entry.id,
             setweight(to_tsvector('simple', search_words(left(title, 2000))), 'A')
@@ -219,29 +217,20 @@ def _on_postgresql() -> Iterator[str]:
                 ':year' || to_char(timestamp, 'YYYY'))) AS words
         FROM entry LEFT JOIN rendering ON rendering.entry_id = entry.id
         WHERE state = 'published'"""
-    yield """
+_SEARCHABLE_COMMENT = """
         CREATE OR REPLACE VIEW searchable_comment AS
         SELECT id,
             setweight(to_tsvector('simple', search_words(left(name, 2000))), 'B')
             || to_tsvector('simple', search_words(text))
             || array_to_tsvector(ARRAY[':year' || coalesce(to_char(created, 'YYYY'), '')]) AS words
         FROM comment WHERE state = 'published'"""
+
+
+def _on_postgresql() -> Iterator[str]:
+    yield from drop("postgresql")
+    yield from (_SEARCH_WORDS, _SEARCHABLE_ENTRY, _SEARCHABLE_COMMENT)
     for table, (columns, owner) in _SOURCES.items():
-        what = "comment" if table == "comment" else "entry"
-        less = f" - {BELOW}" if what == "comment" else ""
-        old, new = (
-            f"ARRAY({owner.format(row=row)})" if " " in owner else f"ARRAY[{owner.format(row=row)}]"
-            for row in ("OLD", "NEW")
-        )
-        yield f"""
-            CREATE OR REPLACE FUNCTION search_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
-            DECLARE ids bigint[] := {old}::bigint[] || {new}::bigint[];
-            BEGIN
-                DELETE FROM search_index WHERE id IN (SELECT unnest(ids){less});
-                {_fill("postgresql", what, "WHERE id = ANY (ids)")}
-                ON CONFLICT (id) DO UPDATE SET words = excluded.words;
-                RETURN NULL;
-            END $$"""  # noqa: S608 - stands above
+        yield _copying_function(table, owner)
         yield f"""
             CREATE OR REPLACE TRIGGER search AFTER INSERT OR DELETE OR UPDATE OF {columns}
             ON {table} FOR EACH ROW EXECUTE FUNCTION search_{table}()"""
@@ -253,3 +242,22 @@ def _on_postgresql() -> Iterator[str]:
         yield f"""
             CREATE OR REPLACE TRIGGER search_truncate AFTER TRUNCATE
             ON {table} FOR EACH STATEMENT EXECUTE FUNCTION search_anew()"""
+
+
+def _copying_function(table: str, owner: str) -> str:
+    """Return the function that copies the rows of the view for a changed row of `table`."""
+    what = "comment" if table == "comment" else "entry"
+    less = f" - {BELOW}" if what == "comment" else ""
+    old, new = (
+        f"ARRAY({owner.format(row=row)})" if " " in owner else f"ARRAY[{owner.format(row=row)}]"
+        for row in ("OLD", "NEW")
+    )
+    return f"""
+            CREATE OR REPLACE FUNCTION search_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
+            DECLARE ids bigint[] := {old}::bigint[] || {new}::bigint[];
+            BEGIN
+                DELETE FROM search_index WHERE id IN (SELECT unnest(ids){less});
+                {_fill("postgresql", what, "WHERE id = ANY (ids)")}
+                ON CONFLICT (id) DO UPDATE SET words = excluded.words;
+                RETURN NULL;
+            END $$"""  # noqa: S608 - stands above
