@@ -80,5 +80,6 @@ def moments(db: Session, now: datetime, started: datetime, open_days: int) -> Mo
     coming += [appears] if appears else []
     if open_days:
         past += [closed + open_for] if closed else []
-        coming += [closes + open_for] if closes else []
+        # No entry closes before it appears; one of the year 9999 would do so in the year 10000.
+        coming += [closes + open_for] if closes and closes <= now else []
     return Moments(max(past), min(coming))
