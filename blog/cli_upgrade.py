@@ -4,6 +4,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from threading import Event
 
@@ -20,11 +21,20 @@ from blog.schema import DatabaseUnusableError
 
 
 def bring_up_to_date(config: Config) -> None:
-    """Upgrade the database, and say what will be done and what was done."""
+    """Upgrade the database, and say what will be done and what was done.
+
+    :raises DatabaseUnusableError: it cannot be upgraded as it is, or a process that renders died.
+    :raises SystemExit: Ctrl-C was pressed.
+    """
     engine = connect(config.database)
     try:
         with schema.explaining(engine):
             before, after = upgrade_database(engine)
+    except BrokenExecutor as error:
+        raise DatabaseUnusableError(
+            "A process of the upgrade was ended, perhaps because memory ran out. What is done "
+            "stays: free some memory, then run `threadleaf upgrade` again."
+        ) from error
     except KeyboardInterrupt:
         say("Stopped. What is done stays; `threadleaf upgrade` goes on from here.")
         sys.exit(130)
