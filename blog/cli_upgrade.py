@@ -1,4 +1,4 @@
-"""What ``threadleaf upgrade`` does and says; ``init``, ``serve`` and ``import`` begin with it."""
+"""The steps and messages of ``threadleaf upgrade``, also for ``init``, ``serve`` and ``import``."""
 
 import shutil
 import signal
@@ -110,7 +110,7 @@ def give_way(engine: Engine) -> list[tuple[str, str]]:
 
 
 def announce(engine: Engine, ahead: Forecast) -> None:
-    """Say what an upgrade will take.
+    """Say how long an upgrade will take, and how much space.
 
     :raises DatabaseUnusableError: the disk has less space than it will need.
     """

@@ -28,12 +28,12 @@ _SIDES = ("-wal", "-journal", "-shm")
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did.
+    """The result of a restore.
 
-    :param database: the file that was restored.
-    :param entries: how many entries it has now.
-    :param schema: the schema of the backup, before any upgrade.
-    :param previous: what was there before; None if there was nothing.
+    :param database: the restored file.
+    :param entries: the number of its entries.
+    :param schema: the schema version of the backup, before any upgrade.
+    :param previous: the file with the previous database; None if there was none.
     """
 
     database: Path
@@ -43,11 +43,12 @@ class Restored:
 
 
 def restore(url: str, backup: Path) -> Restored:
-    """Put `backup` in the place of the database at `url`, and keep that beside it.
+    """Put a backup in the place of a database, and save the previous one beside it.
 
     Servers need not be stopped: they see the restore as one transaction. It waits for other writers
     at most :data:`~blog.database.BUSY_TIMEOUT` seconds. The backup is not changed.
 
+    :param url: the setting ``database``, a path or a URL.
     :param backup: a database of Threadleaf, of this version or older: it is upgraded.
     :raises DatabaseUnusableError: the backup is damaged or not of Threadleaf, or the database
         cannot be written to. Nothing was changed.
@@ -80,8 +81,8 @@ def restore(url: str, backup: Path) -> Restored:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a database that is not in use, or one with a log that may be."""
-    # SQLite would write beside a database to read it, which may be on a read-only disk.
+    """Copy a database, with the log beside it."""
+    # To read a database SQLite writes beside it, which a read-only disk does not allow.
     in_use = any(Path(f"{source}{side}").exists() for side in ("-wal", "-journal"))
     mode = "mode=ro" if in_use else "immutable=1"
     address = f"file:{quote(os.fsencode(source.resolve()), safe='')}?{mode}"
@@ -153,7 +154,7 @@ def _replace(database: Path, copy: Path, previous: Path) -> bool:
             shutil.copyfile(database, previous)
         _share(previous, database)
         _share(copy, database)
-    # What is still there belongs to a database that was moved or damaged.
+    # Any side file left by now belongs to a database that was moved or damaged.
     for side in _SIDES:
         with suppress(FileNotFoundError):
             Path(f"{database}{side}").replace(f"{previous}{side}")
@@ -189,7 +190,7 @@ def _overwrite(database: Path, copy: Path, previous: Path) -> None:
 
 
 def _share(file: Path, database: Path) -> None:
-    """Give a file to the user who serves the database, which another one may restore."""
+    """Give a file the owner and the mode of the database."""
     shutil.copymode(database, file)
     if sys.platform != "win32":
         found = database.stat()

@@ -128,7 +128,7 @@ def upgrade(
                     raise KeyboardInterrupt from error
                 raise first from error
             finally:
-                # It goes without foreign keys, which whoever came next would miss.
+                # Its foreign keys are off.
                 connection.invalidate()
 
 
@@ -176,9 +176,9 @@ def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -
 
 
 def _make_room(connection: Connection, before: str) -> list[str]:
-    """Set aside what the operator has added, and return the statements that put it back.
+    """Set aside the operator's objects, and return the statements that put them back.
 
-    :raises DatabaseUnusableError: some of it bears a name that the upgrade needs.
+    :raises DatabaseUnusableError: one of them has a name that the upgrade needs.
     """
     known, wanted = _objects_of(before), _objects_of(HEAD)
     # A table is rebuilt under such a name: https://alembic.sqlalchemy.org/en/latest/batch.html
@@ -203,7 +203,7 @@ def _make_room(connection: Connection, before: str) -> list[str]:
 
 
 def _objects_of(revision: str) -> list[Object]:
-    """Return what a database of a version has."""
+    """Return the objects of a database of a version."""
     engine = connect("sqlite://")
     try:
         with engine.connect() as connection, connection.begin():
@@ -228,9 +228,9 @@ def _run_migrations(connection: Connection, before: str | None, to: str = "head"
 
 @contextmanager
 def explaining(engine: Engine) -> Iterator[None]:
-    """Turn what an operator can end into a sentence with a remedy.
+    """Turn an outage into a sentence with a remedy.
 
-    :raises DatabaseUnusableError: the block met an outage of the database or of a file.
+    :raises DatabaseUnusableError: the database or a file could not be used in the block.
     """
     try:
         yield
@@ -257,10 +257,10 @@ def is_missing(engine: Engine) -> bool:
 
 
 def make_file(engine: Engine) -> None:
-    """Make the file of an SQLite database, if it is missing, for this user alone.
+    """Create a missing SQLite file that only this user can read.
 
-    SQLite would let others read it, and with it the secret that signs what visitors send back. It
-    gives the files beside it the same mode.
+    SQLite would let others read it, with the secret that signs forms and cookies. It gives the
+    files beside it the same mode.
     """
     file = file_of(engine.url)
     if file is not None and is_missing(engine):
