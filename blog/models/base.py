@@ -33,9 +33,9 @@ class UTCDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        """Return what reads a column's value.
+        """Return the function that converts a column's value.
 
-        :raises DamagedValueError: by what is returned. SQLite stores any text as a date.
+        It raises :class:`DamagedValueError` for a text that is no date, which SQLite stores, too.
         """
         read = super().result_processor(dialect, coltype)
 
