@@ -134,6 +134,12 @@ def test_it_is_so_where_rows_are_replaced(
     compare(app, config, engine, performed)
 
 
+def test_an_entry_of_the_year_9999_can_be_replaced(app: Blog, engine: Engine) -> None:
+    never = entry(1, "9999-12-31", "published", "entry")
+    execute(engine, never, "REPLACE" + never.removeprefix("INSERT"))
+    assert BlogClient(app).get("/blog/archive").status_code == 200
+
+
 def compare(app: Blog, config: Config, engine: Engine, performed: list[str]) -> None:
     fill(engine)
     uncached = Blog(replace(config, page_cache=0), engine, app.secret)

@@ -179,6 +179,23 @@ def test_a_database_with_something_in_it_is_refused_and_not_changed(
     engine.dispose()
 
 
+def test_an_index_of_the_operator_gives_way_unless_it_is_unique(server: URL) -> None:
+    engine = connect(written(make_database(server)))
+    with engine.begin() as connection:
+        SeedBase.metadata.create_all(connection)
+        connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON entry (timestamp)")
+        connection.exec_driver_sql("CREATE UNIQUE INDEX ix_comment_entry_id ON comment (name)")
+
+    with pytest.raises(schema.DatabaseUnusableError, match="its index ix_comment_entry_id"):
+        schema.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_comment_entry_id")
+    assert schema.upgrade(engine) == ("0001", schema.HEAD)
+    with engine.connect() as connection:
+        assert differences(connection) == []
+    engine.dispose()
+
+
 def test_an_upgrade_makes_again_what_is_not_of_this_code(
     engine: Engine, make_entry: MakeEntry
 ) -> None:
