@@ -115,7 +115,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.requests or self.total_outbufs_len or self.will_close or self.close_when_flushed:
             return False
         if self._ahead:
-            self.received(b"")
+            # The loop catches what its handlers raise; an error raised here would end the server.
+            try:
+                self.received(b"")
+            except Exception:  # noqa: BLE001 - as the loop has it
+                self.handle_error()
             return not self.requests
         return True
 

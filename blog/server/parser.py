@@ -68,7 +68,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         # int() refuses them.
         if any(len(value) > 1000 for value in fields.get(b"content-length", [])):
             raise _RefusedError(RequestEntityTooLarge("Content-Length is too large"))
-        super().parse_header(_with_known_version(line.rstrip()) + end + rest)
+        try:
+            super().parse_header(_with_known_version(line.rstrip()) + end + rest)
+        except ValueError as error:  # urlsplit()'s, of brackets without an IPv6 address
+            raise ParsingError("The request target is invalid") from error
         self._check_framing(fields)
         self._check_target(fields.get(b"host", []))
         options = self.headers.get("CONNECTION", "").lower().split(",")
