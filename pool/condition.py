@@ -83,6 +83,9 @@ class _Sqlite(Condition):
     def _end(self, connection: Any) -> None:
         connection.rollback()
         if connection.in_transaction:
+            # rollback() does nothing where `autocommit` is True. Where it is False the next
+            # transaction has begun. Not by `autocommit = True` alone, which would commit.
+            sqlite3.Connection.cursor(connection).execute("ROLLBACK")
             connection.autocommit = True
         end_statements(connection)
 

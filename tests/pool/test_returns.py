@@ -316,6 +316,35 @@ def test_a_driver_that_is_always_in_a_transaction_is_rolled_back(path: Path) -> 
     engine.dispose()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the driver has no autocommit before 3.12")
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize("is_mode_of_the_engine", [False, True])
+def test_a_begin_of_the_users_own_is_rolled_back_where_the_driver_commits_by_itself(
+    path: Path, is_mode_of_the_engine: bool, reads: bool
+) -> None:
+    options = {"timeout": 0} | ({"autocommit": True} if is_mode_of_the_engine else {})
+    engine = create_engine(
+        f"sqlite:///{path.as_posix()}", poolclass=ThreadLocalPool, connect_args=options
+    )
+    with engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        was = driver.autocommit
+        driver.autocommit = True
+        connection.exec_driver_sql("BEGIN")
+        connection.execute(text(WRITE))
+        if reads:
+            result = connection.execute(text("SELECT * FROM note"))
+            result.fetchone()
+
+    assert stored(path) == []
+    use_again(engine)
+    assert stored(path) == ["next"]
+    with engine.connect() as connection:
+        assert connection.connection.dbapi_connection is driver
+        assert driver.autocommit == was
+    engine.dispose()
+
+
 # A statement that is not read to its end
 
 
