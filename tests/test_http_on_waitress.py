@@ -3,6 +3,7 @@
 import re
 import shutil
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from http.client import HTTPResponse
 from itertools import pairwise
@@ -17,6 +18,9 @@ from blog.database import connect, session_factory
 from blog.models import Entry
 from tests.conftest import NOW
 from tests.processes import PATIENCE, THREADLEAF, WINE, Server, environment, start
+
+if sys.platform == "linux":
+    import resource
 
 FORM = "Content-Type: application/x-www-form-urlencoded"
 
@@ -254,6 +258,33 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(address: tuple[st
         assert statuses(client.recv(65_536)) == [100]
         client.sendall(b"hello")
         assert statuses(client.recv(65_536)) == [405]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit(2)")
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_that_cannot_be_stored_is_answered(
+    migrated: Path, tmp_path: Path, is_chunked: bool
+) -> None:
+    shutil.copy(migrated, tmp_path / "blog.db")
+    environ = environment(THREADLEAF_DATABASE=tmp_path / "blog.db")
+    body = b"x" * 40_000
+    head = b"POST /blog/a-title HTTP/1.1\r\n" + HOST + FORM.encode()
+    if is_chunked:
+        request = head + b"\r\nTransfer-Encoding: chunked\r\n\r\n9c40\r\n" + body + b"\r\n0\r\n\r\n"
+    else:
+        request = head + b"\r\nContent-Length: 40000\r\n\r\n" + body
+
+    with Server(start([*THREADLEAF, "serve", "--port", 0], tmp_path, environ)) as server:
+        parts = urlsplit(server.url)
+        address = str(parts.hostname), int(parts.port or 0)
+        # As on a full disk: files of this process do not grow beyond this size.
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (8192, 8192))
+        assert statuses(exchange(address, request)) == [503]
+        server.stop()
+        _, _, logged = server.ended()
+    errors = [line for line in logged.splitlines() if " ERROR " in line]
+    assert len(errors) == 1
+    assert "blog.server.parser: A body cannot be stored in " in errors[0]
 
 
 def test_one_without_a_body_is_not_told_to_send_it(address: tuple[str, int]) -> None:

@@ -1,9 +1,13 @@
 """Waitress's parser, and the requests that it accepts and RFC 9112 refuses."""
 
+import logging
 import re
+import tempfile
 
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
+
+log = logging.getLogger(__name__)
 
 # Bytes that the chunks of a body may have around its own, besides two for each of those. A chunk
 # costs a thousand times what a byte does, and a long chunk header or trailer section is searched
@@ -24,6 +28,13 @@ class VersionError(Error):  # type: ignore[misc]
     reason = "HTTP Version Not Supported"
 
 
+class UnavailableError(Error):  # type: ignore[misc]
+    """https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4"""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
 class _RefusedError(Exception):
     def __init__(self, error: Error) -> None:
         super().__init__()
@@ -41,6 +52,14 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             consumed: int = super().received(data)
         except _RefusedError as refused:
             self._refuse(refused.error)
+            return len(data)
+        except OSError as error:  # a long body goes to a temporary file
+            log.error(  # noqa: TRY400 - it is not a mistake
+                "A body cannot be stored in %s (%s): free space there",
+                tempfile.gettempdir(),
+                error.strerror,
+            )
+            self._refuse(UnavailableError("The body cannot be stored just now"))
             return len(data)
         body = len(self.body_rcv) if self.chunked else 0
         if self.chunked and self.body_bytes_received > 3 * body + _AROUND_CHUNKS:
