@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _UNSENT = 256 * 1024
 # Connections accepted in one turn of the loop.
 _AT_ONCE = 64
+# Of accept(), https://man7.org/linux/man-pages/man2/accept.2.html: too many open files, no memory.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 # Seconds between two looks at the deadlines, and before the next accept() where nothing is free.
 _LOOK = 1.0
 _PAUSE = 0.25
@@ -121,9 +123,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                     if connection is not None:
                         connection.close()  # its client has left already
                         continue
-                    if error.errno not in {errno.EMFILE, errno.ENFILE}:
+                    if error.errno not in _EXHAUSTED:
                         return  # there is none, or its client has left
-                    reason = f"this process may open no more files (ulimit -n): {error.strerror}"
+                    reason = f"the system has no room for one more: {error.strerror} (ulimit -n)"
                 else:
                     continue
             self._full_at = time.monotonic()

@@ -44,7 +44,8 @@ class _RefusedError(Exception):
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """Waitress's parser, with the checks of RFC 9112 that it leaves out."""
 
-    path: str
+    # Waitress logs it, also of a request whose head was refused.
+    path = ""
 
     def received(self, data: bytes) -> int:
         """Take in `data`; return how many bytes of it belong to this request."""
