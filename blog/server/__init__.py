@@ -38,8 +38,16 @@ MAX_HEADER = 64 * 1024
 # A response begins to leave when it has so many bytes, or is complete. Waitress would send its head
 # by itself; and each time a worker sends, it gives the interpreter away, and has to wait for it.
 _SEND = 32 * 1024
-# Bytes of a request body in memory; the rest is in a file.
-_BODY_IN_MEMORY = 16 * 1024
+_OPTIONS = {
+    "backlog": BACKLOG,
+    "max_request_body_size": MAX_BODY,
+    "max_request_header_size": MAX_HEADER,
+    # Bytes of a request body in memory; a longer one is in a temporary file.
+    "inbuf_overflow": 16 * 1024,
+    "clear_untrusted_proxy_headers": True,
+    "expose_tracebacks": False,
+    "ident": None,
+}
 
 # Seconds until a signal is noticed. On Windows a waiting select() does not see signals at all, and
 # elsewhere Python resumes it, so the loop looks up this often.
@@ -84,32 +92,11 @@ def serve(
         headers are believed. Everybody else's are removed.
     :param drain_seconds: how long a client that reads slowly, or not at all, can put off the end.
     """
-    proxy: dict[str, Any] = {}
-    if trusted_proxy is not None:
-        proxy = {
-            "trusted_proxy": trusted_proxy,
-            "trusted_proxy_count": 1,
-            "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
-        }
     sockets: dict[int, Any] = {}
     limits = replace(limits, connections=fitting(limits.connections, threads))
+    options = {"threads": threads, "url_prefix": url_prefix, **_proxy_options(trusted_proxy)}
     with listener, _StopSignals() as signals:
-        server = Server(
-            application,
-            listener,
-            sockets,
-            limits,
-            threads=threads,
-            backlog=BACKLOG,
-            url_prefix=url_prefix,
-            max_request_body_size=MAX_BODY,
-            max_request_header_size=MAX_HEADER,
-            inbuf_overflow=_BODY_IN_MEMORY,
-            clear_untrusted_proxy_headers=True,
-            expose_tracebacks=False,
-            ident=None,
-            **proxy,
-        )
+        server = Server(application, listener, sockets, limits, **_OPTIONS, **options)
         # Before waitress looks at the headers: it removes those that are not trusted.
         server.application = BehindProxy(server.application, trusted_proxy or "", _PROXY_REMEDY)
         # Not a parameter: waitress warns that it may decide this by itself some day, and would then
@@ -123,6 +110,16 @@ def serve(
             _drain(server, sockets, signals, drain_seconds)
         finally:
             _close(server, sockets)
+
+
+def _proxy_options(trusted_proxy: str | None) -> dict[str, Any]:
+    if trusted_proxy is None:
+        return {}
+    return {
+        "trusted_proxy": trusted_proxy,
+        "trusted_proxy_count": 1,
+        "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
+    }
 
 
 class _StopSignals:

@@ -112,26 +112,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Accept the connections that wait for it, and make room for them."""
         waiting: list[Channel] | None = None
         for _ in range(_AT_ONCE):
-            connection: socket.socket | None = None
-            reason = f"all {self.limits.connections} connections (connection_limit) are in use"
-            if len(self.active_channels) < self.limits.connections:
-                try:
-                    connection, address = self.socket.accept()
-                    self.set_socket_options(connection)
-                    self.channel_class(self, connection, address, self.adj, map=self._map)
-                except OSError as error:
-                    if connection is not None:
-                        connection.close()  # its client has left already
-                        continue
-                    if error.errno not in _EXHAUSTED:
-                        return  # there is none, or its client has left
-                    reason = f"the system has no room for one more: {error.strerror} (ulimit -n)"
-                else:
-                    continue
+            try:
+                obstacle = self._accept()
+            except OSError:
+                return  # there is none, or its client has left
+            if not obstacle:
+                continue
             self._full_at = time.monotonic()
             if not self._is_full:
                 self._is_full = True
-                log.warning("Clients that keep the server waiting are disconnected: %s", reason)
+                log.warning("Clients that keep the server waiting are disconnected: %s", obstacle)
             if waiting is None:
                 waiting = self._waiting()
                 if not waiting:
@@ -139,6 +129,26 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             if not waiting:
                 return
             waiting.pop().handle_close()
+
+    def _accept(self) -> str:
+        """Accept one connection; return why there is no room for it, or "".
+
+        :raises OSError: no connection is waiting, or its client has left.
+        """
+        if len(self.active_channels) >= self.limits.connections:
+            return f"all {self.limits.connections} connections (connection_limit) are in use"
+        try:
+            connection, address = self.socket.accept()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            return f"the system has no room for one more: {error.strerror} (ulimit -n)"
+        try:
+            self.set_socket_options(connection)
+            self.channel_class(self, connection, address, self.adj, map=self._map)
+        except OSError:
+            connection.close()  # its client has left already
+        return ""
 
     def _waiting(self) -> list[Channel]:
         waiting = [each for each in self.active_channels.values() if each.deadline() is not None]

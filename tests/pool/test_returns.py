@@ -340,8 +340,8 @@ def test_a_begin_of_the_users_own_is_rolled_back_where_the_driver_commits_by_its
     use_again(engine)
     assert stored(path) == ["next"]
     with engine.connect() as connection:
-        assert connection.connection.dbapi_connection is driver
         assert driver.autocommit == was
+        assert connection.connection.dbapi_connection is driver
     engine.dispose()
 
 
