@@ -35,6 +35,9 @@ from pool.sqlite_file import DatabaseFile, OpenedFile, connect_existing
 #: Execution options of a transaction that will write.
 WRITING = {"sqlite_begin": "BEGIN IMMEDIATE"}
 
+#: SQLite counts milliseconds in 32 bits: https://www.sqlite.org/c3ref/busy_timeout.html
+_LONGEST = 2_147_483
+
 _SETTINGS = {
     "foreign_keys": 1,
     # What a file says in its schema may come from anywhere.
@@ -75,7 +78,7 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     :param busy_timeout: how long a statement waits for a lock that somebody else has, in seconds;
         then it fails with "database is locked". It replaces the driver's own `timeout`.
     :raises sqlalchemy.exc.ArgumentError: the engine is for another database or another driver, or
-        the timeout is negative.
+        the timeout is out of range.
 
     Opening a connection raises :class:`~pool.errors.SettingError` if a setting did not come about.
     """
@@ -97,8 +100,11 @@ def _check(engine: Engine, busy_timeout: float) -> None:
             f"configure() is for sqlite+pysqlite, not for {engine.dialect.name}+"
             f"{engine.dialect.driver}"
         )
-    if busy_timeout < 0:
-        raise ArgumentError(f"busy_timeout cannot be negative: {busy_timeout!r}")
+    is_number = isinstance(busy_timeout, int | float) and not isinstance(busy_timeout, bool)
+    if not is_number or not 0 <= busy_timeout <= _LONGEST:
+        raise ArgumentError(
+            f"busy_timeout is {busy_timeout!r}; it takes seconds, from 0 to {_LONGEST}"
+        )
     if getattr(engine.dialect, "skip_autocommit_rollback", False):
         raise ArgumentError(
             "skip_autocommit_rollback would skip each rollback of the transactions that "
