@@ -18,7 +18,7 @@ from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import reset_rollback
 
 from pool import forking
-from pool.affinity import drop_unreset, is_refusal
+from pool.affinity import end_or_drop
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
@@ -68,13 +68,7 @@ class PlainFairy(_ConnectionFairy):
 
     def rollback(self) -> None:
         """Roll back, or drop the connection where its driver refuses to."""
-        try:
-            self.dbapi_connection.rollback()
-        except Exception as error:
-            if not is_refusal(error):
-                raise
-            drop_unreset(self, error)
-        else:
+        if end_or_drop(self, self.dbapi_connection.rollback):
             self._end_transaction()
 
     def _end_transaction(self) -> None:
