@@ -92,6 +92,8 @@ def serve(
         headers are believed. Everybody else's are removed.
     :param drain_seconds: how long a client that reads slowly, or not at all, can put off the end.
     """
+    # It warns whenever a request waits for a thread, which is what a queue is for.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
     limits = replace(limits, connections=fitting(limits.connections, threads))
     options = {"threads": threads, "url_prefix": url_prefix, **_proxy_options(trusted_proxy)}
