@@ -5,7 +5,6 @@ answered with 503 and counted; the log has a line when the outage starts and one
 """
 
 import errno
-import getpass
 import logging
 import os
 import shutil
@@ -166,7 +165,7 @@ def _postgresql(error: DBAPIError) -> str | None:
 
 def _user() -> str:
     if sys.platform == "win32":
-        return getpass.getuser()
+        return os.getlogin()  # the account itself; a service need not have it in its environment
     return _account(os.geteuid())
 
 
