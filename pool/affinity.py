@@ -40,7 +40,7 @@ def _drop(connection: DBAPIConnection, *, is_returned: bool = False) -> None:
     would last until the garbage collector comes by. Initialising it anew is not checked for the
     thread, closes the database that was open, and takes back the refusal.
 
-    :param is_returned: it comes from its user, who may have left statements open.
+    :param is_returned: whether its user may have left statements open.
     """
     if isinstance(connection, sqlite3.Connection):
         sqlite3.Connection.__init__(connection, ":memory:", check_same_thread=False)

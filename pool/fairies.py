@@ -77,7 +77,7 @@ class PlainFairy(_ConnectionFairy):
 
     def _checkin(self, transaction_was_reset: bool = False) -> None:
         if (record := self._connection_record) is not None:
-            # SQLAlchemy says so after a COMMIT that failed, too.
+            # SQLAlchemy passes True after a failed COMMIT, too.
             transaction_was_reset &= record.transaction_ended
         super()._checkin(transaction_was_reset)
 
@@ -144,7 +144,7 @@ class Fairy(PlainFairy):
         self._pool._do_return_conn(record)
 
     def _is_short(self, record: "Record") -> bool:
-        """Whether there is nobody to tell of the return, and the record can do the rest."""
+        """Whether no listener has to hear of the return, and the record can do the rest."""
         pool = self._pool
         return not (
             self.dbapi_connection is None
