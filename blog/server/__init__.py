@@ -78,19 +78,19 @@ def serve(
     """Serve `application` until a signal asks to stop, finish what has begun, and return.
 
     SIGTERM, SIGINT and SIGHUP (on Windows Ctrl-C and Ctrl-Break) stop the accepting of connections;
-    requests that run, wait or whose body is arriving are still answered in full. A second signal
-    ends that at once. SIGHUP is left alone where it is ignored, as nohup does. Outside the main
-    thread no signal is heard, and the server runs as long as the process.
+    requests that run, wait or whose body is arriving still get their responses in full. A second
+    signal ends that at once. SIGHUP stays ignored where it is ignored, as under nohup. Outside the
+    main thread signals are not handled, and the server runs as long as the process.
 
     :param listener: from :func:`listen`; it is closed at the end.
-    :param limits: what a client may keep the server waiting for; fewer connections where the
-        system allows fewer.
+    :param limits: the number of connections, lowered where the system allows fewer, and the
+        deadlines of clients.
     :param on_ready: called once with the URL, when connections are accepted.
-    :param threads: how many requests are worked on at a time.
+    :param threads: the number of workers: requests that run at the same time.
     :param url_prefix: the path below which the blog is mounted (SCRIPT_NAME), or "".
     :param trusted_proxy: the address of the one proxy whose X-Forwarded-For, -Host and -Proto
-        headers are believed. Everybody else's are removed.
-    :param drain_seconds: how long a client that reads slowly, or not at all, can put off the end.
+        headers are believed. Those of other clients are removed.
+    :param drain_seconds: how long slow clients can delay the end.
     """
     # It warns whenever a request waits for a thread, which is what a queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -175,8 +175,8 @@ def _drain(
     server: Server, sockets: dict[int, Any], signals: _StopSignals, drain_seconds: float
 ) -> None:
     deadline = time.monotonic() + drain_seconds
-    # Who is in the kernel's queue has been told that the connection stands, and may have sent a
-    # request; closing the listener would reset it.
+    # Clients in the kernel's queue are connected and may have sent a request; closing the listener
+    # would reset them.
     while len(server.active_channels) < server.limits.connections:
         before = len(server.active_channels)
         server.accept_waiting()

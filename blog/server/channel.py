@@ -28,7 +28,7 @@ _LINGER = 2.0
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. It has one request at a time, and begins none before the last reply is out."""
+    """A connection. A request on it begins when the response before it is out."""
 
     parser_class = Parser
     server: "Server"

@@ -1,6 +1,6 @@
 """Connections that cost a file descriptor and nothing else, however slow their clients are.
 
-Waitress reads requests and sends responses in one thread, and has workers for what is between. Its
+Waitress reads requests and sends responses in one thread, and runs the application in workers. Its
 classes are extended where a client could hold a worker, that thread or memory by not sending, not
 reading or not leaving.
 """
@@ -38,10 +38,12 @@ _OVER = 10.0
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """Accepts connections, as many as there may be, and closes those whose clients are too slow.
+    """Accepts connections up to a limit, and closes those whose clients are too slow.
 
+    :param application: the WSGI application.
     :param listener: a listening socket.
     :param sockets: the map for :func:`waitress.wasyncore.loop`.
+    :param limits: the number of connections, and the deadlines.
     :param options: of waitress, https://docs.pylonsproject.org/projects/waitress/en/stable/arguments.html
     """
 
