@@ -318,6 +318,28 @@ def test_a_connection_is_closed_as_asked(address: tuple[str, int], value: str) -
     assert statuses(received) == [200]
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_download_that_its_client_breaks_off_is_not_logged(
+    migrated: Path, tmp_path: Path, version: bytes
+) -> None:
+    shutil.copy(migrated, tmp_path / "blog.db")
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "a.png").write_bytes(bytes(20_000_000))
+    values = {"DATABASE": tmp_path / "blog.db", "MEDIA": tmp_path / "media"}
+    environ = environment(**{f"THREADLEAF_{name}": value for name, value in values.items()})
+    with Server(start([*THREADLEAF, "serve", "--port", 0], tmp_path, environ)) as server:
+        parts = urlsplit(server.url)
+        for _ in range(10):
+            with socket.create_connection((str(parts.hostname), int(parts.port or 0))) as client:
+                request = b"GET /media/a.png HTTP/" + version + b"\r\n" + HOST
+                client.sendall(request + b"Connection: close\r\n\r\n")
+                # What stays unread makes close() reset the connection.
+                assert client.recv(65_536)
+        server.stop()
+        _, _, logged = server.ended()
+    assert logged == "" or WINE
+
+
 PIPELINED = (
     b"\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     b"POST /blog HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"

@@ -99,7 +99,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._flush_exception(self._flush_some_if_lockable)
         if self.will_close:
             self.handle_close()
-        elif self.close_when_flushed and not self.total_outbufs_len:
+        # Sending has closed the connection if its client has left.
+        elif self.connected and self.close_when_flushed and not self.total_outbufs_len:
             self._linger()
 
     def _linger(self) -> None:
