@@ -121,7 +121,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 self.received(b"")
             except Exception:  # noqa: BLE001 - as the loop has it
                 self.handle_error()
-            return not self.requests
+            return self.connected and not self.requests
         return True
 
     def received(self, data: bytes) -> bool:
