@@ -261,9 +261,10 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(address: tuple[st
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit(2)")
+@pytest.mark.parametrize("size", [0, 8192])
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_a_body_that_cannot_be_stored_is_answered(
-    migrated: Path, tmp_path: Path, is_chunked: bool
+    migrated: Path, tmp_path: Path, is_chunked: bool, size: int
 ) -> None:
     shutil.copy(migrated, tmp_path / "blog.db")
     environ = environment(THREADLEAF_DATABASE=tmp_path / "blog.db")
@@ -278,7 +279,7 @@ def test_a_body_that_cannot_be_stored_is_answered(
         parts = urlsplit(server.url)
         address = str(parts.hostname), int(parts.port or 0)
         # As on a full disk: files of this process do not grow beyond this size.
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (8192, 8192))
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, size))
         assert statuses(exchange(address, request)) == [503]
         server.stop()
         _, _, logged = server.ended()

@@ -56,8 +56,9 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             return len(data)
         except OSError as error:  # a long body goes to a temporary file
             log.error(  # noqa: TRY400 - it is not a mistake
-                "A body cannot be stored in %s (%s): free space there",
-                tempfile.gettempdir(),
+                "A body cannot be stored in %s (%s): free space there, or set TMPDIR",
+                # Not gettempdir(), which fails where no folder can be written to.
+                tempfile.tempdir or "a temporary file",
                 error.strerror,
             )
             self._refuse(UnavailableError("The body cannot be stored just now"))
