@@ -1,6 +1,5 @@
 """The command ``threadleaf``."""
 
-import logging
 import sys
 from dataclasses import replace
 from io import TextIOWrapper
@@ -200,8 +199,6 @@ def tell(summary: "Summary") -> None:
 def run(config: Config) -> None:
     """Serve until a signal asks to stop."""
     log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # It warns whenever a request waits for a thread, which is what a queue is for.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     if config.needs_a_proxy() and not config.trusted_proxy:
         say(
             f"Only this machine can connect to {config.host}, and readers find the blog at "
