@@ -257,7 +257,7 @@ def create_app(config: Config) -> Blog:
 
     :raises schema.DatabaseUnusableError: the database is missing, or its schema is not the code's.
     """
-    engine = connect(config.database, writers=config.threads // 2)
+    engine = connect(config.database, writers=config.threads // 2, language=config.language)
     try:
         site = schema.check(engine)
         forget_addresses(engine, config)

@@ -110,7 +110,7 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
     from blog.importing.run import import_path
 
     config = Config.load(settings)
-    engine = connect(config.database)
+    engine = connect(config.database, language=config.language)
     if schema.is_missing(engine):
         bring_up_to_date(config)
     schema.check(engine)
@@ -165,7 +165,7 @@ def demo_command(host: str | None, port: int | None) -> None:
         database = str(Path(folder, "demo.db"))
         given = Config.load(environ={}, host=host, port=port, database=database)
         config = replace(given, title="Fair Copy", tagline="Notes of a slow reader")
-        engine = connect(config.database)
+        engine = connect(config.database, language=config.language)
         schema.upgrade(engine)
         for _ in import_path(demo.HERE, session_factory(engine)):
             pass

@@ -56,7 +56,8 @@ class Config:
     tagline: str = setting("", TEXT)
     #: Who writes it; stands in the feeds where an entry names no author of its own.
     author: str = setting("", TEXT)
-    #: The language that the entries are written in.
+    #: The language that the entries are written in. Quotes follow it: run `threadleaf upgrade`
+    #: after a change, or each page renders its texts again.
     language: str = setting("en", LANGUAGE)
     #: Where readers find the site; every absolute address in feeds and pages begins with it.
     #: Unless set, it is where `threadleaf serve` listens.

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import NoResultFound, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
@@ -40,6 +40,7 @@ GRACE = 1.0
 
 #: The execution option of an engine that holds its :class:`WriteQueue`.
 _QUEUE = "write_queue"
+_LANGUAGE = "language"
 
 #: Asks for the schema version of a database.
 SCHEMA_VERSION = "SELECT version_num FROM alembic_version"
@@ -88,15 +89,16 @@ class WriteQueue:
         return max(0.0, GRACE - (monotonic() - self._moved))
 
 
-def connect(database: str, *, writers: int = 4) -> Engine:
+def connect(database: str, *, writers: int = 4, language: str = "en") -> Engine:
     """Return an engine for `database`, with a pool that gives each thread its own connections.
 
     Nothing is opened yet: the first query does that, in the thread that asks.
 
     :param database: the path of an SQLite file, or a URL.
     :param writers: how many threads may wait to write at the same time.
+    :param language: the language of the blog's texts, a tag such as ``pt-BR``.
     """
-    options = {_QUEUE: WriteQueue(max(writers, 1))}
+    options = {_QUEUE: WriteQueue(max(writers, 1)), _LANGUAGE: language}
     engine = create_engine(
         database_url(database), poolclass=ThreadLocalPool, execution_options=options
     )
@@ -177,6 +179,12 @@ def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
     if not rows:
         raise NoResultFound(f"{statement!r} has found no row")
     return tuple(rows[0])
+
+
+def language_of(bind: Engine | Connection) -> str:
+    """Return the language of a blog's texts, on which their renderings depend."""
+    language: str = bind.get_execution_options().get(_LANGUAGE, "en")
+    return language
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

@@ -73,7 +73,7 @@ def mounted(context: Context, html: str) -> Markup:
 
 @pass_context
 def comment_html(context: Context, text: str, format: CommentFormat) -> Markup:
-    return mounted(context, markup.render_comment(text, format))
+    return mounted(context, markup.render_comment(text, format, context["config"].language))
 
 
 def day(moment: datetime) -> str:

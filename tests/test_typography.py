@@ -1,13 +1,26 @@
 """What the typographer changes is a short list, and none of it is code."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
-from blog.markup import render, render_comment, render_summary
+from blog.application import create_app
+from blog.config import Config
+from blog.database import begin_writing, connect, session_factory
+from blog.markup import plain, render, render_comment, render_summary
 from blog.markup.quotes import quotes_of, replace_quotes
+from blog.models import Comment, Entry, Rendering
+from blog.publishing import render_entry
+from blog.upgrading import render_all, unrendered
+from tests.conftest import BlogClient, MakeEntry
 
 
 def everywhere(text: str) -> list[str]:
@@ -148,3 +161,82 @@ def test_what_is_no_bare_address_is_no_link(typed: str) -> None:
 def test_a_link_has_no_link_in_it(typed: str) -> None:
     shown = '<a href="/x">https://e.org</a>'
     assert everywhere(typed) == [shown, shown]
+
+
+# Quotes of languages
+
+
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        ("en", "“Hallo ‘du’” it’s"),
+        ("de", "„Hallo ‚du‘“ it’s"),
+        ("de-AT", "„Hallo ‚du‘“ it’s"),
+        ("fr", "«\u202fHallo “du”\u202f» it’s"),
+        ("fr-CH", "«Hallo ‹du›» it’s"),
+        ("pl", "„Hallo «du»” it’s"),
+        ("sv", "”Hallo ’du’” it’s"),
+        ("pt-BR", "“Hallo ‘du’” it’s"),
+        ("pt-PT", "«Hallo “du”» it’s"),
+        ("ru", "«Hallo „du“» it’s"),
+        ("ja", "「Hallo 『du』」 it’s"),
+        ("zh-Hant-TW", "「Hallo 『du』」 it’s"),
+        ("zh-TW", "「Hallo 『du』」 it’s"),
+        ("tlh", "“Hallo ‘du’” it’s"),
+    ],
+)
+def test_quotes_follow_the_language(language: str, shown: str) -> None:
+    typed = "\"Hallo 'du'\" it's"
+
+    assert plain(render(typed, "markdown", language).html) == shown.replace("\u202f", " ")
+    assert render(typed, "markdown", language).html == f"<p>{shown}</p>\n"
+    assert render_summary(typed, language) == shown
+    assert render_comment(typed, "markdown", language) == f"<p>{shown}</p>\n"
+
+
+def test_a_blog_has_the_quotes_of_its_language(
+    config: Config, make_entry: MakeEntry, make_comment: Callable[..., Comment], engine: Engine
+) -> None:
+    entry = make_entry(body='Er sagt "ja".', summary='"Ja"')
+    make_comment(entry, 'So "gut"?', format="markdown")
+    german = replace(config, language="de", database=config.database)
+    app = create_app(german)
+    pages = [BlogClient(app).get(path).text for path in ("/blog", "/blog/a-title")]
+    feeds = [BlogClient(app).get(f"/blog/{path}feed.atom").text for path in ("", "a-title/")]
+
+    for words, page in zip(("„Ja“", "„ja“"), pages, strict=True):
+        assert words in page
+    assert "„gut“" in pages[1]
+    assert "„Ja“" in feeds[0]
+    assert "„gut“" in feeds[1]
+    app.engine.dispose()
+
+
+def test_an_upgrade_renders_the_texts_again_after_a_change_of_language(
+    config: Config, make_entry: MakeEntry, engine: Engine, db: Session
+) -> None:
+    make_entry(body='Er sagt "ja".')
+    german = connect(config.database, language="de")
+    with german.connect() as connection:
+        ids = unrendered(connection)
+    assert len(ids) == 1
+    assert sum(render_all(german, ids)) == 1
+    with german.connect() as connection:
+        assert unrendered(connection) == []
+    german.dispose()
+
+    assert "„ja“" in db.scalars(select(Rendering.html)).one()
+
+
+def test_saving_a_text_renders_it_in_the_language_of_the_blog(config: Config, db: Session) -> None:
+    german = connect(config.database, language="de")
+    with session_factory(german)() as session:
+        begin_writing(session)
+        entry = Entry(title="A", slug="a", body='"Ja"', timestamp=datetime.now(UTC))
+        session.add(entry)
+        render_entry(session, entry)
+        session.commit()
+        assert "„Ja“" in entry.shown.html
+    german.dispose()
+
+    assert "„Ja“" in db.scalars(select(Rendering.html)).one()

@@ -75,7 +75,9 @@ def entry_item(request: Request, entry: Entry) -> Item:
         updated=max(entry.updated, entry.timestamp),
         author=entry.author or request.config.author or request.config.title,
         html=markup.absolute_links(entry.shown.html, url, request.config.mount),
-        summary=markup.plain(markup.render_summary(entry.summary)) if entry.summary else "",
+        summary=markup.plain(markup.render_summary(entry.summary, request.config.language))
+        if entry.summary
+        else "",
         tags=[tag.name for tag in entry.tags],
     )
 
@@ -84,7 +86,7 @@ def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
     """Return a comment as feeds carry it."""
     url = f"{request.absolute_url_for('reader.entry', slug=entry.slug)}#comment-{comment.id}"
     created = comment.created or LONG_AGO
-    html = markup.render_comment(comment.text, comment.format)
+    html = markup.render_comment(comment.text, comment.format, request.config.language)
     return Item(
         id=comment.uid,
         title=f"{comment.author} on {entry.title}",
