@@ -43,6 +43,7 @@ LENGTH = 10_000
 QUOTES = ["'\" ", "'", "\"'", "a'", "a''b "]
 EMPHASIS = ["*a ", "**a", "*a **a ", "_a_b", "a**b", "~~a ", "`a``b", "``` ", "\\\\"]
 LINKS = ["[", "![", "[a](", '[a](b "c ', "[a](<", "[a][", "[[a]", "[a][b]", "[a](b) ", "[a]: b\n"]
+ATTRIBUTES = ["a\n{: .b}\n\n", "{: .b}\n", "# a {#b}\n", "`a`{:.b}", "{:", "a~b~", "a^b"]
 NOTES = ["^[", "^[a]", "[^a", "[^a] [^a]: b\n\n[^a", "[^1]: a\n\n[^1]"]
 LISTS = ["> ", "> a\n", "> - ", "- a\n", "- > a\n", "* a\n  ", "1. ", "- [x] a\n", "- a\n\n"]
 BLOCKS = [
@@ -57,6 +58,9 @@ BLOCKS = [
     "a  \n",
     "|a|b\n|-|-\n",
     "- \n",
+    "a\n: b\n\n",
+    ": ",
+    "a\n: - ",
 ]
 TYPOGRAPHY = [
     "(c)",
@@ -145,7 +149,18 @@ XML = [
     "<wp:author><link>",
 ]
 PARTS = ["/", "a/", ".", "index.html/", "%41", "{", ":", ", ", "-", "a=", ";"]
-MARKDOWN = [*QUOTES, *EMPHASIS, *LINKS, *NOTES, *LISTS, *BLOCKS, *TYPOGRAPHY, *TAGS, *TEXTS]
+MARKDOWN = [
+    *QUOTES,
+    *EMPHASIS,
+    *LINKS,
+    *ATTRIBUTES,
+    *NOTES,
+    *LISTS,
+    *BLOCKS,
+    *TYPOGRAPHY,
+    *TAGS,
+    *TEXTS,
+]
 HTML = [*TAGS, *TREES, *TEXTS]
 SHORT = [*QUOTES, *TEXTS, *PARTS, "[", "a a b", "www.", "http://"]
 

@@ -534,3 +534,72 @@ def test_ten_years_of_real_posts_render(samples: Path) -> None:
         assert post.excerpt
         assert_harmless(post.html)
         assert_settled(post.html)
+
+
+# Attributes, and what other kinds of Markdown have
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("## Head {#my-id}", '<h2 id="my-id">Head</h2>'),
+        ("## A *b* `c` {#v1.2 .x}", '<h2 id="v1.2">A <em>b</em> <code>c</code></h2>'),
+        ("## Head {: #k .x data-a='b c'}", '<h2 id="k">Head</h2>'),
+        ("Head {#s}\n====", '<h2 id="s">Head</h2>'),
+        ("## Head\n{: #t}", '<h2 id="t">Head</h2>'),
+        ("text\n{: .x #y}", '<p id="y">text</p>'),
+        ("{: .lead}\ntext", "<p>text</p>"),
+        ("- a\n\n{: #list}\n\nb", '<ul id="list">\n<li>a</li>\n</ul>\n<p>b</p>'),
+        ('[a](/b){:target="_blank" rel="x"} c', '<p><a href="/b">a</a> c</p>'),
+        ("*a*{: .x} `b`{:.y}{: .z}", "<p><em>a</em> <code>b</code>{: .z}</p>"),
+    ],
+)
+def test_attributes_are_taken_and_not_shown(written: str, shown: str) -> None:
+    assert markdown(written).strip() == shown
+
+
+@pytest.mark.parametrize(
+    "written", ["Set {a} and {b}", "x {: y}", "{:toc}", "a {#b}", "{% x %}", "{: .a b}"]
+)
+def test_other_braces_are_text(written: str) -> None:
+    assert plain(markdown(written)) == written
+    assert plain(markdown(f"## {written}.")) == f"{written}."
+
+
+def test_a_link_arrives_at_a_heading_with_an_id() -> None:
+    page = markdown("[down](#my-id)\n\n## Head {#my-id}\n\n## My id")
+    assert ids(page) == ["my-id", "my-id-2"]
+    assert 'href="#my-id"' in page
+
+
+def test_the_id_of_a_long_heading_is_whole() -> None:
+    words = [f"word{number}" for number in range(30)]
+    assert ids(markdown(f"## {' '.join(words)}")) == ["-".join(words)]
+
+
+def test_definition_lists() -> None:
+    assert markdown("Term\n: One\n: Two *x*") == (
+        "<dl>\n<dt>Term</dt>\n<dd>One</dd>\n<dd>Two <em>x</em></dd>\n</dl>\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("H~2~O", "H<sub>2</sub>O"),
+        ("x^2^ + (a)^n+1^", "x<sup>2</sup> + (a)<sup>n+1</sup>"),
+        ("~~gone~~ ~/a~b ~5-~7 x^2", "<s>gone</s> ~/a~b ~5-~7 x^2"),
+        ("a^[note] b^", "a^[note] b^"),
+    ],
+)
+def test_small_letters(written: str, shown: str) -> None:
+    assert render_summary(written) == shown
+    assert render_comment(written, "markdown") == f"<p>{shown}</p>\n"
+    assert "note" in written or markdown(written) == f"<p>{shown}</p>\n"
+
+
+def test_the_address_of_a_film_is_a_link() -> None:
+    film = "https://www.youtube.com/watch?v=a-b_c"
+    assert markdown(f"One.\n\n{film}\n\nTwo.") == (
+        f'<p>One.</p>\n<p><a href="{film}">{film}</a></p>\n<p>Two.</p>\n'
+    )

@@ -17,6 +17,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
+from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.footnote.index import footnote_ref
 from pygments.lexers import get_lexer_by_name
@@ -24,6 +25,7 @@ from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, St
 from pygments.util import ClassNotFound
 
 from blog.markup.addresses import link_addresses
+from blog.markup.attributes import take_attributes
 from blog.markup.quotes import quotes_of
 from blog.markup.sanitising import CLEANED, IN_BODY, IN_COMMENT, IN_PHRASE
 from blog.markup.tags import settle
@@ -55,6 +57,7 @@ _DEEPEST_BLOCK = 100
 _DEEPEST_PHRASE = 10
 # Footnotes with longer labels are text: the end of one is looked for from each "[^".
 _LONGEST_LABEL = 100
+_SMALL = re.compile(r"([~^])([\w+\u2212-]{1,30})\1")
 _TASK = re.compile(r"\[([ xX])\](?=[ \t\n\v\f\r])")
 
 
@@ -166,6 +169,21 @@ def _short_footnote_ref(state: StateInline, silent: bool) -> bool:
     return end >= 0 and footnote_ref(state, silent)
 
 
+def _small(state: StateInline, silent: bool) -> bool:
+    """Read ``H~2~O`` and ``x^2^``. Behind anything but a letter, digit or bracket they are text."""
+    found = _SMALL.match(state.src, state.pos)
+    before = state.src[state.pos - 1 : state.pos]
+    if found is None or not (before.isalnum() or before == ")"):
+        return False
+    if not silent:
+        name = "sub" if found[1] == "~" else "sup"
+        state.push(f"{name}_open", name, 1)
+        state.push("text", "", 0).content = found[2]
+        state.push(f"{name}_close", name, -1)
+    state.pos = found.end()
+    return True
+
+
 def _task_lists(state: StateCore) -> None:
     lists: list[Token] = []
     for number, token in enumerate(state.tokens):
@@ -192,14 +210,17 @@ def _make_task(children: list[Token], *, is_done: bool) -> None:
 def _commonmark(deepest: int, highlight: Callable[..., str] | None = None) -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"highlight": highlight, "maxNesting": deepest})
     markdown.enable("strikethrough")
+    markdown.inline.ruler.after("emphasis", "small", _small)
     markdown.core.ruler.before("text_join", "addresses", link_addresses)
     markdown.core.ruler.before("text_join", "typography", typeset)
     return markdown
 
 
 def _full(deepest: int) -> MarkdownIt:
-    markdown = _commonmark(deepest, _coloured).enable("table").use(footnote_plugin)
+    markdown = _commonmark(deepest, _coloured).enable("table")
+    markdown.use(footnote_plugin).use(deflist_plugin)
     markdown.inline.ruler.at("footnote_ref", _short_footnote_ref)
+    markdown.core.ruler.after("inline", "attributes", take_attributes)
     markdown.core.ruler.after("inline", "task_lists", _task_lists)
     markdown.core.ruler.push("align_by_class", _align_by_class)
     markdown.add_render_rule("footnote_block_open", _footnotes_open)
