@@ -196,6 +196,10 @@ class Blog:
         """
         secure(response.headers, self.config)
         flash.carry(request, response)
+        if 300 <= response.status_code < 400:
+            # Browsers store a 301 and a 308 for good (RFC 9110, 15.4.2), and an entry may be renamed
+            # again: two stored redirects would lead to each other.
+            response.headers.setdefault("Cache-Control", "no-cache")
         if (
             response.status_code != 200
             or request.method not in {"GET", "HEAD"}
