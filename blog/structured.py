@@ -24,7 +24,7 @@ def posting(request: Request, entry: Entry, shown: Rendering, part: Part | None)
     """Describe the page of an entry, and the way to it."""
     address = request.absolute_url_for("reader.entry", slug=entry.slug)
     picture = first_picture(shown.html, address, request.config.mount)
-    headline = entry.title or f"{entry.timestamp:%Y-%m-%d}"
+    headline = entry.title or entry.timestamp.date().isoformat()
     described: Thing = {
         "@type": "BlogPosting",
         "@id": address,

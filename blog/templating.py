@@ -78,7 +78,7 @@ def comment_html(context: Context, text: str, format: CommentFormat) -> Markup:
 
 def day(moment: datetime) -> str:
     """22 November 2026"""
-    return f"{moment.day} {moment:%B %Y}"
+    return f"{moment.day} {moment:%B} {moment.year:04}"
 
 
 def exact(moment: datetime) -> str:
