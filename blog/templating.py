@@ -72,6 +72,12 @@ def mounted(context: Context, html: str) -> Markup:
 
 
 @pass_context
+def picture(context: Context, html: str, address: str) -> str | None:
+    request: Request = context["request"]
+    return markup.first_picture(html, address, request.config.mount)
+
+
+@pass_context
 def comment_html(context: Context, text: str, format: CommentFormat) -> Markup:
     return mounted(context, markup.render_comment(text, format, context["config"].language))
 
@@ -98,4 +104,5 @@ environment.filters |= {
     "exact": exact,
     "comment_html": comment_html,
     "mounted": mounted,
+    "picture": picture,
 }
