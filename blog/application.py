@@ -197,8 +197,8 @@ class Blog:
         secure(response.headers, self.config)
         flash.carry(request, response)
         if 300 <= response.status_code < 400:
-            # Browsers store a 301 and a 308 for good (RFC 9110, 15.4.2), and an entry may be renamed
-            # again: two stored redirects would lead to each other.
+            # Browsers store 301 and 308 for good (RFC 9110, 15.4.2). After two renames of an entry,
+            # two stored redirects could lead to each other.
             response.headers.setdefault("Cache-Control", "no-cache")
         if (
             response.status_code != 200
