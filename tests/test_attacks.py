@@ -26,9 +26,7 @@ pytestmark = [
 RUN = "alert(1)"
 SCRIPT = f"<script>{RUN}</script>"
 IMAGE = f"<img src=x onerror={RUN}>"
-EVENTS = (
-    "onload onerror onclick onfocus onmouseover ontoggle onanimationstart onpointerenter".split()
-)  # noqa: SIM905
+EVENTS = ["onload", "onerror", "onclick", "onfocus", "onmouseover", "ontoggle", "onanimationstart"]
 HOLDERS = """a audio b body button details div form iframe img input isindex li marquee math object
 p select span style svg table td textarea title video""".split()  # noqa: SIM905
 RAW = """iframe noembed noframes noscript plaintext script style svg template textarea title
@@ -127,8 +125,8 @@ def test_an_attack_that_nobody_stops_is_noticed(page: "Page") -> None:
 def test_no_attack_runs(page: "Page") -> None:
     every = list(dict.fromkeys(attacks()))
     assert len(every) > 500
-    for start in range(0, len(every), 60):
-        some = every[start : start + 60]
-        ran, dangerous = opened(page, [documents(attack) for attack in some])
-        assert [some[int(number)] for number in ran] == []
-        assert dangerous == []
+    groups = [every[start : start + 10] for start in range(0, len(every), 10)]
+    ran, dangerous = opened(page, ["".join(map(documents, group)) for group in groups])
+
+    assert [groups[int(number)] for number in ran] == []
+    assert dangerous == []
