@@ -238,3 +238,75 @@ def test_readers_see_the_sentence_and_what_follows(
     assert "About &lt;title&gt; and &lt;branch&gt;" in client.get("/blog").text
     assert "This is the end." in client.get("/blog/feed.atom").text
     assert "is the" in client.get("/blog/search?q=title+end").text
+
+
+# Markdown without HTML
+
+INLINE = [
+    *("{}", "*{}*", "__{}__", "~~{}~~", "`{}`", "``{}``", "[{}](/x)", "[{}][r]", "<https://{}>"),
+    *("**a *{}* b**", "\\*{}\\*", "&lt;{}&gt;", "{}  \nb", "{}\\\nb", "{}^2^", "H~2~{}", "({})"),
+    *('"{}"', "'{}'", "{}'s", "{} -- a", "{}...", "---{}", "https://e.example/{}", "{}^[note]"),
+    *(
+        "*{}",
+        "[{}",
+        "[{}]",
+        "![{}",
+        "`{}",
+        "{}**",
+        "<{}",
+        "{}>",
+        "&{};",
+        "{{{}}}",
+        "{{: {}}}",
+        "|{}",
+    ),
+]
+BLOCK = [
+    *(
+        "{}",
+        "# {}",
+        "## {} {{#id}}",
+        "{}\n===",
+        "{}\n---",
+        "> {}",
+        "> > {}",
+        "- {}",
+        "1. {}",
+        "7) {}",
+    ),
+    *(
+        "- [ ] {}",
+        "- a\n  - {}",
+        "    {}",
+        "```\n{}\n```",
+        "```python\n{}\n```",
+        "~~~\n{}",
+        "a\n: {}",
+    ),
+    *(
+        "{}\n: a",
+        "|{}|b|\n|-|-|\n|c|d|",
+        "|a|b|\n|-|-|\n|{}|d|",
+        "{}\n{{: .x}}",
+        "a[^n]\n\n[^n]: {}",
+    ),
+    *(
+        "***\n{}",
+        "\t{}",
+        "<div>\n\n{}\n\n</div>",
+        "<p>{}</p>",
+        "{{: #x}}\n{}",
+        "\\# {}",
+        "+ {}\n\n  a",
+    ),
+]
+
+
+@pytest.mark.parametrize("block", BLOCK)
+def test_no_kind_of_markdown_loses_a_word(block: str) -> None:
+    for inline in INLINE:
+        typed = f"Before.\n\n{block.format(inline.format('word'))}\n\n[r]: /y\n\nAfter."
+        shown = visible(render(typed, "markdown").html)
+        assert shown.startswith("Before."), typed
+        assert "word" in shown, typed
+        assert "After." in shown, typed
