@@ -1,6 +1,7 @@
 """Every word that was typed is on the page, whatever stands in angle brackets."""
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
@@ -166,6 +167,7 @@ def test_no_block_hides_what_follows(typed: str, shown: str) -> None:
         ('<img src="/a.png" alt="x > y">', 'alt="x &gt; y"'),
         ('x <iframe src="//v.example/e"></iframe>', '<a href="https://v.example/e">'),
         ("<center>a</center>", "<div>a</div>"),
+        ("<div>\n<blockquote>\na\n</div>", "<blockquote>\na\n</blockquote></div>"),
     ],
 )
 def test_html_that_is_allowed_still_works(typed: str, part: str) -> None:
@@ -223,7 +225,7 @@ def test_no_tag_loses_a_word(typed: list[str]) -> None:
     # A closed comment, a film or a folded part is hidden on purpose.
     hidden = re.search(r"<!--.*--|</(?:audio|details|rp|video)>", text, re.DOTALL)
     for page in everywhere(text)[:3] if not hidden else []:
-        assert re.findall("|".join(set(given_)) or "$^", page)[: len(given_)] == given_
+        assert Counter(re.findall("|".join(set(given_)) or "$^", page)) >= Counter(given_)
 
 
 def test_readers_see_the_sentence_and_what_follows(

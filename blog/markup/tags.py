@@ -22,8 +22,9 @@ def names(words: str) -> frozenset[str]:
 _VOID = names("area base br col embed hr img input link meta param source track wbr")
 #: Without attributes, other void elements show nothing.
 _VISIBLE_VOID = frozenset({"br", "hr", "wbr"})
-#: The elements that a following one may end.
-_END_IS_OPTIONAL = names("caption colgroup dd dt li p rt tbody td tfoot th thead tr")
+#: The elements that a parser opens again in each block that follows, until they are closed:
+#: https://html.spec.whatwg.org/multipage/parsing.html#formatting.
+_FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
 _EMBEDS = frozenset({"embed", "iframe"})
 #: The address of an embedded page.
 SOURCE = re.compile(r"""src\s*=\s*["']?((?:https?:)?//[^\s"']+)""", re.IGNORECASE)
@@ -219,5 +220,7 @@ def _settled(tag: Tag, allowed: frozenset[str], unwrapped: frozenset[str]) -> st
     elif tag.name in allowed and tag.rest.endswith("/") and tag.has_attributes:
         return f"{tag.source[:-2]}></{tag.name}>"  # as <a id="x"/> is meant
     else:
-        is_html = tag.paragraph is None and tag.name in _END_IS_OPTIONAL & allowed
+        # In a block of HTML the end is optional, or its author has forgotten it.
+        can_be_open = tag.name in allowed - _FORMATTING - _ALWAYS_CLOSED
+        is_html = tag.paragraph is None and can_be_open
     return tag.source if is_html else tag.as_text()
