@@ -5,7 +5,7 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blog.markup import render, render_comment, render_summary
@@ -145,6 +145,7 @@ def test_what_is_not_html_is_text(text: str) -> None:
         ("|<a>|<branch>|\n|-|-|\n|1|<b>|", "<a> <branch> 1 <b>"),
         ("# The <title> tag\n\nText.", "The <title> tag Text."),
         ("> <select>\n\nText.", "<select> Text."),
+        ("a^[the <title> tag]\n\nText.", "a[1] Text. the <title> tag ↩︎"),
         ("a[^1]\n\n[^1]: the <title> tag\n\nText.", "a[1] Text. the <title> tag ↩︎"),
     ],
 )
@@ -216,6 +217,7 @@ tags = st.sampled_from(NAMES).flatmap(
 junk = st.sampled_from(["<", "</", "<!--", "<!", "<?", "<a-b>", '"', "'", "\n", "\n\n"])
 
 
+@settings(deadline=None)
 @given(st.lists(words | tags | junk, max_size=20))
 @example(["<details>", "one", "</details>", "<details>", "two"])
 @example(["<b", "one", "\n\n", "<i>", "two"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
@@ -110,6 +110,7 @@ def only_quotes(state: StateCore) -> None:
             replace_quotes(block.children, flags, quotes_of("en"))
 
 
+@settings(deadline=None)
 @given(st.text("ab '\".(-\n*`[(\\", max_size=40).filter(lambda text: "\"'" not in text))
 @example("'\" 'a' \"b\" *'c* d' a'b'")
 def test_quotes_are_those_of_markdown_it(text: str) -> None:

@@ -249,7 +249,8 @@ def _with_html(markdown: MarkdownIt, allowed: frozenset[str]) -> MarkdownIt:
     def settled(state: StateCore) -> None:
         settle(state.tokens, allowed, CLEANED)
 
-    markdown.core.ruler.after("inline", "raw_html", settled)
+    # Where the footnotes are in the text, too.
+    markdown.core.ruler.before("addresses", "raw_html", settled)
     return markdown
 
 
