@@ -54,6 +54,8 @@ def test_what_was_typed_stays(typed: str) -> None:
         ("a -- b --\nc", "a – b –\nc"),
         ("*a* -- `b` -- c", "<em>a</em> – <code>b</code> – c"),
         ("a---b --- c", "a—b — c"),
+        ("a... b..`.c` a---b--`-c`", "a… b..<code>.c</code> a—b--<code>-c</code>"),
+        ("`.`.. a... `-`-- a---b", "<code>.</code>.. a… <code>-</code>-- a—b"),
         ("`a`--all `b` --c", "<code>a</code>--all <code>b</code> --c"),
         ('\\-- a \\... \\"b\\"', '-- a ... "b"'),
     ],

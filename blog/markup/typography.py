@@ -15,6 +15,7 @@ from blog.markup.quotes import neighbours, replace_quotes
 
 _ELLIPSIS = re.compile(r"(?<![./\\])\.\.\.(?![\w./\\])")
 _DASH = re.compile(r"(?<=\s)--(?=\s)")
+_NEIGHBOUR = re.compile("[.-]")
 _LONG_DASH = re.compile(r"(?<![-+|<>=#*/\\])---(?![-+|<>=#*/\\])")
 
 
@@ -39,7 +40,8 @@ def _replace_dots_and_hyphens(tokens: list[Token], flags: list[bool]) -> None:
     around = zip(neighbours(tokens, -1), neighbours(tokens[::-1], 0)[::-1], strict=True)
     for token, is_prose, (before, after) in zip(tokens, flags, around, strict=True):
         if is_prose and ("--" in token.content or "..." in token.content):
-            text = f"{before}{token.content}{after}"
+            # Nothing outside of this token may be replaced: a slash prevents it as they do.
+            text = f"{_NEIGHBOUR.sub('/', before)}{token.content}{_NEIGHBOUR.sub('/', after)}"
             text = _ELLIPSIS.sub("…", text)
             text = _LONG_DASH.sub("—", text)
             token.content = _DASH.sub("–", text)[1:-1]
