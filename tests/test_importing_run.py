@@ -287,14 +287,14 @@ def test_an_item_that_comes_twice_is_taken_once(
     summary = import_all(folder, engine)
 
     assert summary.imported == 7
-    assert len(summary.skipped["it has come up before in this import"]) == 7
+    assert len(summary.skipped["it has come up before in this import"]) == 7 + 1  # one was trashed
     assert rows(db)[0] == 7
 
 
 def test_a_folder_may_hold_both_kinds(engine: Engine) -> None:
     summary = import_all(EXPORTS, engine)
 
-    assert summary.imported == 5 + 2 + 7
+    assert summary.imported == 6 + 2 + 7
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ class ForeignEntry:
     :param updated: its last change, or None if the source does not say.
     :param series: the title of the series that it is a part of, or empty.
     :param addresses: paths or URLs that it had.
+    :param unwanted: why it is not imported if it is not here already, a clause, or empty. If it is,
+        it becomes what it is in its source.
     :param notes: what a person should know about how it was read, a sentence each.
     """
 
@@ -66,6 +68,7 @@ class ForeignEntry:
     series_number: int | None = None
     addresses: tuple[str, ...] = ()
     comments: tuple[ForeignComment, ...] = ()
+    unwanted: str = ""
     notes: tuple[str, ...] = ()
 
 

@@ -76,6 +76,8 @@ def take(db: Session, item: ForeignEntry, row: Imported | None) -> Outcome:
     :param db: a session in a transaction that writes.
     :param row: what :func:`find` returned in the same transaction.
     """
+    if row is None and item.unwanted:
+        return Outcome(item.name, "skipped", item.unwanted)
     if row is None:
         return _import(db, item)
     known_as = row.source

@@ -59,11 +59,15 @@ class Part:
     :param element: as it was parsed.
     :param depth: how many levels below it are looked at; WXR has no more than two in an item.
     :param mended: whether its XML was broken.
+    :param is_whole: whether it was there to its end.
     """
 
-    def __init__(self, element: Element, *, depth: int = 2, mended: bool = False) -> None:
+    def __init__(
+        self, element: Element, *, depth: int = 2, mended: bool = False, is_whole: bool = True
+    ) -> None:
         self.name = _known(element.tag)
         self.mended = mended
+        self.is_whole = is_whole
         self._element = element
         self._parts: defaultdict[str, list[Part]] = defaultdict(list)
         for child in element if depth else ():
@@ -160,7 +164,7 @@ def _mended(path: Path) -> Iterator[Part | Skipped]:
             yield part
     for number, piece in zip(count(1), pieces):
         item, end, _ = piece.rpartition(_END)
-        part = _mended_part(item + _END if end else piece + _END)
+        part = _mended_part((item if end else piece) + _END, is_whole=bool(end))
         yield part if isinstance(part, Part) else Skipped(_name(piece, number), part)
 
 
@@ -174,7 +178,7 @@ def _about_the_blog(text: str) -> Iterator[str]:
             yield text[start : tag.end()]
 
 
-def _mended_part(text: str) -> Part | str:
+def _mended_part(text: str, *, is_whole: bool = True) -> Part | str:
     """Return the one element in `text`, or the reason why it cannot be read."""
     written = _CDATA.split(readable(text))
     mended = [
@@ -189,7 +193,7 @@ def _mended_part(text: str) -> Part | str:
         return f"its XML is broken ({str(error).partition(':')[0]})"
     except ValueError:
         return "its XML is broken (it ends somewhere else)"
-    return Part(element, mended="".join(mended) != text)
+    return Part(element, mended="".join(mended) != text, is_whole=is_whole)
 
 
 def _xml(stray: re.Match[str]) -> str:
