@@ -183,6 +183,21 @@ def test_what_is_no_text_is_skipped(tmp_path: Path, fields: str, reason: str) ->
     assert getattr(item(tmp_path, fields), "reason", None) == reason
 
 
+@pytest.mark.parametrize(
+    "link", ["http://old.example/2012/03/04/bread/", "http://old.example/", ""]
+)
+@pytest.mark.parametrize("slug", ["", " ", "<![CDATA[]]>"])
+def test_an_empty_old_slug_is_no_address(tmp_path: Path, link: str, slug: str) -> None:
+    found = item(
+        tmp_path,
+        f"<link>{link}</link><wp:postmeta><wp:meta_key>_wp_old_slug</wp:meta_key>"
+        f"<wp:meta_value>{slug}</wp:meta_value></wp:postmeta>",
+    )
+
+    assert isinstance(found, ForeignEntry)
+    assert found.addresses == tuple(filter(None, [link.removeprefix("http://old.example")]))
+
+
 def test_a_guid_of_another_blog_is_no_address(tmp_path: Path) -> None:
     found = item(
         tmp_path, "<link>http://old.example/a/</link><guid>http://else.example/?p=3</guid>"

@@ -155,9 +155,10 @@ class _Blog:
         if number := part.text("wp:post_id"):
             yield f"{self._path}/?{'page_id' if kind == 'page' else 'p'}={number}"
         for meta in part.all("wp:postmeta"):
-            if meta.text("wp:meta_key") == "_wp_old_slug" and not link.query:
-                above = link.path.rstrip("/").rpartition("/")[0]
-                yield f"{above}/{meta.text('wp:meta_value')}/"
+            slug = one_line(meta.text("wp:meta_value"))
+            above, _, last = link.path.rstrip("/").rpartition("/")
+            if meta.text("wp:meta_key") == "_wp_old_slug" and slug and last and not link.query:
+                yield f"{above}/{slug}/"
 
 
 def _split(address: str) -> SplitResult:
