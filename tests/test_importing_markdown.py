@@ -180,6 +180,9 @@ def test_an_undated_file_is_a_draft_dated_as_it_is(tmp_path: Path) -> None:
         ("tags:\n- 3.10\n- no\n- '#hash'\n- [x, [y]]", ["3.10", "no", "hash", "x", "y"]),
         ("tags: [a, A, a]", ["a", "A"]),
         ("tags:", []),
+        ("tags: null", []),
+        ("tags: [null, a, ~, 'null', NULL]", ["a", "null"]),
+        ("categories: [~]", []),
     ],
 )  # fmt: skip
 def test_tags_are_lists_or_words(tmp_path: Path, yaml: str, tags: list[str]) -> None:
@@ -260,6 +263,10 @@ def test_authors_are_named(tmp_path: Path, yaml: str, author: str | None) -> Non
         ("title: %x", "%x"),
         ("\ttitle: tabs", "tabs"),
         ("title: 2015", "2015"),
+        ("title: ~", "A file"),
+        ("title: Null", "A file"),
+        ("title: 'null'", "null"),
+        ("title: nULL", "nULL"),
         ("Title: Case", "Case"),
         ("title:\n  nested: x", "A file"),
     ],

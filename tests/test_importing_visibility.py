@@ -287,7 +287,9 @@ def is_reason(line: str) -> bool:
 @pytest.mark.parametrize(
     "yaml",
     [
-        "draft: false", "draft: 'False'", "draft:", "published: true", "publish: yes",
+        "draft: false", "draft: 'False'", "draft:",
+        "draft: ~",
+        "draft: null", "published: true", "publish: yes",
         "published: 2020-01-01", "status: published", "Status: Publish", "visibility: public",
         "hidden: no", "password:", "password: ''", "permalink: /a/", "permalink: pretty",
         "layout: post", "tags: [drafting, privacy]", "build: {render: always, list: true}",

@@ -57,7 +57,7 @@ class _Strings(yaml.constructor.BaseConstructor):
 
     def construct_scalar(self, node: yaml.ScalarNode) -> str:
         text: str = super().construct_scalar(node)
-        return text
+        return "" if not node.style and text in _NULLS else text
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
