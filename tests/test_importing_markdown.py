@@ -329,6 +329,27 @@ def test_bytes_that_are_not_utf8_come_from_windows(tmp_path: Path) -> None:
     assert item.notes == ("It is not all UTF-8: the rest was read as Windows-1252.",)
 
 
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+)
+def test_the_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> None:
+    # What `>` writes in PowerShell 5 is UTF-16.
+    text = "---\r\ntitle: Grüße\r\ndraft: true\r\n---\r\n日本\r\n"
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+
+    item = read(tmp_path, (mark + text).encode(encoding))
+
+    assert (item.title, item.state, item.body) == ("Grüße", "draft", "日本")
+    assert item.notes == ("Imported as a draft: “draft” is “true”.",)
+
+
+def test_half_a_character_does_not_hide_the_others(tmp_path: Path) -> None:
+    item = read(tmp_path, "Grüße".encode("utf-16") + b"\x00")
+
+    assert item.body == "Grüße\ufffd"
+    assert item.notes == ("It is not all UTF-16: what is not was replaced.",)
+
+
 def test_line_ends_and_marks_of_other_systems_are_made_plain(tmp_path: Path) -> None:
     item = read(tmp_path, b"\xef\xbb\xbf---\r\ntitle: x\r\n---\r\na\r\nb\rc\0\x0b\r\n")
 

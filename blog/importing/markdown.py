@@ -13,7 +13,7 @@ from blog.importing.dates import moment
 from blog.importing.fields import Fields
 from blog.importing.front_matter import FrontMatter, split
 from blog.importing.items import ForeignEntry, Item, Skipped, digest
-from blog.importing.texts import WINDOWS, one_line, readable
+from blog.importing.texts import WINDOWS, one_line, readable, unicode_encoding
 from blog.importing.visibility import Visibility, decide
 
 _DATED_NAME = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})(?:-(.*))?", re.DOTALL)
@@ -100,10 +100,14 @@ def read_file(path: Path, name: str, top: str = "") -> Item:
 
 def decoded(content: bytes) -> tuple[str, list[str]]:
     """Return the text in `content`, and what had to be guessed to read it."""
+    encoding = unicode_encoding(content)
     try:
-        return readable(content.decode("utf-8-sig")), []
+        return readable(content.decode(encoding)), []
     except UnicodeDecodeError:
-        text = readable(content.decode("utf-8-sig", WINDOWS))
+        if encoding != "utf-8-sig":
+            note = f"It is not all {encoding.upper()}: what is not was replaced."
+            return readable(content.decode(encoding, "replace")), [note]
+        text = readable(content.decode(encoding, WINDOWS))
         return text, ["It is not all UTF-8: the rest was read as Windows-1252."]
 
 

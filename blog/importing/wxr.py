@@ -18,7 +18,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring, iterparse
 
 from blog.importing.items import Skipped
-from blog.importing.texts import WINDOWS, one_line, readable
+from blog.importing.texts import WINDOWS, one_line, readable, unicode_encoding
 
 #: The namespaces of WXR, whatever their version and scheme, and the prefix by which each is known.
 _NAMESPACES = {
@@ -146,7 +146,10 @@ def _streamed(path: Path) -> Iterator[Part]:
 def _pieces(path: Path) -> Iterator[str]:
     """Yield what stands before the first item, then each item with what follows it."""
     pending: list[str] = []
-    with path.open(encoding="utf-8-sig", errors=WINDOWS) as lines:
+    with path.open("rb") as file:
+        encoding = unicode_encoding(file.read(4))
+    errors = WINDOWS if encoding == "utf-8-sig" else "replace"
+    with path.open(encoding=encoding, errors=errors) as lines:
         for line in lines:
             before, *items = _ITEM.split(line)
             pending.append(before)
