@@ -1,5 +1,7 @@
 """An import as a whole: done once, done again, stopped, rehearsed."""
 
+import errno
+import os
 import shutil
 from collections import deque
 from collections.abc import Callable
@@ -401,3 +403,51 @@ def test_a_folder_that_is_a_link_itself_is_read(
     summary = import_all(tmp_path / "link", engine)
 
     assert (summary.imported, summary.skipped) == (3, {})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_what_is_no_file_is_named_and_not_opened(engine: Engine, posts: Path) -> None:
+    os.mkfifo(posts / "2020-01-02-pipe.md")
+    os.mkfifo(posts / "export.xml")
+
+    summary = import_all(posts, engine)
+
+    assert summary.skipped == {"it is not a regular file": ["2020-01-02-pipe.md", "export.xml"]}
+    with pytest.raises(SourceError, match=r"export\.xml: it is not a regular file$"):
+        import_all(posts / "export.xml", engine)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot make a path that is too long for it")
+def test_a_folder_that_cannot_be_read_is_named(engine: Engine, posts: Path) -> None:
+    name = "x" * 200
+    top = os.open(posts, os.O_RDONLY)
+    for _ in range(30):  # longer than a path may be
+        os.mkdir(name, dir_fd=top)
+        below = os.open(name, os.O_RDONLY, dir_fd=top)
+        os.close(top)
+        top = below
+    os.close(top)
+
+    summary = import_all(posts, engine)
+
+    shutil.rmtree(posts / name)
+    assert summary.imported == 3
+    ((reason, names),) = summary.skipped.items()
+    assert reason == f"it cannot be read ({os.strerror(errno.ENAMETOOLONG)})"
+    assert names[0].startswith(f"{name}/{name}/")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may read everything")
+@pytest.mark.parametrize("name", ["2020-01-02-one.md", "secret", "locked/secret"])
+def test_what_this_user_may_not_read_is_named(engine: Engine, posts: Path, name: str) -> None:
+    (posts / "secret").mkdir()
+    (posts / "locked" / "secret").mkdir(parents=True)
+    locked = posts / name.partition("/")[0]
+    locked.chmod(0 if "/" not in name else 0o600)
+
+    summary = import_all(posts, engine)
+
+    locked.chmod(0o700)
+    ((reason, names),) = summary.skipped.items()
+    assert reason == f"it cannot be read ({os.strerror(errno.EACCES)})"
+    assert names == [name]
