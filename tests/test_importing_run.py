@@ -15,6 +15,7 @@ from blog.database import session_factory
 from blog.importing.errors import SourceError
 from blog.importing.run import import_path
 from blog.models import Comment, Entry, Imported, Redirect, Tag
+from tests.conftest import BlogClient
 from tests.importing import EXPORTS, entry, import_all, redirects, site_version
 
 WORDPRESS = EXPORTS / "wordpress.xml"
@@ -136,6 +137,127 @@ def test_a_moved_folder_and_a_renamed_file_are_the_same(
     write(moved, "renamed", "Changed after the move.")
     assert import_all(moved, engine).updated == 1
     assert rows(db)[0] == 3
+
+
+@pytest.mark.parametrize("name", ["one", "two", "page", "bundle"])
+def test_a_folder_that_was_moved_and_then_edited_is_the_same(
+    engine: Engine, db: Session, posts: Path, name: str
+) -> None:
+    files = {
+        "one": "2020-01-02-one.md", "two": "2020-01-02-two.md", "page": "about.md",
+        "bundle": "post/bundle/index.md",
+    }  # fmt: skip
+    (posts / "post" / "bundle").mkdir(parents=True)
+    text = "---\ntitle: {}\n---\nText."
+    (posts / files["page"]).write_text(text.format("page\nlayout: page"), encoding="utf-8")
+    (posts / files["bundle"]).write_text(text.format("bundle\ndate: 2020-01-02"), encoding="utf-8")
+    import_all(posts, engine)
+    ids = set(db.scalars(select(Entry.id)))
+    db.rollback()
+    moved = posts.rename(posts.with_name("moved"))
+    with (moved / files[name]).open("a", encoding="utf-8") as file:
+        file.write("Edited after the move.")
+
+    summary = import_all(moved, engine)
+
+    assert (summary.imported, summary.updated, summary.unchanged) == (0, 1, 4)
+    assert set(db.scalars(select(Entry.id))) == ids
+    assert "Edited" in entry(db, name).body
+
+
+def test_a_file_of_that_name_in_another_blog_is_another_entry(
+    engine: Engine, db: Session, posts: Path, tmp_path: Path
+) -> None:
+    (posts / "about.md").write_text("---\ntitle: About\nlayout: page\n---\nMe.", encoding="utf-8")
+    import_all(posts, engine)
+    other = tmp_path / "other"
+    other.mkdir()
+    write(other, "one", "Another one.")
+    (other / "about.md").write_text("---\ntitle: About\nlayout: page\n---\nYou.", encoding="utf-8")
+
+    assert import_all(other, engine).imported == 2
+    assert import_all(posts, engine).unchanged == 4
+    assert sorted(db.scalars(select(Entry.body).where(Entry.title == "About"))) == ["Me.", "You."]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("_posts/2020-01-02-one.md", "_drafts/2020-01-02-one.md"),
+        ("_posts/2020-01-02-one.md", "_drafts/one.md"),
+        ("2020-01-02-one.md", "drafts/one.md"),
+        ("post/one/index.md", "private/one/index.md"),
+        ("2020-01-02-one.md", "2999-01-02-one.md"),
+    ],
+)
+@pytest.mark.parametrize("added", ["", "\nEdited."])
+def test_a_post_that_is_moved_to_the_drafts_is_withdrawn(
+    engine: Engine,
+    db: Session,
+    client: BlogClient,
+    tmp_path: Path,
+    before: str,
+    after: str,
+    added: str,
+) -> None:
+    first, second = tmp_path / "blog" / before, tmp_path / "blog" / after
+    first.parent.mkdir(parents=True)
+    date = "date: 2020-01-02\n" if "index" in before else ""
+    first.write_text(f"---\ntitle: one\n{date}---\nPublic.", encoding="utf-8")
+    import_all(tmp_path / "blog", engine)
+    assert "Public." in client.get("/blog").text
+    second.parent.mkdir(parents=True, exist_ok=True)
+    text = first.read_text(encoding="utf-8")
+    first.unlink()
+    second.write_text(text + added, encoding="utf-8")
+
+    summary = import_all(tmp_path / "blog", engine)
+
+    assert (summary.updated, summary.imported) == (1, 0)
+    assert "Public." not in client.get("/blog").text
+    assert [name for names in summary.notes.values() for name in names] == [after] * len(
+        summary.notes
+    )
+    # And back again
+    second.rename(first)
+    import_all(tmp_path / "blog", engine)
+    assert "Public." in client.get("/blog").text
+
+
+def test_a_post_that_is_trashed_later_is_withdrawn(
+    engine: Engine, client: BlogClient, tmp_path: Path
+) -> None:
+    import_all(WORDPRESS, engine)
+    assert "Blocks" in client.get("/blog").text
+    text = WORDPRESS.read_text(encoding="utf-8")
+    before, item, after = text.partition("<title><![CDATA[Blocks]]>")
+    path = tmp_path / "later.xml"
+    path.write_text(before + item + after.replace(">publish<", ">trash<", 1), encoding="utf-8")
+
+    summary = import_all(path, engine)
+
+    assert (summary.updated, summary.unchanged) == (1, 6)
+    assert summary.notes["Imported as a draft: “status” is “trash”."] == ["Blocks"]
+    assert "Blocks" not in client.get("/blog").text
+    assert import_all(path, engine).unchanged == 7
+    import_all(WORDPRESS, engine)
+    assert "Blocks" in client.get("/blog").text
+
+
+def test_what_is_public_against_its_source_is_told_of(
+    engine: Engine, db: Session, posts: Path
+) -> None:
+    write(posts, "one", "Text.", "draft: true\n")
+    import_all(posts, engine)
+    entry(db, "one").state = "published"
+    db.commit()
+
+    for _ in range(2):
+        summary = import_all(posts, engine)
+        assert summary.unchanged == 3
+        told = "It is published here, but would be imported as a draft: check who may read it."
+        assert summary.notes == {told: ["2020-01-02-one.md"]}
+    assert entry(db, "one").state == "published"
 
 
 def test_a_file_is_the_same_alone_and_with_the_folder_above(engine: Engine, posts: Path) -> None:

@@ -36,6 +36,7 @@ class ForeignEntry:
     :param key: names it within `source`.
     :param digest: of all that the source says about it, its comments left out.
     :param name: what a person would call it: the file, or the title.
+    :param is_dated: whether `timestamp` is what the source says, and not the age of a file.
     :param slug: the last part of its address, as the source has it; it may be empty.
     :param uid: what feeds called it, an IRI, or None.
     :param updated: its last change, or None if the source does not say.
@@ -57,6 +58,7 @@ class ForeignEntry:
     state: EntryState
     timestamp: datetime
     slug: str
+    is_dated: bool = True
     uid: str | None = None
     updated: datetime | None = None
     summary: str | None = None
@@ -94,6 +96,10 @@ class Source(Protocol):
 
     def holds(self, source: str, key: str) -> bool:
         """Tell whether the item of that name is still there, beside one that equals it."""
+        ...
+
+    def was(self, item: ForeignEntry, source: str, key: str) -> bool:
+        """Tell whether `item`, edited since, can be what had that name and is there no longer."""
         ...
 
 

@@ -16,6 +16,7 @@ from blog.importing.items import ForeignEntry, Item, Skipped, digest
 from blog.importing.texts import WINDOWS, one_line, readable, unicode_encoding
 from blog.importing.visibility import Visibility, decide
 
+_SCHEME = "markdown"
 _DATED_NAME = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})(?:-(.*))?", re.DOTALL)
 #: Names that say nothing: what has a name is the folder around such a file.
 _NAMELESS = {"index", "_index"}
@@ -49,6 +50,13 @@ class MarkdownFiles:
     def holds(self, source: str, key: str) -> bool:
         return (source, key) in self._identities
 
+    def was(self, item: ForeignEntry, source: str, key: str) -> bool:
+        scheme, _, folder = source.partition(":")
+        # Path.exists raises where this user may not look.
+        if scheme != _SCHEME or os.path.exists(f"{folder}/{key}"):  # noqa: PTH110
+            return False
+        return _undated(source, key) == _undated(item.source, item.key)
+
 
 def is_markdown(path: Path) -> bool:
     return path.suffix.lower() in {".md", ".markdown"}
@@ -56,7 +64,13 @@ def is_markdown(path: Path) -> bool:
 
 def identity(path: Path) -> tuple[str, str]:
     """Return source and key of a file."""
-    return f"markdown:{_text(path.parent.as_posix())}", _text(path.name)
+    return f"{_SCHEME}:{_text(path.parent.as_posix())}", _text(path.name)
+
+
+def _undated(source: str, key: str) -> tuple[str, str]:
+    """Return what a file is called in whichever folder; Jekyll's drafts have no date."""
+    _, name = _dated(Path(source.partition(":")[2], key))
+    return name, Path(key).suffix
 
 
 def name_below(root: Path, path: Path) -> str:
@@ -137,6 +151,7 @@ def _entry(
         kind=fields.kind,
         state=visibility.state,
         timestamp=visibility.timestamp or changed,
+        is_dated=visibility.timestamp is not None,
         slug=fields.slug or stem,
         uid=fields.uid,
         updated=fields.updated,

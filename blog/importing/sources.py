@@ -7,7 +7,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from blog.importing.errors import SourceError
-from blog.importing.items import Item, Skipped, Source
+from blog.importing.items import ForeignEntry, Item, Skipped, Source
 from blog.importing.markdown import MarkdownFiles, is_markdown, name_below
 from blog.importing.wordpress import WordPressExport
 from blog.importing.wxr import UnsafeXMLError
@@ -35,6 +35,9 @@ class _Sources:
 
     def holds(self, source: str, key: str) -> bool:
         return any(each.holds(source, key) for each in self._sources)
+
+    def was(self, item: ForeignEntry, source: str, key: str) -> bool:
+        return any(each.was(item, source, key) for each in self._sources)
 
 
 def read(path: Path) -> Source:

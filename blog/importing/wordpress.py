@@ -75,6 +75,10 @@ class WordPressExport:
         """Return False: items that are equal have one id and guid, and differ in the blog only."""
         return False
 
+    def was(self, item: ForeignEntry, source: str, key: str) -> bool:  # noqa: ARG002
+        """Return False: what names an item moves with it."""
+        return False
+
 
 class _Blog:
     """The blog that an export comes from, as far as the file has told of it."""
@@ -129,6 +133,7 @@ class _Blog:
             kind=kind,
             state=visibility.state,
             timestamp=visibility.timestamp or self._changed,
+            is_dated=visibility.timestamp is not None,
             slug=unquote(part.text("wp:post_name")),
             uid=guid if is_iri(guid) else None,
             updated=moment(part.text("wp:post_modified_gmt")),
