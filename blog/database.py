@@ -35,7 +35,7 @@ BUSY_TIMEOUT = 15.0
 #: What PostgreSQL says after its lock_timeout.
 LOCK_NOT_AVAILABLE = "55P03"
 
-#: For how long a queue of writers may stand still before one more is refused, in seconds.
+#: Seconds without progress after which a full queue refuses the next writer.
 GRACE = 1.0
 
 #: The execution option of an engine that holds its :class:`WriteQueue`.
@@ -53,17 +53,16 @@ SessionFactory = Callable[[], Session]
 
 
 class WriteQueueFullError(PoolTimeout):
-    """As many threads as may wait to write are waiting already."""
+    """The queue of writers is full and does not move."""
 
 
 class WriteQueue:
     """Bounds how many threads of a process wait for the database's write lock.
 
-    The other threads go on serving readers, whatever holds the lock. While the queue moves, one
-    more thread waits for a place in it; when none has got through for :data:`GRACE` seconds, one
-    more is refused at once.
+    The other threads go on serving readers, whatever holds the lock. While the queue moves, a
+    thread waits for a place in it. Without progress for :data:`GRACE` seconds it is refused.
 
-    :param places: how many may wait.
+    :param places: how many threads may wait.
     """
 
     def __init__(self, places: int) -> None:
@@ -95,7 +94,7 @@ def connect(database: str, *, writers: int = 4) -> Engine:
     Nothing is opened yet: the first query does that, in the thread that asks.
 
     :param database: the path of an SQLite file, or a URL.
-    :param writers: how many threads at most wait at the same time to write.
+    :param writers: how many threads may wait to write at the same time.
     """
     options = {_QUEUE: WriteQueue(max(writers, 1))}
     engine = create_engine(
@@ -123,14 +122,13 @@ def _on_connect_to_server(connection: Any, record: object) -> None:  # noqa: ARG
 def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
     """Ask for one row on this thread's own connection, past Session and Connection.
 
-    It takes a tenth of the time that they would, and is for what every request asks. Where SQLite
-    shows that nobody has committed since the last answer, that one is given again.
+    It takes a tenth of their time, and is for the question of every request. While SQLite shows
+    no commit since the last answer, that answer is returned again.
 
     :param statement: SQL that reads one row, without parameters.
-    :return: the row as the driver has it, and in the end which file it is from; None where the
-        database cannot answer just now. Whoever asks in the normal way will learn why.
-    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out, as it would do once more
-        in the normal way.
+    :return: the values of the row as the driver has them, and last the identity of the file; None
+        where the database cannot answer just now. The same question in the normal way tells why.
+    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
     :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
     """
     try:
@@ -174,7 +172,7 @@ def _is_locked(error: BaseException) -> bool:
 
 def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
     driver: Any = connection.dbapi_connection
-    # All rows, so that SQLite is through with it and holds no snapshot.
+    # All rows: an unfinished statement holds a snapshot.
     rows = driver.execute(statement).fetchall()
     if not rows:
         raise NoResultFound(f"{statement!r} has found no row")
@@ -190,11 +188,11 @@ def begin_writing(db: Session) -> None:
     """End what `db` was reading, and begin a transaction that will write.
 
     This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
-    have changed by now, and must be read again.
+    have changed: read it again.
 
     :raises DatabaseOutdatedError: the database has another schema than this code.
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
-    :raises WriteQueueFullError: too many threads wait already.
+    :raises WriteQueueFullError: too many threads are waiting.
     """
     db.rollback()
     queue: WriteQueue = db.get_bind().get_execution_options()[_QUEUE]

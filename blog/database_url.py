@@ -7,6 +7,7 @@ A path is never written into a URL: `?`, `%` and `#` have a meaning there, and S
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from sqlalchemy import URL, make_url
 
@@ -45,7 +46,9 @@ def file_of(url: URL) -> Path | None:
         return None
     if not name.startswith("file:") or "uri" not in url.query:
         return Path(name)
-    return None if url.query.get("mode") == "memory" else Path(unquote(urlsplit(name).path))
+    if url.query.get("mode") == "memory":
+        return None
+    return Path(url2pathname(urlsplit(name).path))  # on Windows, /C:/blog.db is C:\\blog.db
 
 
 def name_of(url: URL) -> str:
