@@ -29,7 +29,7 @@ from blog.importing.front_matter import split  # noqa: E402
 from blog.importing.markdown import first_heading  # noqa: E402
 from blog.importing.paragraphs import paragraphs  # noqa: E402
 from blog.importing.texts import is_iri, text_of  # noqa: E402
-from blog.importing.visibility import decide  # noqa: E402
+from blog.importing.visibility import decide, stray_metadata  # noqa: E402
 from blog.importing.wxr import _mended_part, _name  # noqa: E402
 from blog.markup.contents import contents  # noqa: E402
 from blog.markup.markdown import comment_to_html, phrase_to_html, to_html  # noqa: E402
@@ -150,7 +150,7 @@ def read_front_matter(text: str) -> None:
         front = split(f"{fence}\n{text}\n{end}\nText.")
         fields = Fields(front.fields)
         _ = fields.tags, fields.addresses, fields.notes, fields.slug
-        decide(front.fields, front.body, fields.date)
+        decide(front.fields, front.body, fields.date, doubts=stray_metadata(front.body))
 
 
 def judge(text: str) -> None:

@@ -53,6 +53,9 @@ encrypt: true
 private: true
 hidden: true
 hide: true
+saveAsDraft: true
+make_discoverable: false
+audience: only_paid
 unlisted: true
 headless: true
 listed: false
@@ -295,7 +298,8 @@ def is_reason(line: str) -> bool:
         "layout: post", "tags: [drafting, privacy]", "build: {render: always, list: true}",
         "publishDate: 2020-01-01", "date: 2020-01-01 10:00 CEST", "expiryDate: 2999-01-01",
         "expires: false", "author: {status: hidden}", "toc: {hidden: true}",
-        "cover: {hidden: true}",
+        "cover: {hidden: true}", "hide: [toc, navigation]", "audience: developers",
+        "output: {html_document: {toc: true}}",
     ],
 )  # fmt: skip
 def test_what_was_public_is_published(

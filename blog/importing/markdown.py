@@ -14,7 +14,7 @@ from blog.importing.fields import Fields
 from blog.importing.front_matter import FrontMatter, split
 from blog.importing.items import ForeignEntry, Item, Skipped, digest
 from blog.importing.texts import WINDOWS, one_line, readable, unicode_encoding
-from blog.importing.visibility import Visibility, decide
+from blog.importing.visibility import Visibility, decide, stray_metadata
 
 _SCHEME = "markdown"
 _DATED_NAME = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})(?:-(.*))?", re.DOTALL)
@@ -171,7 +171,8 @@ def _doubts(path: Path, front: FrontMatter) -> Iterator[str]:
     """Yield what speaks against a publication beside the fields and the text, a clause each."""
     if front.problem:
         yield front.problem
-    if path.name[0] == "_" and path.stem not in _NAMELESS:
+    yield from stray_metadata(front.body)
+    if path.name[0] == "_" and path.stem.partition(".")[0] not in _NAMELESS:
         yield "the name of its file begins with “_”"
     for suffix in _METADATA:
         if path.with_suffix(suffix).is_file():

@@ -13,9 +13,6 @@ from sqlalchemy.orm import Session
 from blog.importing.items import ForeignEntry
 from blog.models import Entry, Imported
 
-#: How many entries of one date or title are looked at.
-_MOST_ALIKE = 100
-
 
 def find(
     db: Session,
@@ -46,6 +43,12 @@ def _alike(
     if not item.is_dated or item.state == "draft" or item.timestamp > datetime.now(UTC):
         # What is withdrawn may have another date, and must not leave its old text on the site.
         same = or_(same, Entry.title == item.title)
-    ids = list(db.scalars(select(Entry.id).where(same).limit(_MOST_ALIKE)))
-    rows = select(Imported).where(Imported.entry_id.in_(ids), Imported.comment_id.is_(None))
-    return (row for row in db.scalars(rows.order_by(Imported.id)) if not is_another(row))
+    rows = (
+        select(Imported)
+        .join(Entry, Entry.id == Imported.entry_id)
+        .where(same, Imported.comment_id.is_(None))
+        # A file may have got a date in its name, or lost it.
+        .where(Imported.key.endswith(item.key.lstrip("0123456789-"), autoescape=True))
+        .order_by(Imported.id)
+    )
+    return (row for row in db.scalars(rows) if not is_another(row))

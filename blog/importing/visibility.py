@@ -15,7 +15,7 @@ from blog.importing.front_matter import Value
 from blog.importing.texts import one_line
 from blog.models.entry import EntryState
 
-_YES = {"true", "yes", "on", "1", "y"}
+_YES = frozenset({"true", "yes", "on", "1", "y"})
 _NO = frozenset({"false", "no", "off", "0", "n"})
 #: WordPress, Pelican, Ghost, Nikola (`featured`), Jetpack (`everybody`), Hugo (`always`).
 _PUBLIC = {"publish", "published", "public", "featured", "everybody", "always"}
@@ -26,15 +26,15 @@ _SCHEDULED = {"future", "scheduled"}
 _AGAINST = {
     "archived", "confidential", "deleted", "disabled", "draft", "drafts",
     "eleventyexcludefromcollections", "emailonly", "encrypt", "encrypted", "headless", "hidden",
-    "hide", "ignore", "ignored", "internal", "isdraft", "ishidden", "isprivate", "isunlisted",
+    "ignore", "ignored", "internal", "isdraft", "ishidden", "isprivate", "isunlisted",
     "membersaccessrole", "membersonly", "paid", "paywall", "premium", "private", "protected",
-    "restricted", "secret", "skip", "subscribersonly", "trash", "trashed", "unlisted",
-    "unpublished", "wip",
+    "restricted", "saveasdraft", "secret", "skip", "subscribersonly", "trash", "trashed",
+    "unlisted", "unpublished", "wip",
 }  # fmt: skip
 #: Public only if it is true, a word for public, or a date.
 _FOR = {
-    "buildlist", "buildrender", "ispublic", "ispublished", "listed", "public", "publish",
-    "published", "visible",
+    "buildlist", "buildrender", "ispublic", "ispublished", "listed", "makediscoverable", "public",
+    "publish", "published", "visible",
 }  # fmt: skip
 #: Public only with a word for public.
 _STATES = {
@@ -44,8 +44,8 @@ _STATES = {
 _PASSWORDS = {"pass", "passphrase", "passwd", "password", "postpassword"}
 _BEGINNINGS = {
     "date", "embargo", "embargoeduntil", "embargountil", "golive", "golivedate", "postdate",
-    "pubdate", "publish", "publishat", "publishdate", "published", "publishedat", "publishedon",
-    "publishfrom", "publishon", "scheduled", "scheduledat", "scheduledfor",
+    "pubdate", "publish", "publishat", "publishdate", "published", "publishedat", "publisheddate",
+    "publishedon", "publishfrom", "publishon", "scheduled", "scheduledat", "scheduledfor",
 }  # fmt: skip
 _ENDS = {
     "expirationdate", "expire", "expires", "expiresat", "expireson", "expiry", "expirydate",
@@ -60,6 +60,8 @@ _HIDING: dict[str, frozenset[str]] = {
     **dict.fromkeys(("layout", "type"), _HIDDEN),
     # Nikola before version 8
     **dict.fromkeys(_TAGS, _HIDDEN),
+    "hide": _YES,  # MkDocs has a list of navigation here
+    "audience": frozenset({"only_paid", "only_free", "founding", "members", "paid"}),  # Substack
 }
 _SAY = {*_AGAINST, *_FOR, *_STATES, *_PASSWORDS, *_BEGINNINGS, *_ENDS}
 
@@ -121,7 +123,9 @@ def decide(
     timestamp = date or max(begins, default=None)
     if upcoming := [each for each in begins if each > now]:
         timestamp = max(*upcoming, timestamp or now)
-    against = [*doubts, *_places(folders), *_fields(said, timestamp, now), *_text(body)]
+    against = [*doubts, *_places(folders), *_fields(said, timestamp, now)]
+    if _GATE.search(body):
+        against.append("part of its text is for members only")
     if timestamp is None and not is_page(fields):
         against.append("it has no readable date, and is dated by its file")
     if against:
@@ -223,9 +227,8 @@ def _places(folders: Iterable[str]) -> Iterator[str]:
             yield f"it is in a folder named “{folder}”"
 
 
-def _text(body: str) -> Iterator[str]:
-    if _GATE.search(body):
-        yield "part of its text is for members only"
+def stray_metadata(body: str) -> Iterator[str]:
+    """Yield what makes the beginning of a Markdown text look like metadata, a clause."""
     for line in _first_block(body):
         found = _LINE.match(line)
         if found and _folded(found[1]) in _STRAY:
