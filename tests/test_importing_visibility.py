@@ -151,7 +151,8 @@ ITEMS = [
         f"<wp:status>{status}</wp:status><wp:post_type>post</wp:post_type></item>"
         for status in (
             "draft", "pending", "private", "auto-draft", "trash", "inherit", "future", "archive",
-            "Private", "publish draft", "", "<![CDATA[private]]>",
+            "Private", "publish draft", "", "<![CDATA[private]]>", "scheduled", "expired", "hidden",
+            "spam", "request-pending", "acf-disabled", "publish,private", "1",
         )
     ),
     "<wp:status>draft</wp:status><wp:post_type>page</wp:post_type></item>",
@@ -260,7 +261,7 @@ def test_what_was_not_public_is_nowhere_and_named(
     engine: Engine, db: Session, client: BlogClient, tmp_path: Path, write: Callable[[Path], Moved]
 ) -> None:
     moved = write(tmp_path / "blog")
-    assert len(moved.words) >= 33
+    assert len(moved.words) >= 40
 
     summary = import_all(moved.path, engine)
 
@@ -290,9 +291,8 @@ def is_reason(line: str) -> bool:
 @pytest.mark.parametrize(
     "yaml",
     [
-        "draft: false", "draft: 'False'", "draft:",
-        "draft: ~",
-        "draft: null", "published: true", "publish: yes",
+        "draft: false", "draft: 'False'", "draft:", "draft: ~", "draft: null", "published: true",
+        "publish: yes",
         "published: 2020-01-01", "status: published", "Status: Publish", "visibility: public",
         "hidden: no", "password:", "password: ''", "permalink: /a/", "permalink: pretty",
         "layout: post", "tags: [drafting, privacy]", "build: {render: always, list: true}",

@@ -36,7 +36,7 @@ class _UnreadableError(ValueError):
 
 @dataclass(frozen=True)
 class FrontMatter:
-    """What stands above a text.
+    """A text and its front matter.
 
     :param fields: the front matter, its keys in lower case; empty where there is none. Fields whose
         names come again are in a list under the empty name.

@@ -22,8 +22,8 @@ def find(
 ) -> Imported | None:
     """Return the row for `item`, or None if it was never imported.
 
-    :param is_another: tells whether a row that has the item's digest, but another key, stands for
-        another item, which is still where it was.
+    :param is_another: tells whether a row with another key than the item's belongs to another item,
+        which is still where it was.
     :param was: tells whether a row whose entry has the item's date or title can be the item, under
         the name that it had before it was edited.
     """

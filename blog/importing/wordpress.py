@@ -182,9 +182,11 @@ def _local(address: SplitResult) -> str:
 
 
 def _visibility(part: Part, body: str) -> Visibility:
+    passwords = (each.value for each in part.all("wp:post_password"))
     said: dict[str, Value] = {
         "status": [one_line(each.value) for each in part.all("wp:status")],
-        "password": [each.value for each in part.all("wp:post_password")],
+        # A blank is a password, but the line ends of an indented export are not.
+        "password": [each for each in passwords if each.strip() or "\n" not in each],
     }
     for meta in part.all("wp:postmeta"):
         if (name := meta.text("wp:meta_key")) in _RESTRICTING:
