@@ -183,6 +183,18 @@ def test_what_is_no_text_is_skipped(tmp_path: Path, fields: str, reason: str) ->
     assert getattr(item(tmp_path, fields), "reason", None) == reason
 
 
+def test_an_empty_password_may_be_on_two_lines(engine: Engine, db: Session, tmp_path: Path) -> None:
+    text = EXPORT.read_text(encoding="utf-8")
+    empty = "<wp:post_password></wp:post_password>"
+    assert empty in text
+    path = tmp_path / "export.xml"
+    path.write_text(text.replace(empty, empty.replace("><", ">\n    <")), encoding="utf-8")
+
+    import_all(path, engine)
+
+    assert entry(db, "Bread & butter").state == "published"
+
+
 @pytest.mark.parametrize(
     "link", ["http://old.example/2012/03/04/bread/", "http://old.example/", ""]
 )

@@ -188,9 +188,8 @@ def _visibility(part: Part, body: str) -> Visibility:
         # A blank is a password, but the line ends of an indented export are not.
         "password": [each for each in passwords if each.strip() or "\n" not in each],
     }
-    for meta in part.all("wp:postmeta"):
-        if (name := meta.text("wp:meta_key")) in _RESTRICTING:
-            said[name] = meta.text("wp:meta_value")
+    metas = [(m.text("wp:meta_key"), m.text("wp:meta_value")) for m in part.all("wp:postmeta")]
+    said |= {name: [value for key, value in metas if key == name] for name in _RESTRICTING}
     return decide(said, body, _published(part), doubts=_doubts(part))
 
 
