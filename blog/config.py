@@ -37,6 +37,11 @@ PREFIX = "THREADLEAF_"
 #: Names the TOML file, and is no setting itself.
 FILE_VARIABLE = "THREADLEAF_CONFIG"
 
+#: The TOML file of a blog, in its folder.
+SETTINGS_FILE = "threadleaf.toml"
+
+_QUOTES = r"Write a path with backslashes in single quotes, such as 'C:\blogs\blog.db'."
+
 
 class ConfigError(Exception):
     """A setting is unknown or has a value that is not allowed. The message names all three."""
@@ -131,22 +136,31 @@ class Config:
         :param path: the TOML file. None takes the one that ``THREADLEAF_CONFIG`` names, else
             ``threadleaf.toml`` in the current folder, if there is one.
         :param overrides: settings from the command line; None means not given.
-        :raises ConfigError: the file cannot be read, or a name or a value is not allowed.
+        :raises ConfigError: the file cannot be read, a name or a value is not allowed, or no
+            setting and no file in the current folder says where the blog is.
         """
         path = path or (Path(environ[FILE_VARIABLE]) if FILE_VARIABLE in environ else None)
-        if path is None and Path("threadleaf.toml").exists():
-            path = Path("threadleaf.toml")
+        if path is None and Path(SETTINGS_FILE).exists():
+            path = Path(SETTINGS_FILE)
         values: dict[str, Any] = {}
         if path is not None:
             values = _from_file(path)
         values |= _from_environment(environ)
         values |= {name: value for name, value in overrides.items() if value is not None}
+        is_named = path is not None or "database" in values
         folder = path.parent if path is not None else Path()
         for name in ("media", "database"):
             value = values.get(name, getattr(cls, name))
             if isinstance(value, str) and value and not (name == "database" and is_url(value)):
                 values[name] = _resolved(folder, name, value)
         config = cls(**values)
+        # A service may be started anywhere, and must not find a new blog there.
+        if not is_named and not Path(config.database).exists():
+            raise ConfigError(
+                f"There is no blog in {Path.cwd()}: it has neither {SETTINGS_FILE} nor "
+                f"{cls.database}. Make one with `threadleaf init`, or name the settings file with "
+                f"--config or {FILE_VARIABLE}."
+            )
         if "site_url" not in values:
             config = replace(config, site_url=_own_url(config.host, config.port))
         config.check_media(path)
@@ -231,12 +245,24 @@ def _known(name: str, where: str) -> str:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows begin it with a mark of the encoding.
+        text = path.read_text(encoding="utf-8-sig")
+        values = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"The settings file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The settings file {path} is not TOML in UTF-8: {error}.") from error
+        remedy = f" {_QUOTES}" if "\\" in text else ""
+        raise ConfigError(
+            f"The settings file {path} is not TOML in UTF-8: {error}.{remedy}"
+        ) from error
+    for name in ("media", "database"):
+        # In double quotes, the \b of "C:\blogs" is a backspace.
+        if re.search(r"[\x00-\x1f]", str(values.get(name, ""))):
+            raise ConfigError(
+                f"The setting {name} is {values[name]!r}, with a control character. {_QUOTES}"
+            )
     return {_known(name, str(path)): value for name, value in values.items()}
 
 
