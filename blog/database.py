@@ -98,8 +98,14 @@ def connect(database: str, *, writers: int = 4) -> Engine:
     :param writers: how many threads at most wait at the same time to write.
     """
     options = {_QUEUE: WriteQueue(max(writers, 1))}
+    url = database_url(database)
+    parameters: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        # There may be a password among them, which repr() would show with the engine's URL.
+        parameters = {k: v for k, v in url.query.items() if k not in {"host", "port"}}
+        url = url.difference_update_query(parameters)
     engine = create_engine(
-        database_url(database), poolclass=ThreadLocalPool, execution_options=options
+        url, poolclass=ThreadLocalPool, connect_args=parameters, execution_options=options
     )
     if engine.dialect.name == "sqlite":
         configure(engine, busy_timeout=BUSY_TIMEOUT)

@@ -18,7 +18,7 @@ from threading import Lock
 from time import monotonic
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from blog.database import DatabaseOutdatedError, WriteQueueFullError
@@ -161,7 +161,10 @@ def _postgresql(error: DBAPIError) -> str | None:
     state = getattr(error.orig, "sqlstate", None) or ""
     remedies = (remedy for sign, remedy in _POSTGRESQL.items() if state.startswith(sign))
     # What the driver says without a state is about the connection.
-    return next(remedies, _CONNECT if isinstance(error, OperationalError) else None)
+    default = _CONNECT if isinstance(error, OperationalError) else None
+    if not state and error.statement is None and isinstance(error, ProgrammingError):
+        default = "correct the parameters in the setting `database`"
+    return next(remedies, default)
 
 
 def _user() -> str:
