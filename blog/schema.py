@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
-from blog import additions
+from blog import additions, postgresql
 from blog.additions import Object
 from blog.database import HEAD as HEAD
 from blog.database import MIGRATIONS, connect
 from blog.database_url import file_of, name_of
-from blog.models import Site, derived
+from blog.models import Base, Site, derived
 from blog.outages import outage
 from pool.errors import SettingError
 from pool.sqlite import WRITING, use_wal
@@ -31,6 +31,10 @@ _SEED_TABLES = {
 }
 _SITE_COLUMNS = {"id", "version", "changed", "secret", "uid"}
 
+#: What an upgrade changes on PostgreSQL.
+_OURS = {*Base.metadata.tables, "alembic_version", "search_index"}
+_OURS |= {"searchable_entry", "searchable_comment"}
+
 #: How many instructions SQLite executes between two reports of its progress.
 STEPS = 20_000
 
@@ -42,8 +46,16 @@ class DatabaseUnusableError(Exception):
 def version(connection: Connection) -> str | None:
     """Return the schema version of a database, or None for an empty one.
 
-    :raises DatabaseUnusableError: its tables are another program's.
+    :raises DatabaseUnusableError: its tables are another program's, or the server is too old.
     """
+    if connection.dialect.name == "postgresql":
+        number = connection.dialect.server_version_info
+        if number is not None and number < (postgresql.OLDEST,):
+            raise DatabaseUnusableError(
+                f"The database {_name(connection.engine)} is on PostgreSQL "
+                f"{'.'.join(map(str, number))}, and Threadleaf needs {postgresql.OLDEST} or newer: "
+                "upgrade the server."
+            )
     inspector = inspect(connection)
     tables = set(inspector.get_table_names())
 
@@ -168,10 +180,15 @@ def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -
         driver.execute("PRAGMA legacy_alter_table = ON")
         driver.set_progress_handler(on_progress, STEPS)
     with connection.begin():
+        if connection.dialect.name == "postgresql":
+            postgresql.confine(connection)
         # Another upgrade may have come first.
         if is_current(connection):
             return HEAD
         before = version(connection)
+        if connection.dialect.name == "postgresql" and before is not None:
+            found = {each.name for each in additions.objects(connection)}
+            postgresql.lock(connection, sorted(_OURS & found))
         put_back = _make_room(connection, before) if before not in {None, HEAD} else []
         _run_migrations(connection, before)
         for statement in put_back:
