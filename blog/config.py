@@ -64,8 +64,16 @@ class Config:
     #: Other names under which the blog may be asked for, with spaces between them. Requests for a
     #: name that is neither one of these nor the site's are refused.
     hosts: str = setting("", HOSTS)
-    #: The database; a relative file name counts from the folder of the settings file.
+    #: The database; a relative file name counts from the folder of the settings file. Behind
+    #: PgBouncer in transaction mode, a URL ends in `?prepare_threshold=none`.
     database: str = setting("threadleaf.db", DATABASE, is_shown=False)
+    #: How many connections to a PostgreSQL server each process has at most; further requests wait
+    #: their turn. With fewer connections than `threads`, they are closed and opened more often. 0
+    #: for any number. On SQLite each thread has its own.
+    pool_size: int = setting(20, between(0, 1000))
+    #: After how many seconds without use a connection to a PostgreSQL server is closed; 0 for
+    #: never.
+    max_idle: int = setting(300, between(0, 86_400))
     #: The folder of pictures and other files, which readers find below /media/; a relative name
     #: counts from the folder of the settings file.
     media: str = setting("media", SOME_TEXT)

@@ -5,20 +5,22 @@ writing with BEGIN IMMEDIATE, which waits its turn.
 """
 
 import logging
+import re
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
+from random import uniform
+from time import monotonic, sleep
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import NoResultFound, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
-from blog.database_url import database_url
+from blog.database_url import connection_parameters, database_url
 from pool import ThreadLocalPool
 from pool.sqlite import WRITING, configure, opened_file
 
@@ -89,27 +91,37 @@ class WriteQueue:
         return max(0.0, GRACE - (monotonic() - self._moved))
 
 
-def connect(database: str, *, writers: int = 4) -> Engine:
+def connect(database: str, *, writers: int = 4, pool_size: int = 0, max_idle: float = -1) -> Engine:
     """Return an engine for `database`, with a pool that gives each thread its own connections.
 
     Nothing is opened yet: the first query does that, in the thread that asks.
 
     :param database: the path of an SQLite file, or a URL.
     :param writers: how many threads at most wait at the same time to write.
+    :param pool_size: how many connections to PostgreSQL may be open; 0 for any number.
+    :param max_idle: after how many seconds without use one of them is closed; -1 for never.
     """
-    options = {_QUEUE: WriteQueue(max(writers, 1))}
+    options: dict[str, Any] = {_QUEUE: WriteQueue(max(writers, 1))}
     url = database_url(database)
-    parameters: dict[str, Any] = {}
-    if url.get_backend_name() == "postgresql":
-        # There may be a password among them, which repr() would show with the engine's URL.
-        parameters = {k: v for k, v in url.query.items() if k not in {"host", "port"}}
-        url = url.difference_update_query(parameters)
-    engine = create_engine(
-        url, poolclass=ThreadLocalPool, connect_args=parameters, execution_options=options
-    )
-    if engine.dialect.name == "sqlite":
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=ThreadLocalPool, execution_options=options)
         configure(engine, busy_timeout=BUSY_TIMEOUT)
         event.listen(engine, "connect", _trust_the_schema)
+        return engine
+    url, parameters = connection_parameters(url)
+    engine = create_engine(
+        url,
+        poolclass=ThreadLocalPool,
+        pool_size=pool_size,
+        pool_timeout=BUSY_TIMEOUT,
+        max_idle=max_idle,
+        connect_args=parameters,
+        execution_options=options,
+    )
+    event.listen(engine, "do_connect", _connect_to_server)
+    if parameters.get("prepare_threshold", 0) is None:
+        # Behind a pooler the session is another one for each transaction.
+        event.listen(engine, "begin", _limit_waiting)
     else:
         event.listen(engine, "connect", _on_connect_to_server)
     return engine
@@ -120,10 +132,40 @@ def _trust_the_schema(connection: Any, record: object) -> None:  # noqa: ARG001
     connection.execute("PRAGMA trusted_schema = ON")
 
 
+def _connect_to_server(dialect: Any, record: object, args: Any, options: Any) -> Any:  # noqa: ARG001
+    """Connect to PostgreSQL, and wait where all its connections are taken.
+
+    The connections of other processes count, and one that was closed just now may, too.
+    """
+    end = monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            return dialect.connect(*args, **options)
+        except dialect.loaded_dbapi.OperationalError as error:
+            if not is_full(error) or monotonic() > end:
+                raise
+        sleep(uniform(0.02, 0.1))  # noqa: S311 - so that threads do not try together
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether a PostgreSQL server refused a connection because it has as many as it may.
+
+    The driver knows no SQLSTATE of an error at the start of a connection, only its text.
+    """
+    return re.search("too many c(onnections|lients)|connection slots", str(error)) is not None
+
+
+# PostgreSQL would wait for ever, and so would the visitor.
+_LOCK_TIMEOUT = f"lock_timeout = '{BUSY_TIMEOUT:g}s'"
+
+
 def _on_connect_to_server(connection: Any, record: object) -> None:  # noqa: ARG001
-    # PostgreSQL would wait for ever, and so would the visitor.
-    connection.execute(f"SET lock_timeout = '{BUSY_TIMEOUT:g}s'")
+    connection.execute(f"SET {_LOCK_TIMEOUT}")
     connection.commit()
+
+
+def _limit_waiting(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SET LOCAL {_LOCK_TIMEOUT}")
 
 
 def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
@@ -180,11 +222,32 @@ def _is_locked(error: BaseException) -> bool:
 
 def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
     driver: Any = connection.dbapi_connection
-    # All rows, so that SQLite is through with it and holds no snapshot.
-    rows = driver.execute(statement).fetchall()
+    if hasattr(driver, "pgconn"):
+        # Without BEGIN and ROLLBACK it is one round trip instead of three.
+        driver.autocommit = True
+        try:
+            rows = _ask_server(driver, statement)
+        finally:
+            driver.autocommit = False
+    else:
+        # All rows, so that SQLite is through with it and holds no snapshot.
+        rows = driver.execute(statement).fetchall()
     if not rows:
         raise NoResultFound(f"{statement!r} has found no row")
     return tuple(rows[0])
+
+
+def _ask_server(driver: Any, statement: str) -> list[Any]:
+    rows: list[Any]
+    if driver.prepare_threshold is not None:
+        rows = driver.execute(statement).fetchall()
+        return rows
+    # What is sent together is one transaction:
+    # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+    cursor = driver.execute(f"SET LOCAL {_LOCK_TIMEOUT}; {statement}")
+    cursor.nextset()
+    rows = cursor.fetchall()
+    return rows
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

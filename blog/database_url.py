@@ -6,6 +6,7 @@ A path is never written into a URL: `?`, `%` and `#` have a meaning there, and S
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, make_url
@@ -66,6 +67,27 @@ def database_url(database: str) -> URL:
         return url
     # SQLite decodes its own URIs.
     return url.set(database=path if path.startswith("file:") else unquote(path))
+
+
+def connection_parameters(url: URL) -> tuple[URL, dict[str, Any]]:
+    """Divide the URL of a PostgreSQL database into one to show and what the driver is given beside.
+
+    There may be a password among the parameters, which repr() would show with the engine's URL.
+
+    :return: `prepare_threshold` among the parameters, as the driver takes it: an int, or None for
+        ``none`` (https://www.psycopg.org/psycopg3/docs/advanced/prepare.html).
+    :raises sqlalchemy.exc.ArgumentError: it has another value.
+    """
+    parameters: dict[str, Any] = {
+        name: value for name, value in url.query.items() if name not in {"host", "port"}
+    }
+    url = url.difference_update_query(parameters)
+    if "prepare_threshold" in parameters:
+        threshold = str(parameters["prepare_threshold"])
+        if not re.fullmatch(r"none|\d{1,6}", threshold):
+            raise ArgumentError("prepare_threshold takes an integer, or none")
+        parameters["prepare_threshold"] = None if threshold == "none" else int(threshold)
+    return url, parameters
 
 
 def file_of(url: URL) -> Path | None:

@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from blog.database import DatabaseOutdatedError, WriteQueueFullError
+from blog.database import DatabaseOutdatedError, WriteQueueFullError, is_full
 from blog.database_url import file_of, name_of
 from blog.models.base import DamagedValueError
 
@@ -65,6 +65,8 @@ _SQLITE = {
     "no such column": _SCHEMA,
 }
 
+_CONNECTIONS = "allow more connections on the PostgreSQL server, or lower the setting `pool_size`"
+
 #: By the beginning of PostgreSQL's SQLSTATE.
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRESQL = {
@@ -78,7 +80,7 @@ _POSTGRESQL = {
     "42P07": _NAME,
     "42703": _SCHEMA,
     "53100": "free space on the disk of the PostgreSQL server",
-    "53": "allow more connections on the PostgreSQL server, or lower the setting `threads`",
+    "53": _CONNECTIONS,
     "55P03": _LOCK,
     "58": "check the disk of the PostgreSQL server, and its log",
     "XX": "see the log of the PostgreSQL server, and restore a backup",
@@ -142,7 +144,7 @@ def outage(engine: Engine, error: BaseException) -> Outage | None:
     elif isinstance(error, WriteQueueFullError):
         remedy = _LOCK
     elif isinstance(error, PoolTimeout):
-        remedy = "lower the setting `threads`, or let the pool have more connections"
+        remedy = "raise the setting `pool_size`, or lower `threads`"
     if remedy is None:
         return None
     return Outage(subject, " ".join(str(error).split()), remedy, place)
@@ -163,6 +165,8 @@ def _postgresql(error: DBAPIError) -> str | None:
     remedies = (remedy for sign, remedy in _POSTGRESQL.items() if state.startswith(sign))
     # What the driver says without a state is about the connection.
     default = _CONNECT if isinstance(error, OperationalError) else None
+    if error.orig is not None and is_full(error.orig):
+        default = _CONNECTIONS
     if not state and error.statement is None and isinstance(error, ProgrammingError):
         default = "correct the parameters in the setting `database`"
     return next(remedies, default)

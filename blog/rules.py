@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import ArgumentError
 
-from blog.database_url import database_url, file_of
+from blog.database_url import connection_parameters, database_url, file_of
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def _is_database(value: str) -> bool:
         if url.get_backend_name() != "sqlite" and url.drivername != "postgresql+psycopg":
             return False
         url.get_dialect()().create_connect_args(url)
+        connection_parameters(url)
     except ArgumentError:
         return False
     return url.get_backend_name() != "sqlite" or (value != "" and file_of(url) is not None)
