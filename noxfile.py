@@ -25,7 +25,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-# What these need is the same for each Python, and much; `long` is for what takes minutes.
+# What these need is the same for each Python, and much.
 ELSEWHERE = "apache or browser or faketime or lighthouse or long or nu or postgres or samples"
 
 
@@ -38,9 +38,10 @@ def tests(session: nox.Session, sqlalchemy: str) -> None:
 
 
 @nox.session
-def pool(session: nox.Session) -> None:
+@nox.parametrize("sqlalchemy", ["2.0", "2.1"])
+def pool(session: nox.Session, sqlalchemy: str) -> None:
     """The pool's tests, where the blog and what it needs are not installed."""
-    session.install("hypothesis", "pytest", "pytest-timeout", "sqlalchemy<2.2")
+    session.install("hypothesis", "pytest", "pytest-timeout", f"sqlalchemy~={sqlalchemy}.0")
     session.run("pytest", "tests/pool", *session.posargs)
 
 

@@ -236,9 +236,8 @@ def main() -> None:
     table = report(arguments.length)
     if around is None:
         print(table)  # noqa: T201
-        return
-    before, after = around
-    PAGE.write_text(f"{before}\n{table}{after}", encoding="utf-8", newline="\n")
+    else:
+        docs.put(PAGE, around, table)
 
 
 if __name__ == "__main__":

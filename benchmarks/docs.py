@@ -51,7 +51,7 @@ def surroundings(*more: str) -> str:
 
 
 def page_around(page: Path) -> tuple[str, str]:
-    """What stands before and after the report in a page, with the markers."""
+    """The text before and after the report in a page, with the markers."""
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -60,14 +60,21 @@ def page_around(page: Path) -> tuple[str, str]:
     return before + begin, end + after
 
 
+def put(page: Path, around: tuple[str, str], report: str) -> None:
+    """Put a report into a page.
+
+    :param around: what :func:`page_around` returned.
+    """
+    before, after = around
+    page.write_text(f"{before}\n{report}{after}", encoding="utf-8", newline="\n")
+
+
 def write(page: Path, around: tuple[str, str], report: str, picture: str, caption: str) -> None:
     """Put a report into a page, and its picture into a file of the same name."""
     image = page.parent / "images" / f"{page.stem}.svg"
     image.parent.mkdir(exist_ok=True)
     image.write_text(picture, encoding="utf-8", newline="\n")
-    shown = f"![{caption}](images/{image.name})"
-    before, after = around
-    page.write_text(f"{before}\n{shown}\n\n{report}{after}", encoding="utf-8", newline="\n")
+    put(page, around, f"![{caption}](images/{image.name})\n\n{report}")
 
 
 def _processor() -> str:

@@ -138,9 +138,8 @@ def main() -> None:
     tables = report(arguments.orders)
     if around is None:
         print(tables)  # noqa: T201
-        return
-    before, after = around
-    PAGE.write_text(f"{before}\n{tables}{after}", encoding="utf-8", newline="\n")
+    else:
+        docs.put(PAGE, around, tables)
 
 
 if __name__ == "__main__":

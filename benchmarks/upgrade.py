@@ -119,9 +119,8 @@ def main() -> None:
     report = f"{docs.table(head, rows)}\n{docs.surroundings()}"
     if around is None:
         print(report)  # noqa: T201
-        return
-    before, after = around
-    PAGE.write_text(f"{before}\n{report}{after}", encoding="utf-8", newline="\n")
+    else:
+        docs.put(PAGE, around, report)
 
 
 if __name__ == "__main__":

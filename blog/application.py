@@ -1,6 +1,6 @@
-"""The application: a kept page, or else match, guard, view, answer, close.
+"""The application: a cached page, or else match, guard, view, response, close.
 
-The life of a request is told in ``docs/architecture.md``.
+``docs/architecture.md`` has the life of a request.
 """
 
 import logging
@@ -109,10 +109,9 @@ class Blog:
     ) -> Iterable[bytes]:
         """Answer a request. The server closes what this returns, and with it the session.
 
-        :param key: where to keep the page, if it is one that others get, too.
-        :param stamp: what the site's content is called, read before anything else of it.
-        :param failure: a wait that has timed out already; the view, which would wait once more, is
-            not called.
+        :param key: the page's key in the cache; None for a response that is not cached.
+        :param stamp: the content version, read before any content.
+        :param failure: a wait that has timed out. The view is not called: it would wait once more.
         """
         request = Request(environ, self.config, self.sessions, self.secret)
         request.stamp = stamp
@@ -135,7 +134,7 @@ class Blog:
         return hook.attach(body, request.close)
 
     def respond(self, request: Request) -> Response | Page:
-        """Return the answer to a request, whatever happens on the way."""
+        """Return the response to a request; an exception becomes its page."""
         try:
             response = self.finish(request, self.dispatch(request))
         except Exception as error:  # noqa: BLE001 - the one place that turns exceptions into pages
@@ -144,13 +143,13 @@ class Blog:
         return response
 
     def dispatch(self, request: Request) -> Response:
-        """Find out what a request is for, and call its view."""
+        """Match a request, and call its view."""
         request.check_address()
         if not request.is_for(self.hosts):
             host = request.environ["HTTP_HOST"]
             raise MisdirectedRequest(
-                f"This site does not know itself by the name {host[:100]!r}. It is at "
-                f"{self.config.site_url}; whoever runs it can add names to the setting `hosts`."
+                f"This server does not answer to the host name {host[:100]!r}. The site is at "
+                f"{self.config.site_url}. If you run it, add the name to the setting `hosts`."
             )
         try:
             return self.visit(request, *request.urls.match())
@@ -190,10 +189,10 @@ class Blog:
         return redirect(f"{address}?{query}" if query else address, 308)
 
     def finish(self, request: Request, response: Response) -> Response | Page:
-        """Give an answer what all answers have, and make a page of one that is good for all.
+        """Add the headers of every response, and make a page of one that all visitors can get.
 
-        A view that sets Cache-Control to ``no-store``, sets a cookie, or reads what is in no key
-        has made its answer for one visitor.
+        A view that sets Cache-Control to ``no-store``, sets a cookie, or reads anything that is
+        not in the page's key has responded to one visitor.
         """
         secure(response.headers, self.config)
         flash.carry(request, response)
@@ -216,14 +215,14 @@ class Blog:
         return page_of(response, request.stamp, request.now, moments, personal)
 
     def note_success(self, request: Request, response: Response | Page) -> None:
-        """End the outages that an answer proves to be over: a page was read, a form was stored."""
+        """End the outages that a response proves to be over: a page was read, a form stored."""
         if isinstance(response, Page):
             self.outages.succeeded(is_writing=False)
         elif request.method == "POST" and response.status_code == 303:
             self.outages.succeeded(is_writing=True)
 
     def error_response(self, request: Request, error: Exception) -> Response:
-        """Return the page for what went wrong, and log what was not the visitor's doing."""
+        """Return the page of an error, and log the error unless the visitor caused it."""
         shown = error if isinstance(error, HTTPException) else self.logged(request, error)
         try:
             return errors.page(request, shown)
@@ -235,7 +234,7 @@ class Blog:
             return Response(f"{shown.code} {shown.name}", shown.code, mimetype="text/plain")
 
     def logged(self, request: Request, error: Exception) -> HTTPException:
-        """Log an error that is ours or the operator's, and return what the visitor is told."""
+        """Log a bug or an outage, and return the error that the visitor is shown."""
         if isinstance(error, DatabaseOutdatedError):  # it is in the log already, once
             return ServiceUnavailable(retry_after=10)
         what = f"{request.method} {request.path}"
@@ -270,17 +269,17 @@ def create_app(config: Config) -> Blog:
         forget_addresses(engine, config)
         warn_of_unfinished(engine)
     finally:
-        # The thread that starts a server seldom serves, and would keep this connection open. With
-        # Engine.dispose(), SQLAlchemy would take a lock for the next one, and those who read a
-        # locked database would wait for each other.
+        # The thread that starts a server seldom serves, and would keep this connection open.
+        # After Engine.dispose(), SQLAlchemy would open the next connection under a lock, and
+        # readers of a locked database would wait for each other.
         engine.pool.dispose()
     return Blog(config, engine, site.secret)
 
 
 def forget_addresses(engine: Engine, config: Config) -> None:
-    """Remove what is stored of the addresses of old comments.
+    """Delete the hashed networks of old comments.
 
-    Log it if the database can only be read: pages will be served, and no comment can be taken.
+    A database that can only be read is logged: pages are served, and comments cannot be stored.
     """
     try:
         with session_factory(engine)() as db, schema.explaining(engine):
@@ -292,7 +291,7 @@ def forget_addresses(engine: Engine, config: Config) -> None:
 
 
 def warn_of_unfinished(engine: Engine) -> None:
-    """Log which entries readers cannot find until `threadleaf upgrade` has run."""
+    """Log the entries that readers cannot find until `threadleaf upgrade` has run."""
     with session_factory(engine)() as db, suppress(DBAPIError):
         for _, kind, slug in publishing.shadowed(db):
             log.warning(

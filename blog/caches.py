@@ -11,14 +11,14 @@ V = TypeVar("V")
 
 
 class Cache(Generic[K, V]):
-    """Values by key, of which the least recently used go first. Safe for threads.
+    """A thread-safe cache that drops the least recently used values first.
 
-    :param capacity: the most that keys and values may take together, in bytes; 0 caches nothing.
+    :param capacity: the most memory that keys and values may take, in bytes; 0 caches nothing.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        #: How many bytes were counted for what is in it.
+        #: The sum of the sizes of all cached values, in bytes.
         self.size = 0
         self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._lock = Lock()
@@ -30,21 +30,21 @@ class Cache(Generic[K, V]):
         found = self._values.get(key)
         if found is None:
             return None
-        # Without the lock, which all would wait for: it is one step for Python, too.
+        # Without the lock, which every request would wait for: move_to_end() is atomic.
         with suppress(KeyError):
             self._values.move_to_end(key)
         return found[0]
 
     def put(self, key: K, value: V, size: int) -> None:
-        """Cache a value, in place of the one that was there.
+        """Cache a value, replacing the one under the same key.
 
-        :param size: what key and value take, in bytes; more than the capacity is not cached.
+        :param size: the memory of key and value, in bytes; a value over the capacity is dropped.
         """
         with self._lock:
             self._put(key, value, size)
 
     def resize(self, key: K, value: V, size: int) -> None:
-        """Count a value again that has grown; one that is no longer cached stays out."""
+        """Update the size of a value, unless it is no longer cached."""
         with self._lock:
             if self._values.get(key, (None, 0))[0] is value:
                 self._put(key, value, size)

@@ -1,14 +1,11 @@
 """The command ``threadleaf``."""
 
-import logging
-import signal
 import sys
 from dataclasses import replace
 from io import TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +13,7 @@ import click
 from blog import schema
 from blog.application import create_app
 from blog.cli_comments import comments
-from blog.cli_upgrade import bring_up_to_date
+from blog.cli_upgrade import bring_up_to_date, interruptible
 from blog.config import Config, ConfigError
 from blog.database import connect, session_factory
 from blog.importing.errors import SourceError
@@ -35,7 +32,7 @@ MISTAKES = (ConfigError, DatabaseUnusableError, ServerError, SourceError, Unknow
 
 SETTINGS_FILE = "threadleaf.toml"
 
-#: How many names stand under a note that many items share.
+#: The most names that are listed under a note.
 NAMES_SHOWN = 10
 
 
@@ -118,19 +115,17 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
         bring_up_to_date(config)
     schema.check(engine)
     importing = import_path(path, session_factory(engine), dry_run=dry_run)
-    # Between two items it can stop without a miscount; a KeyboardInterrupt would come anywhere.
-    interrupted = Event()
-    previous = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    try:
-        with (
-            schema.explaining(engine),
-            click.progressbar(importing, length=len(importing), label="Importing") as outcomes,
-        ):
-            for _ in takewhile(lambda _: not interrupted.is_set(), outcomes):
-                pass
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        tell(importing.summary)
+    # Between two items it can stop without a miscount.
+    with interruptible() as interrupted:
+        try:
+            with (
+                schema.explaining(engine),
+                click.progressbar(importing, length=len(importing), label="Importing") as outcomes,
+            ):
+                for _ in takewhile(lambda _: not interrupted.is_set(), outcomes):
+                    pass
+        finally:
+            tell(importing.summary)
     if dry_run:
         click.echo("This was a dry run: nothing has been changed.")
     if interrupted.is_set():
@@ -204,8 +199,6 @@ def tell(summary: "Summary") -> None:
 def run(config: Config) -> None:
     """Serve until a signal asks to stop."""
     log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # It warns whenever a request waits for a thread, which is what a queue is for.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     if config.needs_a_proxy() and not config.trusted_proxy:
         say(
             f"Only this machine can connect to {config.host}, and readers find the blog at "

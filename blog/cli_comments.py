@@ -15,7 +15,7 @@ from blog.database import begin_writing, connect, session_factory
 from blog.logs import visible
 from blog.models import Comment, Entry
 
-#: How much of a comment stands in the list, in characters.
+#: The length to which the list shortens a comment, in characters.
 SHOWN = 500
 
 

@@ -1,9 +1,10 @@
-"""What ``threadleaf upgrade`` does and says; ``init``, ``serve`` and ``import`` begin with it."""
+"""The steps and messages of ``threadleaf upgrade``, also for ``init``, ``serve`` and ``import``."""
 
 import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from threading import Event
 
@@ -20,11 +21,20 @@ from blog.schema import DatabaseUnusableError
 
 
 def bring_up_to_date(config: Config) -> None:
-    """Upgrade the database, and say what will be done and what was done."""
+    """Upgrade the database, and say what will be done and what was done.
+
+    :raises DatabaseUnusableError: it cannot be upgraded as it is, or a process that renders died.
+    :raises SystemExit: Ctrl-C was pressed.
+    """
     engine = connect(config.database)
     try:
         with schema.explaining(engine):
             before, after = upgrade_database(engine)
+    except BrokenExecutor as error:
+        raise DatabaseUnusableError(
+            "A process of the upgrade was ended, perhaps because memory ran out. What is done "
+            "stays: free some memory, then run `threadleaf upgrade` again."
+        ) from error
     except KeyboardInterrupt:
         say("Stopped. What is done stays; `threadleaf upgrade` goes on from here.")
         sys.exit(130)
@@ -79,7 +89,7 @@ def show(label: str, length: int, portions: Iterable[int], interrupted: Event) -
 
 @contextmanager
 def interruptible() -> Iterator[Event]:
-    """Note Ctrl-C, which would otherwise come in the midst of a transaction."""
+    """Set an event on Ctrl-C, instead of raising KeyboardInterrupt within a transaction."""
     interrupted = Event()
     previous = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
@@ -100,7 +110,7 @@ def give_way(engine: Engine) -> list[tuple[str, str]]:
 
 
 def announce(engine: Engine, ahead: Forecast) -> None:
-    """Say what an upgrade will take.
+    """Say how long an upgrade will take, and how much space.
 
     :raises DatabaseUnusableError: the disk has less space than it will need.
     """

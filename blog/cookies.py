@@ -1,4 +1,4 @@
-"""What browsers keep for us: names and attributes of cookies, in one place."""
+"""Names and attributes of our cookies."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from werkzeug import Response
 
 from blog.request import Request
 
-#: Stands in the name of every cookie of ours.
+#: The name of each of our cookies contains it.
 MARK = "threadleaf"
 
 
 def get(request: Request, purpose: str, *, is_in_key: bool = False) -> str:
-    """Return what the visitor's browser keeps for a purpose; empty if nothing.
+    """Return the value of the visitor's cookie for a purpose; empty if there is none.
 
-    :param is_in_key: no cached page is looked up for a visitor who has this cookie.
+    :param is_in_key: whether visitors with this cookie never get a cached page.
     """
     if not is_in_key:
         request.looked_at_cookies = True
@@ -22,14 +22,14 @@ def get(request: Request, purpose: str, *, is_in_key: bool = False) -> str:
 
 
 def read(serializer: URLSafeSerializer, value: str) -> Any:
-    """Return what was signed in the value of a cookie; None if nothing of ours was."""
+    """Return the signed content of a cookie; None for an empty value or a false signature."""
     if not value:
         return None
     try:
         return serializer.loads(value)
     except BadSignature as error:
-        # itsdangerous refers to the error from a frame of its traceback. The cycle would hold the
-        # whole request until the garbage is collected.
+        # itsdangerous refers to the error from a frame of its traceback: a cycle, which would hold
+        # the whole request until the next garbage collection.
         error.__traceback__ = None
         return None
 
@@ -37,9 +37,9 @@ def read(serializer: URLSafeSerializer, value: str) -> Any:
 def put(
     request: Request, response: Response, purpose: str, value: str, max_age: int | None = None
 ) -> None:
-    """Let the visitor's browser keep `value`.
+    """Set a cookie.
 
-    :param max_age: for how many seconds; None until the browser is closed, 0 no longer.
+    :param max_age: its life in seconds; None until the browser is closed, 0 to delete it.
     """
     response.set_cookie(
         _name(request, purpose),

@@ -37,7 +37,7 @@ BUSY_TIMEOUT = 15.0
 #: What PostgreSQL says after its lock_timeout.
 LOCK_NOT_AVAILABLE = "55P03"
 
-#: For how long a queue of writers may stand still before one more is refused, in seconds.
+#: Seconds without progress after which a full queue refuses the next writer.
 GRACE = 1.0
 
 #: The execution option of an engine that holds its :class:`WriteQueue`.
@@ -55,17 +55,16 @@ SessionFactory = Callable[[], Session]
 
 
 class WriteQueueFullError(PoolTimeout):
-    """As many threads as may wait to write are waiting already."""
+    """The queue of writers is full and does not move."""
 
 
 class WriteQueue:
     """Bounds how many threads of a process wait for the database's write lock.
 
-    The other threads go on serving readers, whatever holds the lock. While the queue moves, one
-    more thread waits for a place in it; when none has got through for :data:`GRACE` seconds, one
-    more is refused at once.
+    The other threads go on serving readers, whatever holds the lock. While the queue moves, a
+    thread waits for a place in it. Without progress for :data:`GRACE` seconds it is refused.
 
-    :param places: how many may wait.
+    :param places: how many threads may wait.
     """
 
     def __init__(self, places: int) -> None:
@@ -97,7 +96,7 @@ def connect(database: str, *, writers: int = 4, pool_size: int = 0, max_idle: fl
     Nothing is opened yet: the first query does that, in the thread that asks.
 
     :param database: the path of an SQLite file, or a URL.
-    :param writers: how many threads at most wait at the same time to write.
+    :param writers: how many threads may wait to write at the same time.
     :param pool_size: how many connections to PostgreSQL may be open; 0 for any number.
     :param max_idle: after how many seconds without use one of them is closed; -1 for never.
     """
@@ -171,14 +170,13 @@ def _limit_waiting(connection: Connection) -> None:
 def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
     """Ask for one row on this thread's own connection, past Session and Connection.
 
-    It takes a tenth of the time that they would, and is for what every request asks. Where SQLite
-    shows that nobody has committed since the last answer, that one is given again.
+    It takes a tenth of their time, and is for the question of every request. While SQLite shows
+    no commit since the last answer, that answer is returned again.
 
     :param statement: SQL that reads one row, without parameters.
-    :return: the row as the driver has it, and in the end which file it is from; None where the
-        database cannot answer just now. Whoever asks in the normal way will learn why.
-    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out, as it would do once more
-        in the normal way.
+    :return: the values of the row as the driver has them, and last the identity of the file; None
+        where the database cannot answer just now. The same question in the normal way tells why.
+    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
     :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
     """
     try:
@@ -230,7 +228,7 @@ def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
         finally:
             driver.autocommit = False
     else:
-        # All rows, so that SQLite is through with it and holds no snapshot.
+        # All rows: an unfinished statement holds a snapshot.
         rows = driver.execute(statement).fetchall()
     if not rows:
         raise NoResultFound(f"{statement!r} has found no row")
@@ -259,11 +257,11 @@ def begin_writing(db: Session) -> None:
     """End what `db` was reading, and begin a transaction that will write.
 
     This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
-    have changed by now, and must be read again.
+    have changed: read it again.
 
     :raises DatabaseOutdatedError: the database has another schema than this code.
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
-    :raises WriteQueueFullError: too many threads wait already.
+    :raises WriteQueueFullError: too many threads are waiting.
     """
     db.rollback()
     queue: WriteQueue = db.get_bind().get_execution_options()[_QUEUE]

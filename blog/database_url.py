@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -100,7 +101,9 @@ def file_of(url: URL) -> Path | None:
         return None
     if not name.startswith("file:") or "uri" not in url.query:
         return Path(name)
-    return None if url.query.get("mode") == "memory" else Path(unquote(urlsplit(name).path))
+    if url.query.get("mode") == "memory":
+        return None
+    return Path(url2pathname(urlsplit(name).path))  # on Windows, /C:/blog.db is C:\\blog.db
 
 
 def name_of(url: URL) -> str:

@@ -8,12 +8,12 @@ from blog.request import Request
 
 PURPOSE = "flash"
 
-#: Stands in the Cookie header of everybody who has a message.
+#: The Cookie header of a visitor with a message contains it.
 COOKIE = f"{cookies.MARK}-{PURPOSE}"
 
 
 def messages(request: Request) -> list[str]:
-    """Return what the request before had to say."""
+    """Return the messages of the previous request."""
     found: list[str] | None = cookies.read(_serializer(request), _cookie(request))
     return found or []
 
@@ -25,7 +25,7 @@ def carry(request: Request, response: Response) -> None:
         cookies.put(request, response, PURPOSE, str(message))
     elif _cookie(request) and response.mimetype == "text/html":
         cookies.put(request, response, PURPOSE, "", max_age=0)
-        # A page with somebody's message on it is not the page that others get.
+        # The page shows this visitor's message.
         response.headers["Cache-Control"] = "private, no-store"
 
 

@@ -1,4 +1,4 @@
-"""What an upgrade will take, in time and on the disk, from a few entries and the number of all."""
+"""The time and disk space of an upgrade, estimated from a sample of the entries."""
 
 import time
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from sqlalchemy import Connection, Engine, text
 from blog import schema, upgrading
 from blog.database_url import file_of
 
-#: What the write-ahead log takes while portions are written, in bytes: SQLite starts it again when
-#: it has 1,000 pages. https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
+#: The size of the write-ahead log while portions are written, in bytes: SQLite restarts it at
+#: 1,000 pages. https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
 LOG = 5_000_000
 
 #: How many entries a forecast renders.
 SAMPLE = 30
 
-#: The schema version that brought the table of renderings.
+#: The first schema version with a table of renderings.
 RENDERED_SINCE = "0003"
 
 # Any version has these two columns of an entry; older ones lack the others.
@@ -27,15 +27,15 @@ _ANY = text("SELECT * FROM entry WHERE id = :id")
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an upgrade has before it.
+    """The work of an upgrade.
 
-    :param before: the schema version, or None for an empty database.
-    :param entries: how many entries it will render.
-    :param texts: how many entries and comments it will index.
-    :param seconds: how long all of it will take.
-    :param steps: how many instructions SQLite will execute for the schema.
+    :param before: the present schema version, or None for an empty database.
+    :param entries: the number of entries to render.
+    :param texts: the number of entries and comments to index.
+    :param seconds: the duration of all steps.
+    :param steps: the number of instructions that SQLite will execute for the schema.
     :param size: the size of the database, in bytes; 0 if it is not a file.
-    :param space: how many bytes it will need beyond that, at most.
+    :param space: the most bytes that it will need beyond that.
     """
 
     before: str | None
@@ -48,7 +48,7 @@ class Forecast:
 
 
 def forecast(engine: Engine) -> Forecast:
-    """Return what an upgrade of a database will take.
+    """Return the work of an upgrade of a database.
 
     :raises DatabaseUnusableError: the database is newer than the code, or another program's.
     :raises sqlalchemy.exc.DBAPIError: it cannot be read.
@@ -76,9 +76,9 @@ def forecast(engine: Engine) -> Forecast:
 
 
 def _sample(connection: Connection, ids: Sequence[int]) -> tuple[float, float]:
-    """Return the seconds and bytes that an entry takes, from some that are rendered to find out."""
+    """Return the seconds and bytes per entry, measured by rendering some."""
     found = (connection.execute(_ANY, {"id": id_}).mappings().one_or_none() for id_ in ids)
-    upgrading.render_rows([_PLAIN])  # what is loaded and compiled at first use
+    upgrading.render_rows([_PLAIN])  # loads and compiles at its first use
     start = time.process_time()
     made = upgrading.render_rows([_PLAIN | dict(row) for row in found if row])
     each = (time.process_time() - start) / max(1, len(made))
@@ -86,7 +86,7 @@ def _sample(connection: Connection, ids: Sequence[int]) -> tuple[float, float]:
 
 
 def _stored(rendered: dict[str, Any]) -> int:
-    """Return how many bytes a rendering and the text in the index take, in pages of 4 KiB."""
+    """Return the size of a rendering and of the text in the index, in bytes of 4 KiB pages."""
     words = len(rendered["text"].encode())
     row = words + sum(len(rendered[name].encode()) for name in ("html", "teaser", "description"))
     return words + sum(4096 // (4061 // n) if n < 4061 else n + 2048 for n in (words + 1, row + 1))

@@ -1,4 +1,4 @@
-"""What visitors send: one class a form, with its rules and what it says when one is broken."""
+"""Posted forms: one class per form, with its rules and its error messages."""
 
 import re
 import unicodedata
@@ -13,10 +13,10 @@ from blog.config import Config
 #: The longest address of a website that the form takes, in characters.
 WEBSITE_LENGTH = 200
 
-#: The field that people do not see. No browser has an idea what to fill in.
+#: The hidden field, under a name that no browser fills in.
 TRAP = "subject"
 
-#: Categories of characters that leave no trace on the screen.
+#: Unicode categories of invisible characters.
 _UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 
 
@@ -26,7 +26,7 @@ class CommentForm:
 
     :param parent: the id of the comment that this one answers, None for the entry itself.
     :param remember: whether the browser shall keep name and website.
-    :param trap: what stands in the field that people do not see.
+    :param trap: the content of the hidden field.
     """
 
     text: str = ""
@@ -81,14 +81,14 @@ def is_website(address: str) -> bool:
 
 
 def parse_id(text: str) -> int | None:
-    """Return the number of a row; None for what is none, or larger than any."""
+    """Parse the id of a row; return None for anything else, and for more than nine digits."""
     return int(text) if re.fullmatch("[1-9][0-9]{0,8}", text) else None
 
 
 def clean(text: str) -> str:
     """Return typed text with plain line ends, without control characters and outer space.
 
-    Text of which nothing can be seen is empty: marks of direction, joiners, spaces of no width.
+    A text of invisible characters (joiners, marks of direction, zero-width spaces) becomes empty.
 
     Control characters cannot be seen, and XML 1.0, the language of feeds, has no way to write
     most of them (https://www.w3.org/TR/xml/#charsets).

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from blog.database import HEAD, SCHEMA_VERSION, ask_directly, report_other_schema
 from blog.models import Entry, Site
-from blog.models.base import UTCDateTime
+from blog.models.base import DamagedValueError, UTCDateTime
+from blog.models.site import MISSING
 
-#: What stands for the content of the site: the version of the schema, that of the content, when
-#: that came, and in which file. After a backup is restored the numbers are given out again, at
-#: another time.
+#: Identifies the content of the site: the version of the schema, the version of the content, when
+#: that changed, and the file. A restored backup counts from an earlier version, at a later time.
 Stamp = tuple[Any, ...]
 
 _STAMPS = {
@@ -24,9 +24,9 @@ _STAMPS = {
 
 
 def stamp(engine: Engine) -> Stamp | None:
-    """Return what the site's content is called now, or None if the database cannot say.
+    """Return the stamp of the site's content now, or None if the database cannot say.
 
-    Everything that was committed before this is called counts.
+    It includes everything that was committed before the call.
 
     :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
     :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
@@ -39,7 +39,7 @@ def stamp(engine: Engine) -> Stamp | None:
 
 @dataclass(frozen=True)
 class Moments:
-    """When a page became what it is, and when it will be another without anybody's doing."""
+    """When the content of all pages last changed, and when it will change by itself."""
 
     changed: datetime
     until: datetime
@@ -62,19 +62,24 @@ _MOMENTS = select(_SITE.changed, *_newest_and_next("now"), *_newest_and_next("op
 
 
 def moments(db: Session, now: datetime, started: datetime, open_days: int) -> Moments:
-    """Return since when all pages are as they are at `now`, and until when at most.
+    """Return when the content of all pages last changed before `now`, and when it will next.
 
-    :param started: when this process began: templates, settings or code may be new since then.
+    :param started: the start of this process, which may have new templates, settings or code.
     :param open_days: for how many days after its publication an entry takes comments; 0 for ever.
+    :raises DamagedValueError: the site has no row.
     """
     open_for = timedelta(days=open_days)
     asked = {"now": now, "open_since": now - open_for}
-    changed, appeared, appears, closed, closes = db.execute(_MOMENTS, asked).one()
+    found = db.execute(_MOMENTS, asked).one_or_none()
+    if found is None:
+        raise DamagedValueError(MISSING)
+    changed, appeared, appears, closed, closes = found
     past = [started, changed, *([appeared] if appeared else [])]
     # The token in a form has its day in it.
     coming = [datetime.combine(now + timedelta(days=1), time.min, UTC)]
     coming += [appears] if appears else []
     if open_days:
         past += [closed + open_for] if closed else []
-        coming += [closes + open_for] if closes else []
+        # No entry closes before it appears; one of the year 9999 would do so in the year 10000.
+        coming += [closes + open_for] if closes and closes <= now else []
     return Moments(max(past), min(coming))

@@ -1,8 +1,8 @@
-"""The words that were found, marked in the text that they were found in.
+"""Search results with the words of the query marked.
 
-Text and query are divided into the same words, so that a match is a run of equal words. Nothing
-from a query becomes a regular expression: an overlap in one would let a query of a few bytes run
-for hours.
+Text and query are divided into words by one rule, so that a match is a run of equal words. No query
+becomes a regular expression: overlapping repeats in one would let a query of a few bytes run for
+hours.
 """
 
 import re
@@ -15,11 +15,11 @@ from markupsafe import Markup, escape
 
 from blog.models.searchable import UNSPACED
 
-#: How much of a text is shown, in characters, and how much of that before the first word found.
+#: The length of an excerpt, and of its part before the first match, in characters.
 EXCERPT = 240
 BEFORE = 80
 
-#: How much of a text is looked through, in characters.
+#: The part of a text that is searched for an excerpt, in characters.
 LOOKED_THROUGH = 200_000
 
 _ACCENTS = "\u0300-\u036f"
@@ -33,10 +33,10 @@ Place = tuple[int, int]
 
 
 class Highlighter:
-    """Finds the words of a query in a text, as the index does.
+    """Finds the words of a query in a text, by the rule of the index.
 
-    :param words: words and phrases of a query: of letters and digits, with spaces between.
-    :param is_open: the last one may go on.
+    :param words: words and phrases of a query: letters and digits, separated by spaces.
+    :param is_open: whether the last word is a prefix.
     """
 
     def __init__(self, words: Sequence[str], *, is_open: bool) -> None:
@@ -46,7 +46,7 @@ class Highlighter:
         self._runs = tuple(dict.fromkeys(runs))
 
     def places(self, text: str) -> Iterator[Place]:
-        """Yield where in `text` the words are, from left to right and none within another."""
+        """Yield the beginning and end of each match in `text`, in order and without overlaps."""
         words = f" {_words_of(text)} "
         found = merge(*(_occurrences(words, run) for run in self._runs), key=_longest_first)
         unread = _WORD.finditer(text)
@@ -54,7 +54,7 @@ class Highlighter:
         for start, end in found:
             if start < past:
                 continue
-            # Words of the text that are skipped, and words of the match beyond its first.
+            # The number of words before the match, and of words in it after its first.
             skipped, more = words.count(" ", counted, start) - 1, words.count(" ", start, end)
             first = next(islice(unread, skipped, None))
             last = next(islice(unread, more - 1, None)) if more else first
@@ -63,17 +63,17 @@ class Highlighter:
 
 
 def _words_of(text: str) -> str:
-    """Return the words of `text` without case and accents, with a space between each two."""
+    """Return the words of `text` without case and accents, separated by single spaces."""
     words = " ".join(_WORD.findall(text))
     if words.isascii():
         return words.lower()
-    # Normalising sorts a run of accents, and takes the square of its length.
+    # Normalising sorts each run of accents, in time quadratic in its length.
     apart = unicodedata.normalize("NFD", _ACCENT.sub("", words).casefold())
     return unicodedata.normalize("NFC", _ACCENT.sub("", apart))
 
 
 def _occurrences(words: str, run: str) -> Iterator[Place]:
-    """Yield where `run` begins and ends in `words`, without the spaces around it."""
+    """Yield the beginning and end of each `run` in `words`, without the spaces around it."""
     length = len(run.rstrip())
     start = words.find(run)
     while start >= 0:
@@ -87,7 +87,7 @@ def _longest_first(place: Place) -> Place:
 
 
 def marked(text: str, highlighter: Highlighter) -> Markup:
-    """Return `text` as HTML, with what `highlighter` finds in <mark>."""
+    """Return `text` as HTML, with each match in <mark>."""
     return Markup("").join(_pieces(text, highlighter.places(text)))
 
 
@@ -101,7 +101,7 @@ def _pieces(text: str, places: Iterable[Place]) -> Iterator[Markup]:
 
 
 def excerpt(text: str, highlighter: Highlighter) -> Markup:
-    """Return the part of `text` around the first word that is found, as HTML with marks."""
+    """Return the part of `text` around the first match, as HTML with marks."""
     first = next(highlighter.places(text[:LOOKED_THROUGH]), (0, 0))
     start = max(first[0] - BEFORE, 0)
     if start:

@@ -1,26 +1,26 @@
-"""Whether a request was meant for this site at all, by its Host header."""
+"""The host names of the site, against DNS rebinding."""
 
 from urllib.parse import urlsplit
 
 from blog.config import Config
 from blog.rules import is_address
 
-#: The longest Host header of ours, in characters: a name in DNS has 253, and there is the port.
+#: The longest Host header, in characters: a name in DNS has 253 at most, and there is the port.
 LONGEST = 300
 
 
 class OwnHosts:
     """The names under which the blog answers: ``request_host in OwnHosts(config)``.
 
-    They are the host of ``site_url``, those of ``hosts``, localhost, and every IP address: what an
-    attack by DNS rebinding needs is a foreign name that leads here. Ports, case and a final dot do
-    not count, and a request without the header is no attack.
+    They are the host of ``site_url``, those of ``hosts``, localhost, and every IP address: DNS
+    rebinding needs a foreign name that resolves to this server. Port, case and a final dot are
+    ignored, and so is a missing header.
     """
 
     def __init__(self, config: Config) -> None:
         own = urlsplit(config.site_url).hostname or ""
         self._names = {own, *config.hosts.lower().split(), "localhost"}
-        # As they come in requests; each request asks.
+        # Headers that were accepted, as they came.
         self._seen = {""}
 
     def __contains__(self, host: str) -> bool:
@@ -32,7 +32,7 @@ class OwnHosts:
         name = _name(host)
         if name is None or not (name in self._names or is_address(name)):
             return False
-        # There are as many ways to write one as there are ports.
+        # With any port, a visitor can write a name in 65,536 ways.
         if len(self._seen) < 100:
             self._seen.add(host)
         return True

@@ -1,6 +1,6 @@
-"""What becomes of comments: when they come, and when the author decides.
+"""Comments as they arrive, and the author's decisions on them.
 
-Acts on the session and values, never on the request. None of them commits.
+Functions of a session and values, never of a request. None of them commits.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from blog.models.comment import CommentFormat
 from blog.models.spam_word import TOTAL
 from blog.networks import network_of
 
-#: How many comments one network, and one person from wherever, may send within how long. A family
-#: shares an address, and a provider's network has some hundred of them, but who writes five
-#: comments in ten minutes can wait for the sixth.
+#: The most comments per period from one network, and from one person on any network. A family
+#: shares an address and some hundred customers a network, but after five comments in ten minutes
+#: the sixth can wait.
 RATES = ((5, timedelta(minutes=10)), (40, timedelta(days=1)))
 
 _HOUR = timedelta(hours=1)
@@ -58,7 +58,7 @@ class RefusedError(Exception):
 
 
 class TooManyError(RefusedError):
-    """The visitor, or their network, has sent too many. ``wait`` is for how long, in seconds."""
+    """The visitor or their network has sent too many. ``wait`` is the time to wait, in seconds."""
 
     def __init__(self, wait: int) -> None:
         super().__init__(
@@ -73,15 +73,16 @@ class UnknownCommentError(Exception):
 
 
 def check_rate(db: Session, network: str, person: str | None, now: datetime) -> None:
-    """Let a network and a person send so many comments, and no more.
+    """Enforce :data:`RATES`.
 
-    :param network: what :class:`~blog.models.Comment` stores of it, as of the person.
-    :raises TooManyError: one of them has sent as many.
+    :param network: its hash, as :class:`~blog.models.Comment` stores it.
+    :param person: likewise; None for a visitor who is not remembered.
+    :raises TooManyError: one of them has reached a limit.
     """
     senders = [Comment.network == network]
     senders += [Comment.person == person] if person else []
     for sender, (number, period) in product(senders, RATES):
-        # Not from the future, where they stand after a clock was set back.
+        # After a clock was set back, comments may be from the future.
         recent = sender, Comment.created.between(now - period, now + period)
         newest = select(Comment.created).where(*recent).order_by(Comment.created.desc())
         oldest = db.scalar(newest.offset(number - 1).limit(1))
@@ -95,8 +96,9 @@ def receive(
     """Store a comment, published or held; or find it, if it was sent before.
 
     :param db: a session in a transaction that writes.
-    :return: the comment; whoever sends a form twice gets the one that is there.
-    :raises RefusedError: it is not taken.
+    :param secret: the site's secret, the key of the hashes.
+    :return: the comment; for a form that is sent twice, the first one.
+    :raises RefusedError: the comment is not accepted.
     """
     network = network_of(sent.address)
     identity = [entry.id, sent.parent_id, sent.name, sent.text, sent.website, network]
@@ -131,7 +133,7 @@ def receive(
 
 
 def forget(db: Session, days: int, now: datetime) -> None:
-    """Remove what was stored of the addresses of comments that are older than so many days."""
+    """Remove the hashes of networks from comments that are older than so many days."""
     past = Comment.created < now - timedelta(days=days)
     db.execute(
         update(Comment).where(past, Comment.network.is_not(None)).values(network=None, digest=None),
@@ -140,9 +142,9 @@ def forget(db: Session, days: int, now: datetime) -> None:
 
 
 def by_ids(db: Session, ids: Iterable[int]) -> list[Comment]:
-    """Return comments by their numbers.
+    """Return comments by their ids.
 
-    :raises UnknownCommentError: one of them is no comment's.
+    :raises UnknownCommentError: one of the ids is unknown.
     """
     wanted = list(dict.fromkeys(ids))
     possible = [id_ for id_ in wanted if id_ <= _LARGEST]
@@ -178,7 +180,7 @@ def remove(db: Session, comment: Comment) -> None:
 
 
 def learnt(db: Session, words: Iterable[str]) -> spam.Learnt:
-    """Return what the author's decisions say of `words`."""
+    """Return the author's decisions for `words`."""
     wanted = [TOTAL, *words]
     rows: dict[str, tuple[int, int]] = {}
     for start in range(0, len(wanted), _AT_ONCE):
@@ -213,22 +215,22 @@ def _judge(
 
 
 def _shown(text: str, format: CommentFormat, name: str, website: str) -> tuple[str, list[str]]:
-    """Return what readers see of a comment, and all addresses that it offers them."""
+    """Return the text of a comment as readers see it, and all addresses that it offers."""
     comment = seen(text, format)
     offered = [*comment.links, *spam.addresses(comment.beside), *spam.addresses(name)]
     return comment.text, [*offered, website] if website else offered
 
 
 def _is_known(db: Session, person: str) -> bool:
-    """Tell whether the author has approved a comment of somebody, and called none spam."""
+    """Tell whether the author has approved a comment of a person, and marked none as spam."""
     decisions = select(Comment.taught).where(Comment.person == person, Comment.taught.is_not(None))
     return set(db.scalars(decisions.distinct())) == {"real"}
 
 
 def _number(db: Session, now: datetime, *, trust: bool) -> int:
-    """Return how many comments came within the last hour, without those of trusted people.
+    """Return the number of comments within the last hour, without those of trusted people.
 
-    They have limits of their own, and must not make others wait.
+    Those have limits of their own, and must not make other comments wait.
     """
     recent = select(func.count()).where(Comment.created.between(now - _HOUR, now + _HOUR))
     if trust:
@@ -241,7 +243,7 @@ def _number(db: Session, now: datetime, *, trust: bool) -> int:
 
 
 def _teach(db: Session, comment: Comment, kind: Literal["spam", "real"]) -> None:
-    """Count the words of a comment as what the author calls it, and no more as before."""
+    """Count the words of a comment as `kind`, and no longer as before."""
     if comment.taught == kind:
         return
     name = comment.name or ""
@@ -259,6 +261,6 @@ def _teach(db: Session, comment: Comment, kind: Literal["spam", "real"]) -> None
 
 
 def _keyed(secret: str, purpose: str, value: str) -> str:
-    """Return a hash that nobody without the secret can compute, or undo by trying."""
+    """Return a keyed hash: without the secret, trying all values does not undo it."""
     key = f"{purpose}:{secret}".encode()
     return hmac.new(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

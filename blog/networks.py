@@ -1,13 +1,13 @@
-"""From where a request comes, as coarsely as it takes to slow down a flood."""
+"""The network of a client, for limits that count its neighbours, too."""
 
 import ipaddress
 
-#: How many bits of an address say whose it is: a provider hands out the rest as it likes.
+#: The bits of an address that identify a customer or a small network of a provider.
 PREFIX = {4: 24, 6: 48}
 
 
 def address_of(text: str) -> str | None:
-    """Return the IP address in the ways in which servers and proxies write it, or None.
+    """Parse an IP address as servers and proxies write it; return None for anything else.
 
     :param text: such as ``192.0.2.1``, ``192.0.2.1:80``, ``"[2001:db8::1]:80"``, ``fe80::1%eth0``
         or ``::ffff:192.0.2.1``, which is the address 192.0.2.1.

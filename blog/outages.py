@@ -1,11 +1,10 @@
-"""Outages: what an operator can end, told from mistakes in the code, with the remedy for each.
+"""Outages: the errors that an operator can end, with their remedies. All others are bugs.
 
-One owner for the start, for requests and for commands. A request that fails in an outage is
-answered with 503 and counted; the log has a line when the outage starts and one when it ends.
+The start, requests and commands share them. A request that fails in an outage gets a 503 and is
+counted; the log has a line when the outage starts and one when it ends.
 """
 
 import errno
-import getpass
 import logging
 import os
 import shutil
@@ -102,12 +101,15 @@ _OS = {
 
 @dataclass(frozen=True)
 class Outage:
-    """What cannot be used, why, and, as a string, with the remedy."""
+    """Something that cannot be used. As a string, a sentence with reason and remedy."""
 
+    #: The database or a file, as messages name it.
     subject: str
+    #: The message of the driver or of the system.
     reason: str
     #: A remedy of the tables above: two failures with one remedy are one outage.
     remedy: str
+    #: The file in question; None for a server.
     place: Path | None
 
     def __str__(self) -> str:
@@ -122,9 +124,10 @@ class Outage:
 
 
 def outage(engine: Engine, error: BaseException) -> Outage | None:
-    """Return the outage of which `error` is a sign, or None if that is a mistake in the code.
+    """Return the outage that caused `error`, or None if a bug did.
 
-    :param error: what SQLAlchemy, the system or a column type has raised.
+    :param engine: of the blog's database.
+    :param error: an exception of SQLAlchemy, of the system or of a column type.
     """
     place, subject = file_of(engine.url), f"The database {name_of(engine.url)}"
     remedy: str | None = None
@@ -174,7 +177,7 @@ def _postgresql(error: DBAPIError) -> str | None:
 
 def _user() -> str:
     if sys.platform == "win32":
-        return getpass.getuser()
+        return os.getlogin()  # the account itself; a service need not have it in its environment
     return _account(os.geteuid())
 
 
@@ -190,7 +193,7 @@ def _account(uid: int) -> str:
 
 
 def _mode(path: Path) -> str:
-    """Say who may do what with a file."""
+    """Return the mode and the owner of a file, as a message names them."""
     try:
         found = path.stat()
     except OSError as error:
@@ -231,9 +234,11 @@ class Outages:
         self._open: dict[str, tuple[Outage, _Count]] = {}
 
     def failed(self, outage: Outage, request: str, *, is_writing: bool) -> None:
-        """Count a request that was answered with 503.
+        """Count a request that gets a 503; log the first of an outage.
 
+        :param outage: the cause, from :func:`outage`.
         :param request: its method and path, for the log.
+        :param is_writing: whether the request was going to write.
         """
         now = self._clock()
         with self._lock:
@@ -246,7 +251,10 @@ class Outages:
             log.error("%s: %s", request, outage)
 
     def succeeded(self, *, is_writing: bool) -> None:
-        """Note a request that the database has answered."""
+        """Note that the database served a request, and log the outages that are over.
+
+        :param is_writing: whether the request has written.
+        """
         if not self._open:
             return
         now = self._clock()

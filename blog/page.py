@@ -1,4 +1,4 @@
-"""A finished page: how it is sent, compressed or not, or in place of it that it has not changed."""
+"""A finished page: its encodings, its validators, and the reply to a conditional request."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: keep its date. Such a page has none (https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2).
 SETTLED = timedelta(seconds=2)
 
-#: What a page and a variant of it take in memory besides bodies, headers and key, in bytes.
+#: The memory that a page and a variant take besides bodies, headers and key, in bytes.
 OVERHEAD = 2_000
 OVERHEAD_OF_VARIANT = 1_500
 
@@ -43,21 +43,21 @@ class Variant:
     body: bytes
     etag: str
     headers: list[tuple[str, str]]
-    #: The same with the date, which counts once the page is settled.
+    #: The same with Last-Modified, for a settled page.
     dated: list[tuple[str, str]]
 
 
 @dataclass
 class Page:
-    """An answer that is the same for all who may have it: a WSGI application.
+    """A response for all requests with one key, as a WSGI application.
 
     :param body: its bytes, not compressed.
-    :param headers: those that have nothing to do with the encoding.
-    :param mimetype: decides whether compressing it is worth the time.
-    :param stamp: what the site's content was called before the page was made; None if unknown.
+    :param headers: those that do not depend on the encoding.
+    :param mimetype: decides whether it is compressed.
+    :param stamp: identifies the site's content before the page was made; None if unknown.
     :param made: when it was made, in seconds since 1970.
-    :param moments: since when, and until when at most, it is what it is.
-    :param is_personal: a visitor who has a cookie of ours would get another one.
+    :param moments: when its content last changed, and until when it is current at most.
+    :param is_personal: whether a visitor with a cookie of ours gets a different one.
     """
 
     body: bytes
@@ -67,7 +67,7 @@ class Page:
     made: float
     moments: Moments
     is_personal: bool
-    #: Called when it has grown by a variant.
+    #: Called after each new variant.
     grown: Callable[[], None] | None = None
     _compressed_bodies: dict[str, bytes] = field(default_factory=dict)
     _variants: dict[str, Variant] = field(default_factory=dict)
@@ -80,25 +80,25 @@ class Page:
 
     @property
     def size(self) -> int:
-        """What it takes in memory now, in bytes. It grows with each encoding it is asked for in."""
+        """The memory that it takes, in bytes. It grows with each encoding that is asked for."""
         # A copy: another thread may be adding one.
         bodies = sum(map(getsizeof, list(self._compressed_bodies.values())))
         return self._own_size + bodies + OVERHEAD_OF_VARIANT * len(self._variants)
 
     def adopt(self, before: "Page") -> None:
-        """Take over what was compressed of the page before, where the body has stayed the same."""
+        """Share body and compressed bodies with the page before, if the body is the same."""
         if self.body == before.body:
             self.body = before.body
             self._compressed_bodies = before._compressed_bodies
 
     def is_fresh(self, stamp: Stamp) -> bool:
-        """Tell whether it is what would be made now, when the site's content is called `stamp`."""
+        """Tell whether it is current while `stamp` identifies the site's content."""
         return self.stamp == stamp and self.made <= time() < self._until
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Send the page; or 304 to who has it, or 412 to who wants another one."""
+        """Send the page, or the 304 or 412 that the request's conditions ask for."""
         encoding = ""
         if self._compressed:
             encoding = compression.choose(environ.get("HTTP_ACCEPT_ENCODING", ""))
@@ -136,7 +136,7 @@ class Page:
 
 
 def size_of(pairs: Iterable[tuple[str, str]]) -> int:
-    """Return what pairs of strings take in memory, in bytes."""
+    """Return the memory that pairs of strings take, in bytes."""
     return sum(getsizeof(each) + getsizeof(each[0]) + getsizeof(each[1]) for each in pairs)
 
 
@@ -169,7 +169,7 @@ def condition(environ: "WSGIEnvironment", etag: str, modified: datetime | None) 
 def page_of(
     response: Response, stamp: Stamp | None, made: datetime, moments: Moments, is_personal: bool
 ) -> Page:
-    """Make a page of a response that is good for all. See :class:`Page` for the parameters."""
+    """Make a page of a shared response. See :class:`Page` for the parameters."""
     headers = response.headers
     headers.setdefault("Cache-Control", "no-cache")
     response.vary.add("Accept-Encoding")

@@ -1,7 +1,7 @@
 """Cached pages: which are the same for all, under which key, and for how long.
 
-A page is cached as long as the version of the site stands and no moment has come at which it
-changes by itself. Nothing anywhere has to say that it is no longer good.
+A page is current until the site's version changes, or the clock reaches a moment at which the page
+changes by itself. No code has to invalidate it.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
 def key_of(environ: "WSGIEnvironment") -> Key | None:
-    """Return what the page for a request is cached under; None if it is for this visitor alone."""
+    """Return the key of the page for a request; None if that page is never cached."""
     if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
         return None
     if FLASH in environ.get("HTTP_COOKIE", ""):
@@ -48,12 +48,12 @@ def key_of(environ: "WSGIEnvironment") -> Key | None:
 
 
 def has_cookie(environ: "WSGIEnvironment") -> bool:
-    """Tell whether the visitor has a cookie of ours. Others are no concern of the pages."""
+    """Tell whether the visitor has a cookie of ours. Pages do not depend on other cookies."""
     return MARK in environ.get("HTTP_COOKIE", "")
 
 
 def _parameters(environ: "WSGIEnvironment", query: str) -> tuple[tuple[str, str], ...] | None:
-    """Return the parameters that count; None for a query that is long, not text, or no page's."""
+    """Return the parameters in the key; None if the query is too long, not UTF-8, or no page's."""
     if len(query) > LONGEST_QUERY:
         return None
     try:
@@ -68,9 +68,9 @@ def _parameters(environ: "WSGIEnvironment", query: str) -> tuple[tuple[str, str]
 
 
 class KeptPages:
-    """Pages in memory, of which those that nobody asked for the longest go first.
+    """Pages in memory, least recently used first to go.
 
-    :param capacity: how much they may take in all, in bytes; 0 caches none.
+    :param capacity: the most memory that pages and keys may take, in bytes; 0 caches none.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -89,7 +89,7 @@ class KeptPages:
             return
         if (before := self.cache.get(key)) is not None:
             page.adopt(before)
-        # By its key: a page that refers to itself would stay until the garbage is collected.
+        # With the key alone: a page that referred to itself would wait for the garbage collector.
         page.grown = partial(self._count_again, key)
         self.cache.put(key, page, _size_of_key(key) + page.size)
 
@@ -99,10 +99,10 @@ class KeptPages:
 
     @contextmanager
     def turn(self, key: Key) -> Iterator[None]:
-        """Let the first thread that comes for `key` through; hold the others until it is done.
+        """Let the first thread through for `key`, and the others when it is done.
 
-        So that of all who ask for a page that is not there yet, one makes it. If it fails, the
-        others go on side by side.
+        So one request builds a page that is not cached yet. If it fails, the others go on in
+        parallel.
         """
         with self._lock:
             turn = self._turns.get(key)

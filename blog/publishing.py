@@ -1,4 +1,4 @@
-"""Acts on several models: finding a free slug, a tag by its name, keeping an old address.
+"""Acts on several models: finding a free slug or a tag by its name, redirecting an old address.
 
 They take the session and values, never the request, so the command line can do them too. None
 of them commits.
@@ -12,24 +12,21 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import HTTPException
 
 from blog.models import Entry, Redirect, Rendering, Series, Tag
 from blog.models.entry import EntryKind
 from blog.slugs import few, numbered, slugify
-from blog.urls import url_map
+from blog.urls import endpoint_at, path_of, url_map
 
-_paths = url_map.bind("localhost")
-
-#: Values for what stands in an address below an entry's, besides its slug.
+#: Example values for the other variables in an address below an entry's.
 _SAMPLES = {"receipt": "receipt", "id": 1, "format": "atom"}
 
 
 def _suspects(place: int, beginning: str) -> tuple[str, ...]:
-    """Return how the slugs begin that may be shadowed.
+    """Return the beginnings of slugs that an address of the blog may shadow.
 
-    :param place: at which part of an address the slug is.
-    :param beginning: how the addresses begin.
+    :param place: the index of the slug among the parts of its address.
+    :param beginning: the beginning of the addresses.
     """
     rules = (rule.rule for rule in url_map.iter_rules() if rule.rule.startswith(beginning))
     parts = {rule.split("/")[place] for rule in rules} - {"<slug>"}
@@ -43,11 +40,11 @@ _SUSPECTS = {"entry": _suspects(2, "/blog/"), "page": _suspects(1, "/")}
 
 
 def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | None = None) -> str:
-    """Return the slug that a new entry or page can have.
+    """Return a free slug for an entry or a page.
 
     :param kind: an entry and a page may have the same slug, two of a kind may not.
-    :param wanted: what it should be, made by :func:`blog.slugs.slugify`; empty for any.
-    :param except_id: the entry that may keep the slug it has.
+    :param wanted: the preferred slug, made by :func:`blog.slugs.slugify`; empty for any.
+    :param except_id: the id of the entry itself, whose own slug is free for it.
     :return: `wanted` with a number behind it if it is taken, or if the blog itself has a page at
         the address, as ``/blog/2026`` is.
     """
@@ -71,15 +68,15 @@ def is_shadowed(kind: EntryKind, slug: str) -> bool:
         if rule.endpoint == own or (kind == "entry" and rule.rule.startswith("/blog/<slug>/")):
             values = {name: _SAMPLES.get(name, slug) for name in rule.arguments}
             method = "POST" if "POST" in (rule.methods or ()) else "GET"
-            path = _paths.build(rule.endpoint, values, method=method)
-            if _endpoint(unquote(path), method) != rule.endpoint:
+            path = path_of(rule.endpoint, **values)
+            if endpoint_at(unquote(path), method) != rule.endpoint:
                 return True
     return False
 
 
 def shadowed(db: Session) -> list[tuple[int, EntryKind, str]]:
     """Return id, kind and slug of the entries and pages that are shadowed."""
-    # To try the addresses of each would take seconds in a large blog.
+    # Trying the addresses of every entry would take seconds in a large blog.
     return [
         (id_, kind, slug)
         for id_, kind, slug in db.execute(select(Entry.id, Entry.kind, Entry.slug)).all()
@@ -102,7 +99,7 @@ def render_entry(db: Session, entry: Entry) -> None:
 
     :param entry: an entry in the session, its text as it will be saved.
     """
-    # The trigger that removes the old rendering has to be through.
+    # A trigger removes the old rendering.
     db.flush()
     db.execute(delete(Rendering).where(Rendering.entry_id == entry.id))
     db.add(Rendering.of(entry.id, entry.body, entry.format, entry.summary))
@@ -142,21 +139,22 @@ def series_titled(db: Session, title: str) -> Series:
 
 
 def _slug_named(
-    name: str, otherwise: str, named_at: "Callable[[str], Select[str]]", db: Session
+    name: str, default: str, named_at: "Callable[[str], Select[str]]", db: Session
 ) -> str:
-    """Return the slug that has this name already, or else one that is free.
+    """Return the slug of the row with this name, or a free slug.
 
-    After twenty other names with the same letters it ends in a hash of the name: a thousand names
-    of signs alone would be compared with each other.
+    After twenty other names with the same letters it ends in a hash of the name: otherwise a
+    thousand names of punctuation alone would be compared with each other.
 
-    :param named_at: asks for the name of what has a slug.
+    :param default: the slug of a name without letters and digits.
+    :param named_at: selects the name of the row with a slug.
     """
 
     def another(slug: str) -> bool:
         known = db.scalar(named_at(slug))
         return known is not None and _folded(known) != _folded(name)
 
-    wanted = slugify(name) or otherwise
+    wanted = slugify(name) or default
     free = next((slug for slug in few(wanted) if not another(slug)), None)
     return free or f"{wanted}-{sha256(_folded(name).encode()).hexdigest()[:16]}"
 
@@ -188,16 +186,8 @@ def _address(kind: EntryKind, slug: str) -> str:
     return f"/blog/{slug}" if kind == "entry" else f"/{slug}"
 
 
-def _endpoint(path: str, method: str = "GET") -> str | None:
-    try:
-        endpoint, _ = _paths.match(path, method=method)
-    except HTTPException:
-        return None
-    return str(endpoint)
-
-
 def _is_of_the_blog(path: str) -> bool:
-    return _endpoint(path) not in {None, "reader.entry", "reader.page"}
+    return endpoint_at(path) not in {None, "reader.entry", "reader.page"}
 
 
 def _normal(address: str) -> str | None:

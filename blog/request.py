@@ -1,4 +1,4 @@
-"""What a view is given: the request, with the settings, the database, and the way to addresses."""
+"""What a view is given: the request, with the settings, the database and the addresses."""
 
 import logging
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Hosts(Protocol):
 
 
 class _Noted:
-    """A part of the request that is in no page's key: that it was read is noted."""
+    """A part of the request that is not in the page's key. Reading it is noted."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = f"_{name}"
@@ -85,15 +85,15 @@ class Request(WerkzeugRequest):
     ) -> None:
         # In the environ, it would be part of a cycle, and stay until the garbage is collected.
         super().__init__(environ, populate_request=False)
-        #: Whether the response is the same for all requests with its page's key: nothing was read
-        #: that another one could have differently.
+        #: Whether the response is the same for all requests with the key of its page: nothing was
+        #: read in which they can differ.
         self.is_shared = True
-        #: The page that is asked for, once that is known.
+        #: The endpoint, once the address is matched.
         self.endpoint = ""
         self.config = config
         self.now = datetime.now(UTC)
         self.secret = secret
-        #: What the site's content was called before anything of it was read, if anybody asked.
+        #: The content version, read before any content; None if it was not read.
         self.stamp: Stamp | None = None
         #: Whether the answer depends on what the visitor's browser keeps for us.
         self.looked_at_cookies = False
@@ -129,7 +129,7 @@ class Request(WerkzeugRequest):
         :raises BadRequest: it is not UTF-8, or the path has a NUL byte in it.
         """
         _text(self._environ.get("PATH_INFO", "").encode("latin-1"), "The address")
-        # Whatever somebody looks for is a query, so that `args` passes over a NUL.
+        # Any search text is valid, so `args` drops NULs.
         _text(unquote_to_bytes(self._query_string).replace(b"\0", b""), "The query string")
 
     def is_for(self, hosts: Hosts) -> bool:

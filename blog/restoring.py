@@ -22,15 +22,18 @@ from blog.database_url import database_url, file_of
 from blog.models import Entry, Site
 from blog.schema import DatabaseUnusableError
 
+#: How the names of the files beside a database end. https://www.sqlite.org/tempfiles.html
+_SIDES = ("-wal", "-journal", "-shm")
+
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did.
+    """The result of a restore.
 
-    :param database: the file that was restored.
-    :param entries: how many entries it has now.
-    :param schema: the schema of the backup, before any upgrade.
-    :param previous: what was there before; None if there was nothing.
+    :param database: the restored file.
+    :param entries: the number of its entries.
+    :param schema: the schema version of the backup, before any upgrade.
+    :param previous: the file with the previous database; None if there was none.
     """
 
     database: Path
@@ -40,25 +43,28 @@ class Restored:
 
 
 def restore(url: str, backup: Path) -> Restored:
-    """Put `backup` in the place of the database at `url`, and keep that beside it.
+    """Put a backup in the place of a database, and save the previous one beside it.
 
     Servers need not be stopped: they see the restore as one transaction. It waits for other writers
     at most :data:`~blog.database.BUSY_TIMEOUT` seconds. The backup is not changed.
 
+    :param url: the setting ``database``, a path or a URL.
     :param backup: a database of Threadleaf, of this version or older: it is upgraded.
     :raises DatabaseUnusableError: the backup is damaged or not of Threadleaf, or the database
         cannot be written to. Nothing was changed.
     """
-    database = file_of(database_url(url))
-    if database is None:
+    file = file_of(database_url(url))
+    if file is None:
         raise DatabaseUnusableError(
             "`threadleaf restore` is for SQLite: restore a PostgreSQL database with `pg_restore`."
         )
+    # SQLite follows a link, and has the files beside a database where the link leads.
+    database = file.resolve()
     if database.exists() and database.samefile(backup):
         raise DatabaseUnusableError(f"{backup} is the database itself: choose a backup of it.")
     now = datetime.now(UTC)
     copy = database.with_name(f"{database.name}.restoring-{os.getpid()}")
-    previous = database.with_name(f"{database.name}.before-{now:%Y%m%d-%H%M%S}")
+    previous = database.with_name(f"{database.name}.before-{now:%Y%m%d-%H%M%S-%f}")
     try:
         version, entries = _prepare(backup, copy, now)
         if not _replace(database, copy, previous):
@@ -69,13 +75,14 @@ def restore(url: str, backup: Path) -> Restored:
             "programs that use it, then try again."
         ) from error
     finally:
-        copy.unlink(missing_ok=True)
+        for side in ("", *_SIDES):
+            Path(f"{copy}{side}").unlink(missing_ok=True)
     return Restored(database, entries, version, previous if previous.exists() else None)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a database that is not in use, or one with a log that may be."""
-    # SQLite would write beside a database to read it, which may be on a read-only disk.
+    """Copy a database, with the log beside it."""
+    # To read a database SQLite writes beside it, which a read-only disk does not allow.
     in_use = any(Path(f"{source}{side}").exists() for side in ("-wal", "-journal"))
     mode = "mode=ro" if in_use else "immutable=1"
     address = f"file:{quote(os.fsencode(source.resolve()), safe='')}?{mode}"
@@ -86,8 +93,13 @@ def _copy(source: Path, target: Path) -> None:
 def _save(origin: sqlite3.Connection, target: Path) -> None:
     """Copy what `origin` reads to a new file that only this user can read."""
     target.touch(mode=0o600, exist_ok=False)
-    with closing(sqlite3.connect(target)) as copy:
-        origin.backup(copy, progress=_refuse_to_wait)
+    try:
+        with closing(sqlite3.connect(target)) as copy:
+            copy.execute("PRAGMA journal_mode = OFF")  # a new file has nothing to roll back to
+            origin.backup(copy, progress=_refuse_to_wait)
+    except BaseException:
+        target.unlink()
+        raise
 
 
 def _refuse_to_wait(status: int, _remaining: int, _total: int) -> None:
@@ -142,8 +154,8 @@ def _replace(database: Path, copy: Path, previous: Path) -> bool:
             shutil.copyfile(database, previous)
         _share(previous, database)
         _share(copy, database)
-    # What is still there belongs to a database that was moved or damaged.
-    for side in ("-wal", "-journal", "-shm"):
+    # Any side file left by now belongs to a database that was moved or damaged.
+    for side in _SIDES:
         with suppress(FileNotFoundError):
             Path(f"{database}{side}").replace(f"{previous}{side}")
     copy.replace(database)
@@ -178,7 +190,7 @@ def _overwrite(database: Path, copy: Path, previous: Path) -> None:
 
 
 def _share(file: Path, database: Path) -> None:
-    """Give a file to the user who serves the database, which another one may restore."""
+    """Give a file the owner and the mode of the database."""
     shutil.copymode(database, file)
     if sys.platform != "win32":
         found = database.stat()
@@ -187,10 +199,11 @@ def _share(file: Path, database: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Write a folder to disk, where the system can do that."""
+    """Write a folder to disk, where the system and its permissions allow that."""
     if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with suppress(PermissionError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

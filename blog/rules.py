@@ -1,4 +1,4 @@
-"""What values a setting takes."""
+"""The values that settings take."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ from blog.database_url import connection_parameters, database_url, file_of
 
 @dataclass(frozen=True)
 class Rule:
-    """What values a setting takes: `allowed` in words, and `ok` to decide."""
+    """The values that a setting takes: `allowed` in words, `ok` as a function."""
 
     allowed: str
     ok: Callable[[Any], bool]
@@ -47,9 +47,9 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
 def _is_host(value: str) -> bool:
-    """Tell whether this can be the name in a Host header: a browser sends other letters as xn--…
+    """Tell whether this is a host name in ASCII; a browser sends other letters as ``xn--…``.
 
-    Underscores are not in RFC 1123, and in the names that containers have.
+    RFC 1123 has no underscores, but names of containers do.
     """
     return len(value) <= 253 and all(map(_LABEL.fullmatch, value.split(".")))
 
@@ -63,7 +63,7 @@ def is_address(value: str) -> bool:
 
 
 def is_local(host: str) -> bool:
-    """Tell whether only programs on this machine reach `host`."""
+    """Tell whether `host` is reachable from this machine only."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.orm import Session
 
 from blog import additions, postgresql
 from blog.additions import Object
@@ -91,13 +92,8 @@ def check(engine: Engine) -> Site:
         with engine.connect() as connection:
             found = version(connection)
             if found == HEAD:
-                row = connection.execute(select(Site.__table__)).one_or_none()
-                if row is None:
-                    raise DatabaseUnusableError(
-                        f"The database {_name(engine)} has no row in its table site: restore a "
-                        "backup."
-                    )
-                return Site(**row._mapping)
+                with Session(connection) as db:
+                    return Site.row(db)
     if found is None:
         raise DatabaseUnusableError(
             f"The database {_name(engine)} is empty: run `threadleaf upgrade`."
@@ -144,7 +140,7 @@ def upgrade(
                     raise KeyboardInterrupt from error
                 raise first from error
             finally:
-                # It goes without foreign keys, which whoever came next would miss.
+                # Its foreign keys are off.
                 connection.invalidate()
 
 
@@ -197,9 +193,9 @@ def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -
 
 
 def _make_room(connection: Connection, before: str) -> list[str]:
-    """Set aside what the operator has added, and return the statements that put it back.
+    """Set aside the operator's objects, and return the statements that put them back.
 
-    :raises DatabaseUnusableError: some of it bears a name that the upgrade needs.
+    :raises DatabaseUnusableError: one of them has a name that the upgrade needs.
     """
     known, wanted = _objects_of(before), _objects_of(HEAD)
     # A table is rebuilt under such a name: https://alembic.sqlalchemy.org/en/latest/batch.html
@@ -214,17 +210,17 @@ def _make_room(connection: Connection, before: str) -> list[str]:
             f"The database {_name(connection.engine)} was not upgraded: Threadleaf needs the names "
             f"of its {', '.join(map(str, obstacles))}. Rename or drop them, then try again."
         )
-    if connection.dialect.name != "sqlite":
-        return []
-    tables = {each.name.lower() for each in known if each.kind == "table"}
-    replaced = {each.name.lower() for each in wanted}
+    tables = {each.name for each in known if each.kind == "table"}
+    replaced = {each.name for each in wanted}
     movable = [each for each in found if each.table.lower() in tables]
+    if connection.dialect.name != "sqlite":  # it rebuilds no table
+        movable = [each for each in movable if each.name in replaced]
     additions.set_aside(connection, movable)
     return [each.sql for each in movable if each.name.lower() not in replaced]
 
 
 def _objects_of(revision: str) -> list[Object]:
-    """Return what a database of a version has."""
+    """Return the objects of a database of a version."""
     engine = connect("sqlite://")
     try:
         with engine.connect() as connection, connection.begin():
@@ -249,9 +245,9 @@ def _run_migrations(connection: Connection, before: str | None, to: str = "head"
 
 @contextmanager
 def explaining(engine: Engine) -> Iterator[None]:
-    """Turn what an operator can end into a sentence with a remedy.
+    """Turn an outage into a sentence with a remedy.
 
-    :raises DatabaseUnusableError: the block met an outage of the database or of a file.
+    :raises DatabaseUnusableError: the database or a file could not be used in the block.
     """
     try:
         yield
@@ -278,10 +274,10 @@ def is_missing(engine: Engine) -> bool:
 
 
 def make_file(engine: Engine) -> None:
-    """Make the file of an SQLite database, if it is missing, for this user alone.
+    """Create a missing SQLite file that only this user can read.
 
-    SQLite would let others read it, and with it the secret that signs what visitors send back. It
-    gives the files beside it the same mode.
+    SQLite would let others read it, with the secret that signs forms and cookies. It gives the
+    files beside it the same mode.
     """
     file = file_of(engine.url)
     if file is not None and is_missing(engine):

@@ -1,8 +1,8 @@
-"""Finding entries, pages and comments by their words.
+"""Search for entries, pages and comments.
 
-A query is words, ``"phrases"`` and ``-exclusions``; all words must be there, and the last one may
-be the beginning of one. Any text is a query. It is never part of a statement: SQLite's and
-PostgreSQL's own ways to write one get each word as a string.
+A query is words, ``"phrases"`` and ``-exclusions``; all words must match, the last one as a prefix.
+Any text is a valid query. It is never part of a statement: in the query languages of SQLite and
+PostgreSQL each word is a string.
 """
 
 import re
@@ -37,21 +37,22 @@ from blog.models.comment import ANONYMOUS
 from blog.models.searchable import BELOW, LEAST_ENTRY, PLAIN, UNSPACED
 from blog.models.tag import entry_tag
 
-#: How many words and phrases of a query count.
+#: The most words and phrases of a query that count.
 MOST_WORDS = 20
 
-#: How long one of them may be, in characters.
+#: The most characters of one of them that count.
 LONGEST_WORD = 100
 
-#: How long the beginning of a word is at least, in bytes of UTF-8: three Latin letters, or two that
-#: are Cyrillic, or one Korean syllable. All that begins with one letter is much of the index.
+#: The least length of a prefix, in bytes of UTF-8: three Latin letters, two Cyrillic ones, or one
+#: Korean syllable. A single letter would match much of the index.
 SHORTEST_BEGINNING = 3
 
-#: How many matches are ranked: the latest ones. In a large blog a word may be in every entry.
+#: How many of the latest matches are ranked. In a large blog a word may be in every entry.
 CANDIDATES = 300
 
-#: For how many words others are proposed, and among how many each. Comparing two of them takes more
-#: than the square of their length, in characters: a longer one has no proposal, and is none.
+#: The most words in a query that gets a proposal, the most candidates per word, and the most of
+#: these that are tried. Comparing two words takes more than the square of their length, so longer
+#: words neither get a proposal nor are one.
 MOST_PROPOSED = 4
 MOST_TERMS = 500
 MOST_NEAR = 5
@@ -64,12 +65,12 @@ _DIVIDED = re.compile(f"([{UNSPACED}])")
 
 @dataclass(frozen=True)
 class Query:
-    """What somebody looks for.
+    """A parsed query.
 
-    :param words: words and phrases that must all be there.
-    :param without: words and phrases that must not.
-    :param is_open: the last word may go on.
-    :param is_cut: there was more, which does not count.
+    :param words: the words and phrases that must match.
+    :param without: the words and phrases that must not match.
+    :param is_open: whether the last word is a prefix.
+    :param is_cut: whether a part of the query was ignored, because it is too long.
     """
 
     words: tuple[str, ...]
@@ -79,7 +80,7 @@ class Query:
 
     @classmethod
     def parse(cls, given: str) -> "Query":
-        """Read a query, whatever it is."""
+        """Parse a query, any text."""
         words: list[str] = []
         without: list[str] = []
         is_open = False
@@ -139,9 +140,9 @@ class Found:
 
 
 def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence[Row[Any]]":
-    """Return id in the index and moment of all that is found: the best first, then the newest.
+    """Return id in the index and moment of each match: the best first, then the newest.
 
-    Of very many matches the latest :data:`CANDIDATES` are ranked, entries before comments.
+    Of more matches the latest :data:`CANDIDATES` are ranked, entries before comments.
     """
     if not query.words:
         return []
@@ -151,7 +152,7 @@ def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence
 
 
 def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
-    """Return what a page shows of what :func:`matches` found, in the order of `ids`."""
+    """Return the results of a page by their ids from :func:`matches`, in the same order."""
     entries, comments = _entries(ids), [id_ + BELOW for id_ in ids if id_ <= LEAST_ENTRY]
     highlighter = Highlighter(query.words, is_open=query.is_open)
     found = {row.id: _entry(row, highlighter) for row in db.execute(_ENTRIES, {"ids": entries})}
@@ -161,10 +162,10 @@ def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
 
 
 def proposal(db: Session, query: Query, scope: Scope, now: datetime) -> str | None:
-    """Return another query, for one that finds nothing, with words that readers see; or None.
+    """Return a similar query with words that readers see, for one without results; or None.
 
-    Each word that is not in the index gives way to the one most like it among those that begin
-    with the same two letters. On PostgreSQL, which has no list of the words, there is none.
+    Each word that is not in the index is replaced by the most similar word with the same first two
+    letters. On PostgreSQL, which has no list of the words, there is no proposal.
     """
     if db.get_bind().dialect.name != "sqlite" or len(query.words) > MOST_PROPOSED:
         return None
@@ -184,13 +185,13 @@ def _nearest(db: Session, word: str, now: datetime) -> str:
     values = {"start": start, "end": start + chr(sys.maxunicode), "most": MOST_TERMS}
     terms = [term for term in db.scalars(_TERMS, values) if len(term) <= LONGEST_PROPOSED]
     near = get_close_matches(word, terms, MOST_NEAR, 0.75)
-    # The index knows words, too, that will only appear.
+    # The index has the words of scheduled entries, too.
     seen = (n for n in near if matches(db, Query((n,), (), is_open=False), Scope(), now))
     return next(seen, word)
 
 
 def subjects(db: Session, ids: Sequence[int], most: int = 12) -> "Sequence[Row[str, str, int]]":
-    """Return name, slug and number of the tags that most of the entries `ids` carry."""
+    """Return name, slug and count of the most frequent tags of the entries among `ids`."""
     return db.execute(_SUBJECTS, {"ids": _entries(ids), "most": most}).all() if ids else []
 
 
@@ -225,7 +226,7 @@ _SUBJECTS = (
 
 
 def _visible(written: str) -> Executable:
-    """Complete SQL that selects ids in the index and ranks with what readers may see now."""
+    """Return a statement for the visible ones among the ids and ranks that SQL selects."""
     columns = column("id", BigInteger), column("rank", Float)
     match = text(written).columns(*columns).subquery("match")
     moment = func.coalesce(_COMMENT.created, _ENTRY.timestamp, type_=UTCDateTime())
@@ -240,7 +241,7 @@ def _visible(written: str) -> Executable:
 
 
 def _for_sqlite(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
-    """Write a query for FTS5. A word is a string there, whatever it is; it has no quotes left."""
+    """Write a query for FTS5, in which each word is a string. Words contain no quotes."""
     words = [_string(word) for word in query.words]
     if query.is_open:
         words[-1] += " *"
@@ -263,9 +264,9 @@ def _string(word: str) -> str:
 
 
 def _for_postgresql(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
-    """Write a query for tsquery. PostgreSQL makes one of each word, and puts them together."""
+    """Write a query with a tsquery per word, which PostgreSQL makes and joins."""
     phrase = "phraseto_tsquery('simple', search_words(:{}))"
-    # A tsquery without any word would be no beginning of one, but a mistake.
+    # ":*" after an empty tsquery is a syntax error.
     beginning = f"CAST(nullif(CAST({phrase} AS text), '') || ':*' AS tsquery)"
     values = {f"w{n}": word for n, word in enumerate(query.words)}
     parts = [phrase.format(name) for name in values]
@@ -274,7 +275,7 @@ def _for_postgresql(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
     for n, word in enumerate(query.without):
         values[f"n{n}"] = word
         parts.append(f"!!{phrase.format(f'n{n}')}")
-    # A mark begins with what no word begins with.
+    # A mark begins with a colon, which no word does.
     marks = {f"m{n}": f"':{mark}'" for n, mark in enumerate(_marks(scope))}
     every = " && ".join([*parts, *(f"CAST(:{name} AS tsquery)" for name in marks)])
     return (

@@ -5,12 +5,12 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
-# After any other letter the mark stays: й without its breve is another letter.
+# Other letters keep their marks: й without its breve is another letter.
 _MARKED_LATIN = re.compile("(^|[\\W_A-Za-z0-9])[\u0300-\u036f]+")
 # What turns ❤ into its emoji and 1 into a keycap: marks by category, invisible in an address.
 _SYMBOL_MARKS = re.compile("[\u20d0-\u20ff\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
-# Normalising sorts a run of accents, and takes the square of its length.
+# Normalising sorts each run of accents, in time quadratic in its length.
 _LOOKED_AT = 1_000
 _FEW = 20
 

@@ -1,8 +1,8 @@
-"""Which comments are published at once, and which wait for the author.
+"""The spam filter: which comments are published at once, and which wait for the author.
 
-What is looked at: the words, weighed by the author's own decisions; links; the same text elsewhere;
-how many come at the moment; a field that people do not see. Nobody else is asked. Each comment that
-waits comes with the reasons, in words.
+It weighs the words by the author's own decisions, and counts links, copies of the text and recent
+comments; a hidden field must be empty. No other service is asked. A comment that waits has the
+reasons with it, in words.
 """
 
 import math
@@ -25,29 +25,29 @@ COMMENTS_AN_HOUR = 60
 SUSPICIOUS = 0.93
 #: With fewer decisions of either kind than this the words say nothing.
 DECISIONS = 10
-#: Below this many characters a text is repeated without any intent: “Thank you!”
+#: Shorter texts, in characters, are often repeated innocently: “Thank you!”
 REPEATED = 60
 
-# How much a word is believed that was hardly ever seen, and what is believed of it then
+# The weight of what is assumed of a rare word, and that assumption
 # (G. Robinson, "A Statistical Approach to the Spam Problem", Linux Journal 107, 2003).
 _STRENGTH = 1.0
 _UNKNOWN = 0.5
-# The most words of a comment that are looked at, and of those the most that are weighed.
+# The most words of a comment that are read, and the most that are weighed.
 _TOKENS = 1_000
 _WEIGHED = 25
-# Those that are named say at least so much. Words that say less make no comment wait, however many.
+# The least probability of a word that is named as a reason.
 _TELLING = 0.6
 _NAMED = 5
-# One character can become eighteen when it is normalised.
+# Normalising can turn one character into eighteen.
 _CHARACTERS = 50_000
 _LONGEST_LINK = 200
 
-# Normalising takes the square of a run of accents.
+# Normalising takes time quadratic in the length of a run of accents.
 _PIECE = re.compile(r"\S{1,100}\s*")
-# What leaves no trace on the screen divides no word, and hides no address.
+# Invisible characters neither divide words nor hide addresses.
 _UNSEEN = re.compile("[\u00ad\u034f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s/<>\"'?#]{3}[^\s<>\"']*+", re.IGNORECASE)
-# Browsers take any number of slashes, and a backslash for one (https://url.spec.whatwg.org).
+# Browsers accept any number of slashes, and backslashes (https://url.spec.whatwg.org).
 _HOST = re.compile(r"(?:[a-z][a-z0-9+.-]{0,20}:)?[/\\]*+([^/\\?#]{1,100})")
 _WORD = re.compile(r"[^\W_]{2,30}")
 # Shorter ones ("on", "my") are in every comment, and after few decisions in those of one kind only.
@@ -56,13 +56,13 @@ _SHORTEST = 3
 
 @dataclass(frozen=True)
 class Signals:
-    """What is known of a comment when it comes.
+    """The signals of a new comment.
 
-    :param text: what readers see of it.
-    :param links: where its links lead, its author's website, and the addresses in its text.
-    :param trap: what stands in the field that people do not see.
-    :param copies: how many stored comments have the same text.
-    :param within_an_hour: how many comments came to the whole blog within the last hour.
+    :param text: its text as readers see it.
+    :param links: the targets of its links, its author's website, and the addresses in its text.
+    :param trap: the content of the hidden field.
+    :param copies: the number of stored comments with the same text.
+    :param within_an_hour: the number of comments on the whole blog within the last hour.
     :param is_trusted: whether the author has approved this person before.
     """
 
@@ -77,11 +77,11 @@ class Signals:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What the author's decisions say of some words.
+    """The author's decisions, counted for some words.
 
-    :param spam: how many comments were called spam.
-    :param real: how many were approved.
-    :param words: in how many of each kind, in this order, a word stood.
+    :param spam: the number of comments marked as spam.
+    :param real: the number of approved comments.
+    :param words: for each word, the number of spam and of approved comments with it.
     """
 
     spam: int
@@ -91,7 +91,7 @@ class Learnt:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a comment, and why, a phrase for each reason."""
+    """The decision on a comment, and the reasons in phrases."""
 
     decision: Decision
     reasons: tuple[str, ...] = ()
@@ -101,26 +101,25 @@ class Verdict:
 
 
 def addresses(text: str) -> list[str]:
-    """Return what readers take for the address of a website in a text without links."""
+    """Return the addresses of websites in a text without links."""
     return _ADDRESS.findall(_plain(text))
 
 
 def tokens(text: str, name: str = "", links: Sequence[str] = ()) -> frozenset[str]:
-    """Return what counts as the words of a comment: those of its text, its name, and its links.
+    """Return the words of a comment's text, name and links, as the filter counts them.
 
-    :param text: what readers see of it.
-    :param links: the addresses that :class:`Signals` has.
-    :return: at most 1,000, none longer than 110 characters; each stands for itself, however often
-        it was written.
+    :param text: its text as readers see it.
+    :param links: see :class:`Signals`.
+    :return: at most 1,000 different words of up to 110 characters.
     """
     found = dict.fromkeys(_tokens(text, name, links))
     return frozenset(list(found)[:_TOKENS])
 
 
 def judge(signals: Signals, learnt: Learnt) -> Verdict:
-    """Decide what becomes of a comment. Words alone never refuse one.
+    """Decide on a comment. Words alone never refuse one.
 
-    :param learnt: at least what is known of :func:`tokens` of the comment.
+    :param learnt: the decisions for at least the :func:`tokens` of the comment.
     """
     if signals.trap:
         return Verdict("refuse", ("the field that people do not see was filled in",))
@@ -132,9 +131,9 @@ def judge(signals: Signals, learnt: Learnt) -> Verdict:
 
 
 def probability(words: Iterable[str], learnt: Learnt) -> float:
-    """Return how probable it is that a comment with `words` is spam, by the decisions so far.
+    """Return the probability that a comment with `words` is spam, by the decisions so far.
 
-    Fisher's method on the probabilities of the words, as in the article above: 0.5 says nothing.
+    Fisher's method on the probabilities of the words, as in the article above: 0.5 is neutral.
     """
     weights = [weight for _, weight in _strongest(words, learnt)]
     if not weights:
@@ -171,7 +170,7 @@ def _explained(word: str, learnt: Learnt) -> str:
 
 
 def _strongest(words: Iterable[str], learnt: Learnt) -> list[tuple[str, float]]:
-    """Return the words that say most, with the probability that a comment with it is spam."""
+    """Return the words farthest from neutral, with the probability that each means spam."""
     if min(learnt.spam, learnt.real) < DECISIONS:
         return []
     known = [(word, _weight(word, learnt)) for word in words if word in learnt.words]
@@ -188,7 +187,7 @@ def _weight(word: str, learnt: Learnt) -> float:
 
 
 def _counts(word: str, learnt: Learnt) -> tuple[int, int]:
-    # Another Python may know other letters, and unlearn words that were never learnt.
+    # A Python with other Unicode tables may unlearn words that it never learnt.
     spam, real = learnt.words[word]
     return max(0, spam), max(0, real)
 
@@ -215,7 +214,7 @@ def _tokens(text: str, name: str, links: Sequence[str]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return `text` in small letters; those that only look like others are a way to hide words."""
+    """Return `text` in lower case, with compatibility characters replaced: they can hide words."""
     seen = _UNSEEN.sub("", text[:_CHARACTERS])
     pieces = (unicodedata.normalize("NFKC", piece) for piece in _PIECE.findall(seen))
     return "".join(pieces)[:_CHARACTERS].casefold()

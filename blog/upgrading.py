@@ -1,7 +1,7 @@
-"""What an upgrade does after the schema: rendering entries, indexing texts.
+"""The long part of an upgrade, after the schema: rendering entries, indexing texts.
 
-Both work in portions, a transaction each, so that the blog can be served and written to meanwhile.
-After a kill, the next run does what is missing.
+Both work in portions, one transaction per portion, so that the blog can be served and written to
+meanwhile. After a kill, the next run does the rest.
 """
 
 import multiprocessing
@@ -33,13 +33,13 @@ from blog.database import begin_writing, session_factory
 from blog.markup import RENDERER
 from blog.models import Entry, Rendering, searchable
 
-#: How many rows a transaction writes. The other writers of a running blog wait for one.
+#: The number of rows per transaction, for which the writers of a running blog wait.
 PORTION = 250
 
-#: With fewer entries than these, to start processes takes longer than they save.
+#: With fewer entries, starting processes takes longer than they save.
 WORTH_PROCESSES = 2_000
 
-#: More would wait for the one that writes.
+#: More processes would wait for the one that writes.
 MOST_PROCESSES = 8
 
 _ENTRY, _MADE = (cast("Table", model.__table__) for model in (Entry, Rendering))
@@ -71,7 +71,7 @@ def unrendered(connection: Connection) -> list[int]:
 
 
 def unindexed(connection: Connection) -> int:
-    """Return how many published texts the search index lacks."""
+    """Return the number of published texts that are not indexed."""
     dialect = connection.dialect.name
     return sum(
         connection.execute(
@@ -85,10 +85,10 @@ def unindexed(connection: Connection) -> int:
 
 
 def render_all(engine: Engine, ids: Sequence[int]) -> Iterator[int]:
-    """Render entries and store the renderings, and yield how many each portion had.
+    """Render entries, store the renderings, and yield the number of entries in each portion.
 
-    Triggers index each of them. An entry that changes meanwhile may be left out. This is for the
-    main thread of a command, because it may have to ignore signals for a moment.
+    Triggers index them. An entry that changes meanwhile may be left out. Call it in the main thread
+    of a command, the only one that may ignore a signal.
 
     :param ids: entries, in ascending order: FTS5 collects words in memory as long as they ascend.
     """
@@ -135,7 +135,7 @@ def _values(rendering: Rendering) -> dict[str, Any]:
 
 
 def processes(entries: int) -> int:
-    """Return how many processes render so many entries."""
+    """Return the number of processes that render so many entries."""
     return min(os.cpu_count() or 1, MOST_PROCESSES) if entries >= WORTH_PROCESSES else 1
 
 
@@ -149,8 +149,8 @@ def _workers(entries: int) -> Iterator[Executor | None]:
     # A forked process would share this one's connections, and what its threads had locked.
     context = multiprocessing.get_context("spawn")
     workers = ProcessPoolExecutor(number, context, _end_with_parent)
-    # A terminal sends Ctrl-C to all of them. The executor hangs when its processes end by it, or
-    # when it comes while they start, so they inherit that it is ignored.
+    # A terminal sends Ctrl-C to all processes. The executor hangs when it ends its processes or
+    # comes while they start, so they inherit that it is ignored.
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         workers.submit(render_rows, [])
@@ -163,8 +163,8 @@ def _workers(entries: int) -> Iterator[Executor | None]:
 
 
 def _end_with_parent() -> None:
-    """Let a worker end when the upgrade is killed, which would otherwise leave it waiting."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows inherits nothing of the kind
+    """Let a worker end when the upgrade is killed; otherwise it would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows it is not inherited
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
@@ -176,7 +176,7 @@ def _end_with_parent() -> None:
 
 
 def index_all(engine: Engine) -> Iterator[int]:
-    """Add to the search index what it lacks, and yield how many texts each portion had."""
+    """Index the texts that the index lacks, and yield the number of texts in each portion."""
     for what in get_args(searchable.Text):
         missing = text(searchable.missing(engine.dialect.name, what))
         fill = text(searchable.fill(engine.dialect.name, what))

@@ -17,7 +17,7 @@ class PageRule(Rule):
     """The rule of a page.
 
     :param parameters: the names of the query parameters that its view reads. Others neither reach
-        the view nor make another page of it.
+        the view nor distinguish pages.
     """
 
     def __init__(self, address: str, *, parameters: Collection[str] = (), **options: Any) -> None:
@@ -95,7 +95,7 @@ url_map = Map(
         ),
         EndpointPrefix("media.", [get("/media/<path:name>", "file")]),
     ],
-    # An address with doubled slashes is another address, and has no page.
+    # An address with doubled slashes has no page.
     merge_slashes=False,
     # /blog.html is answered where it is; its page names the canonical address.
     redirect_defaults=False,
@@ -110,22 +110,22 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
 
 _VALUES = {rule.endpoint: frozenset(rule.arguments) for rule in url_map.iter_rules()}
 
-#: The characters that a query holds as they are, as Werkzeug writes one.
+#: The characters that Werkzeug leaves as they are in a query.
 _PLAIN = "!$'()*,/:;?@"
 
-#: Pages whose path any other part of a larger site could have, too.
+#: Pages whose path may belong to another part of a larger site.
 _COMMON = {"reader.home", "reader.page"}
 
 
 def path_of(endpoint: str, **values: Any) -> str:
     """Return the path of a page, from where the blog is mounted.
 
-    :param values: what the rule of `endpoint` asks for; others become the query, and None nothing.
+    :param values: the variables of the rule; others become the query, unless they are None.
     """
     own = _VALUES[endpoint]
     if values.keys() <= own:
         return _path(endpoint, **values)
-    # Not in the cache: a query can be what a visitor has typed.
+    # Not cached: a visitor may have typed it.
     query = {n: value for n, value in values.items() if n not in own and value is not None}
     path = _path(endpoint, **{name: value for name, value in values.items() if name in own})
     return f"{path}?{urlencode(query, safe=_PLAIN)}" if query else path
@@ -136,19 +136,22 @@ def _path(endpoint: str, **values: Any) -> str:
     return _paths.build(endpoint, values)
 
 
-def endpoint_at(path: str) -> str | None:
-    """Return the endpoint of the page at a path, from where the blog is mounted; None for none."""
+def endpoint_at(path: str, method: str = "GET") -> str | None:
+    """Return the endpoint of a path, or None if there is none for the method.
+
+    :param path: percent-decoded, without the path that the blog is mounted under.
+    """
     try:
-        endpoint, _ = _paths.match(path, method="GET")
+        endpoint, _ = _paths.match(path, method=method)
     except HTTPException:
         return None
     return str(endpoint)
 
 
 def parameters_of(endpoint: str, query: str) -> tuple[tuple[str, str], ...]:
-    """Return the parameters that the view of `endpoint` reads, in the order of their names.
+    """Return the parameters in a query that the view of `endpoint` reads, sorted by name.
 
-    :param query: a query string; of several values the first one counts.
+    :param query: a query string; the first value of each parameter counts.
     """
     names = PARAMETERS.get(endpoint)
     if not names:
@@ -158,10 +161,10 @@ def parameters_of(endpoint: str, query: str) -> tuple[tuple[str, str], ...]:
 
 
 def mounted(address: str, mount: str) -> str:
-    """Return an address in a text as it has to be where the blog is mounted.
+    """Return an address in a text with the mount in front, if it is one of the blog's own.
 
-    Authors write ``/media/tea.jpg`` wherever the blog is. Such an address gets the mount in front;
-    ``/about`` may be a page of the larger site, and stays.
+    Authors write ``/media/tea.jpg`` wherever the blog is mounted. ``/about`` may be a page of the
+    larger site, and stays.
 
     :param mount: the path that the blog is mounted under, as ``/journal``; may be empty.
     """

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
@@ -39,7 +40,7 @@ def _drop(connection: DBAPIConnection, *, is_returned: bool = False) -> None:
     would last until the garbage collector comes by. Initialising it anew is not checked for the
     thread, closes the database that was open, and takes back the refusal.
 
-    :param is_returned: it comes from its user, who may have left statements open.
+    :param is_returned: whether its user may have left statements open.
     """
     if isinstance(connection, sqlite3.Connection):
         sqlite3.Connection.__init__(connection, ":memory:", check_same_thread=False)
@@ -68,6 +69,23 @@ def drop_unreset(checkout: "PoolProxiedConnection | Record", error: Exception) -
         _drop(connection, is_returned=True)
 
 
+def end_or_drop(checkout: PoolProxiedConnection, end: Callable[[], object]) -> bool:
+    """End a transaction, or drop the connection where its driver refuses; return whether it ended.
+
+    :param checkout: what has the connection.
+    :param end: commits or rolls back.
+    :raises Exception: what else the driver raises.
+    """
+    try:
+        end()
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        drop_unreset(checkout, error)
+        return False
+    return True
+
+
 def _close(connection: DBAPIConnection, close: Callable[[DBAPIConnection], object]) -> None:
     """Close a connection, and the file that an open statement would keep open."""
     if isinstance(connection, sqlite3.Connection):
@@ -93,20 +111,10 @@ class AffineDialect(_ConnDialect):
         self._dialect = dialect
 
     def do_rollback(self, dbapi_connection: PoolProxiedConnection) -> None:
-        try:
-            self._dialect.do_rollback(dbapi_connection)
-        except Exception as error:
-            if not is_refusal(error):
-                raise
-            drop_unreset(dbapi_connection, error)
+        end_or_drop(dbapi_connection, partial(self._dialect.do_rollback, dbapi_connection))
 
     def do_commit(self, dbapi_connection: PoolProxiedConnection) -> None:
-        try:
-            self._dialect.do_commit(dbapi_connection)
-        except Exception as error:
-            if not is_refusal(error):
-                raise
-            drop_unreset(dbapi_connection, error)
+        end_or_drop(dbapi_connection, partial(self._dialect.do_commit, dbapi_connection))
 
     def do_close(self, dbapi_connection: DBAPIConnection) -> None:
         _close(dbapi_connection, self._dialect.do_close)

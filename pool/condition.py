@@ -1,9 +1,9 @@
-"""What a connection must not bring back: an open transaction, an open statement, another mode.
+"""The check of a returned connection: no open transaction, no open statement, the same modes.
 
-SQLAlchemy takes a transaction for ended once it has asked for its COMMIT, even if that was refused,
-and it does not know what was done to the driver's connection directly. So the connection itself is
-asked, where its driver can tell: `sqlite3`, `psycopg` and `psycopg2`. Elsewhere the pool has to go
-by the calls that went through its proxy.
+SQLAlchemy takes a transaction for ended once it has called commit(), even if COMMIT was refused,
+and does not see direct use of the driver's connection. So the connection itself is asked, where its
+driver can tell: `sqlite3`, `psycopg` and `psycopg2`. With other drivers the pool relies on the
+calls that went through its proxy.
 """
 
 import gc
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Condition:
-    """How a connection was when it was opened, and has to be when the pool takes it back.
+    """The state of a new connection, which a returned one must have.
 
-    :param connection: one that was opened just now.
+    :param connection: a new connection, set up by the "connect" listeners.
     :param transaction: the attribute that tells whether a transaction is open.
-    :param at_rest: its value where the pool may take the connection back.
+    :param at_rest: its value without one.
     :param modes: the attributes that a user may change.
     """
 
@@ -35,20 +35,20 @@ class Condition:
         self._expected = (at_rest, *self._modes.values())
 
     def holds(self, record: "Record") -> bool:
-        """Whether the connection of `record` has nothing open, and its own modes.
+        """Whether the connection of `record` has nothing open and its first modes.
 
-        :raises Exception: what the driver raises, for a connection that its user closed.
+        :raises Exception: the driver's, for example if the user has closed the connection.
         """
         return bool(self._read(record.dbapi_connection) == self._expected)
 
     def restore(self, connection: Any) -> None:
-        """End what is open, and set the modes as they were.
+        """Roll back, end open statements, and set the modes back.
 
-        :raises Exception: what the driver raises.
-        :raises sqlalchemy.exc.InvalidRequestError: it was in vain.
+        :raises Exception: the driver's.
+        :raises sqlalchemy.exc.InvalidRequestError: something is still open or changed.
         """
         self._end(connection)
-        # Not before that: sqlite3 commits what is open when `isolation_level` becomes None.
+        # After the rollback: sqlite3 commits an open transaction if `isolation_level` becomes None.
         for mode, value in self._modes.items():
             if getattr(connection, mode) != value:
                 setattr(connection, mode, value)
@@ -64,7 +64,7 @@ class _Sqlite(Condition):
         modes = ["isolation_level"]
         if sys.version_info >= (3, 12):
             modes.append("autocommit")
-        # With `autocommit=False` it is always in a transaction, and never seen to be at rest.
+        # With `autocommit=False` it is in a transaction all the time, at rest or not.
         self._tells = getattr(connection, "autocommit", None) is not False
         super().__init__(connection, "in_transaction", not self._tells, *modes)
         self._alone = _references_to_an_idle_one()
@@ -83,6 +83,9 @@ class _Sqlite(Condition):
     def _end(self, connection: Any) -> None:
         connection.rollback()
         if connection.in_transaction:
+            # rollback() does nothing where `autocommit` is True. Where it is False the next
+            # transaction has begun. Not by `autocommit = True` alone, which would commit.
+            sqlite3.Connection.cursor(connection).execute("ROLLBACK")
             connection.autocommit = True
         end_statements(connection)
 
@@ -92,7 +95,7 @@ _IDLE, _ACTIVE = 0, 1
 
 
 class _Psycopg(Condition):
-    """Of psycopg and psycopg2."""
+    """psycopg and psycopg2."""
 
     def __init__(self, connection: Any) -> None:
         # psycopg has `info` as well, at twenty times the cost.
@@ -105,13 +108,13 @@ class _Psycopg(Condition):
 
     def _end(self, connection: Any) -> None:
         if self._read(connection)[0] == _ACTIVE:
-            # The rollback would wait for the end of the query, which nobody reads.
+            # The rollback would wait for the end of the query.
             raise InvalidRequestError("The connection was returned in the middle of a query")
         connection.rollback()
 
 
 def condition_of(connection: Any) -> Condition | None:
-    """The condition of a connection that was opened just now; None if its driver cannot tell."""
+    """Return the condition of a new connection; None if its driver cannot tell."""
     if isinstance(connection, sqlite3.Connection):
         return _Sqlite(connection)
     status = getattr(getattr(connection, "info", None), "transaction_status", None)
@@ -120,7 +123,7 @@ def condition_of(connection: Any) -> Condition | None:
 
 @cache
 def _references_to_an_idle_one() -> int:
-    """How many :meth:`_Sqlite.holds` counts where nothing but the record has the connection."""
+    """Return the count in :meth:`_Sqlite.holds` if nothing but the record has the connection."""
     record = SimpleNamespace(dbapi_connection=sqlite3.connect(":memory:"))
     try:
         return sys.getrefcount(record.dbapi_connection)
@@ -131,8 +134,8 @@ def _references_to_an_idle_one() -> int:
 def _is_reading(connection: sqlite3.Connection) -> bool:
     """Whether a statement is open on a connection without a transaction.
 
-    This VACUUM does nothing. SQLite refuses it beside an open statement, and if there is none,
-    because NULL is not the name of a file. https://www.sqlite.org/lang_vacuum.html
+    This VACUUM does nothing. SQLite refuses it beside an open statement, and otherwise because NULL
+    is not a file name. https://www.sqlite.org/lang_vacuum.html
     """
     try:
         # Not its own cursor(), which a subclass may have changed.
@@ -143,17 +146,18 @@ def _is_reading(connection: sqlite3.Connection) -> bool:
 
 
 def end_statements(connection: sqlite3.Connection) -> None:
-    """Close the cursors of a connection that are in the middle of a result.
+    """Close the cursors of a connection if any of them is in the middle of a result.
 
-    Closing the connection would not end their statements: SQLite keeps the file open, with its
-    lock, until the last of them is gone. https://www.sqlite.org/c3ref/close.html
+    Closing the connection would not end their statements: SQLite has the file open, and locked,
+    until the last of them ends. https://www.sqlite.org/c3ref/close.html
 
-    :raises sqlalchemy.exc.InvalidRequestError: one cannot be found. A blob is closed with its
-        connection, and a cursor in a reference cycle is being collected just now.
+    :raises sqlalchemy.exc.InvalidRequestError: a statement is still open. Its cursor cannot be
+        found because the garbage collector is at it, or it belongs to a blob, which is closed with
+        its connection.
     """
     if not _is_reading(connection):
         return
-    # The youngest first: what was left open is seldom old, and there may be millions of objects.
+    # The youngest objects first: an open cursor is seldom old, and there may be millions of others.
     _close_cursors(connection, gc.get_objects(generation=0))
     if _is_reading(connection):
         close_cursors(connection)
@@ -168,6 +172,6 @@ def close_cursors(connection: sqlite3.Connection) -> None:
 
 def _close_cursors(connection: sqlite3.Connection, objects: list[Any]) -> None:
     for found in objects:
-        # Not isinstance(), which would ask proxies for what they stand for.
+        # Not isinstance(), which would resolve proxies.
         if issubclass(type(found), sqlite3.Cursor) and found.connection is connection:
             found.close()

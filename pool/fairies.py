@@ -18,7 +18,7 @@ from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import reset_rollback
 
 from pool import forking
-from pool.affinity import drop_unreset, is_refusal
+from pool.affinity import end_or_drop
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
@@ -68,13 +68,7 @@ class PlainFairy(_ConnectionFairy):
 
     def rollback(self) -> None:
         """Roll back, or drop the connection where its driver refuses to."""
-        try:
-            self.dbapi_connection.rollback()
-        except Exception as error:
-            if not is_refusal(error):
-                raise
-            drop_unreset(self, error)
-        else:
+        if end_or_drop(self, self.dbapi_connection.rollback):
             self._end_transaction()
 
     def _end_transaction(self) -> None:
@@ -83,7 +77,7 @@ class PlainFairy(_ConnectionFairy):
 
     def _checkin(self, transaction_was_reset: bool = False) -> None:
         if (record := self._connection_record) is not None:
-            # SQLAlchemy says so after a COMMIT that failed, too.
+            # SQLAlchemy passes True after a failed COMMIT, too.
             transaction_was_reset &= record.transaction_ended
         super()._checkin(transaction_was_reset)
 
@@ -150,7 +144,7 @@ class Fairy(PlainFairy):
         self._pool._do_return_conn(record)
 
     def _is_short(self, record: "Record") -> bool:
-        """Whether there is nobody to tell of the return, and the record can do the rest."""
+        """Whether no listener has to hear of the return, and the record can do the rest."""
         pool = self._pool
         return not (
             self.dbapi_connection is None

@@ -35,7 +35,7 @@ class Record(_ConnectionRecord):
     ) -> None:
         self.slot = slot
         self.inheritance = inheritance
-        #: What the connection has to be like when it is returned; None if its driver cannot tell.
+        #: The state of the connection that its return restores; None if its driver cannot tell.
         self.condition: Condition | None = None
         self.is_new = True
         #: Whether a commit or rollback has succeeded since the last cursor was asked for.
@@ -56,9 +56,9 @@ class Record(_ConnectionRecord):
         return connection
 
     def settle(self) -> None:
-        """End what the connection's last user left open, or let go of the connection."""
+        """Restore the connection's first state, or invalidate it where that fails."""
         condition = self.condition
-        # Where the driver cannot tell, `PlainFairy` knows what was asked of it.
+        # Where the driver cannot tell, SQLAlchemy's reset and `PlainFairy` do it.
         if self.dbapi_connection is None or condition is None:
             return
         try:
@@ -75,7 +75,7 @@ class Record(_ConnectionRecord):
     def checkin(self, _fairy_was_created: bool = True) -> None:
         """Return it to the pool, with all that SQLAlchemy does before."""
         if self.fairy_ref is not None:
-            # Before the isolation level is reset, with which `sqlite3` commits what is open.
+            # Before the isolation level is reset: `sqlite3` would commit an open transaction.
             self.settle()
         # `Fairy` counts for itself.
         if not SQLALCHEMY_IS_KNOWN and self.fairy_ref is not None and self.fairy_ref() is None:

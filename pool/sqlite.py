@@ -35,6 +35,19 @@ from pool.sqlite_file import DatabaseFile, OpenedFile, connect_existing
 #: Execution options of a transaction that will write.
 WRITING = {"sqlite_begin": "BEGIN IMMEDIATE"}
 
+#: SQLite counts milliseconds in 32 bits: https://www.sqlite.org/c3ref/busy_timeout.html
+_LONGEST = 2_147_483
+
+_SETTINGS = {
+    "foreign_keys": 1,
+    # What a file says in its schema may come from anywhere.
+    "trusted_schema": 0,
+    "cache_size": -2000,
+    "journal_size_limit": LIMIT,
+    # A temporary file would be one more that can fail.
+    "temp_store": 2,
+}
+
 #: After these a connection is not used again, whatever it had open: the disk is full, reading or
 #: writing failed, the file is damaged, or is no database.
 _FATAL = {
@@ -65,66 +78,75 @@ def configure(engine: Engine, *, busy_timeout: float = 5.0) -> None:
     :param busy_timeout: how long a statement waits for a lock that somebody else has, in seconds;
         then it fails with "database is locked". It replaces the driver's own `timeout`.
     :raises sqlalchemy.exc.ArgumentError: the engine is for another database or another driver, or
-        the timeout is negative.
+        the timeout is out of range.
 
     Opening a connection raises :class:`~pool.errors.SettingError` if a setting did not come about.
     """
-    if (engine.dialect.name, engine.dialect.driver) != ("sqlite", "pysqlite"):
-        raise ArgumentError(
-            f"configure() is for sqlite+pysqlite, not for {engine.dialect.name}+"
-            f"{engine.dialect.driver}"
-        )
-    if busy_timeout < 0:
-        raise ArgumentError(f"busy_timeout cannot be negative: {busy_timeout!r}")
-    if getattr(engine.dialect, "skip_autocommit_rollback", False):
-        raise ArgumentError(
-            "skip_autocommit_rollback would skip each rollback of the transactions that "
-            "configure() begins: leave it out of create_engine()"
-        )
-    files: dict[str, DatabaseFile] = {}
-
-    def do_connect(
-        _dialect: Dialect, _entry: object, args: list[Any], options: dict[str, Any]
-    ) -> sqlite3.Connection | None:
-        if args[0] in {"", ":memory:"} or options.get("uri"):
-            return None
-        options.setdefault("factory", _Connection)
-        # Before the first connection SQLite may create the file, as it always would.
-        return connect_existing(args[0], **options) if files else None
-
-    def on_connect(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-        _leave_transactions_alone(connection)
-        # Before anything is read: the new connection must not see the log of a file that is gone.
-        path = _file_of(connection)
-        if path:  # there is none in memory
-            opened = files.setdefault(path, DatabaseFile(path)).opened()
-            entry.info[_OPENED] = opened
-            if isinstance(connection, _Connection):
-                connection.opened = opened
-        # Before anything that needs a lock.
-        _set(connection, "busy_timeout", round(busy_timeout * 1000))
-        _set(connection, "foreign_keys", 1)
-        # What a file says in its schema may come from anywhere.
-        _set(connection, "trusted_schema", 0)
-        # With a write-ahead log, NORMAL can lose the last commits at a power cut, but damages
-        # nothing. Without one it could, so that FULL must stay.
-        if _ask(connection, "journal_mode") == "wal":
-            _set(connection, "synchronous", 1)
-        _set(connection, "cache_size", -2000)
-        _set(connection, "journal_size_limit", LIMIT)
-        # A temporary file would be one more that can fail.
-        _set(connection, "temp_store", 2)
-        if path:
-            opened.note_log()
-
-    event.listen(engine, "do_connect", do_connect)
-    event.listen(engine, "connect", on_connect)
+    _check(engine, busy_timeout)
+    setup = _Setup(busy_timeout)
+    event.listen(engine, "do_connect", setup.connect)
+    event.listen(engine, "connect", setup.set_up)
     event.listen(engine, "engine_connect", _on_engine_connect)
     event.listen(engine, "begin", partial(_on_begin, Checkpoints()))
     event.listen(engine, "handle_error", _on_error)
     event.listen(engine, "invalidate", _forget)
     event.listen(engine, "detach", _forget)
     event.listen(engine, "close", _on_close)
+
+
+def _check(engine: Engine, busy_timeout: float) -> None:
+    if (engine.dialect.name, engine.dialect.driver) != ("sqlite", "pysqlite"):
+        raise ArgumentError(
+            f"configure() is for sqlite+pysqlite, not for {engine.dialect.name}+"
+            f"{engine.dialect.driver}"
+        )
+    is_number = isinstance(busy_timeout, int | float) and not isinstance(busy_timeout, bool)
+    if not is_number or not 0 <= busy_timeout <= _LONGEST:
+        raise ArgumentError(
+            f"busy_timeout is {busy_timeout!r}; it takes seconds, from 0 to {_LONGEST}"
+        )
+    if getattr(engine.dialect, "skip_autocommit_rollback", False):
+        raise ArgumentError(
+            "skip_autocommit_rollback would skip each rollback of the transactions that "
+            "configure() begins: leave it out of create_engine()"
+        )
+
+
+class _Setup:
+    """Opens the connections of an engine, and gives each its settings."""
+
+    def __init__(self, busy_timeout: float) -> None:
+        self._busy_timeout = round(busy_timeout * 1000)
+        self._files: dict[str, DatabaseFile] = {}
+
+    def connect(
+        self, _dialect: Dialect, _entry: object, args: list[Any], options: dict[str, Any]
+    ) -> sqlite3.Connection | None:
+        if args[0] in {"", ":memory:"} or options.get("uri"):
+            return None
+        options.setdefault("factory", _Connection)
+        # Before the first connection SQLite may create the file, as it always would.
+        return connect_existing(args[0], **options) if self._files else None
+
+    def set_up(self, connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        _leave_transactions_alone(connection)
+        # Before anything is read: the new connection must not see the log of a file that is gone.
+        path = _file_of(connection)
+        if path:  # there is none in memory
+            opened = self._files.setdefault(path, DatabaseFile(path)).opened()
+            entry.info[_OPENED] = opened
+            if isinstance(connection, _Connection):
+                connection.opened = opened
+        # Before anything that needs a lock.
+        _set(connection, "busy_timeout", self._busy_timeout)
+        for pragma, value in _SETTINGS.items():
+            _set(connection, pragma, value)
+        # With a write-ahead log, NORMAL can lose the last commits at a power cut, but damages
+        # nothing. Without one it could, so that FULL must stay.
+        if _ask(connection, "journal_mode") == "wal":
+            _set(connection, "synchronous", 1)
+        if path:
+            entry.info[_OPENED].note_log()
 
 
 def use_wal(engine: Engine) -> None:
@@ -185,7 +207,7 @@ class _Connection(sqlite3.Connection):
     def close(self) -> None:
         super().close()
         if self.opened is not None:
-            self.opened.file.closed(self.opened)
+            self.opened.closed()
 
 
 def _lost(opened: OpenedFile) -> sqlite3.OperationalError:
@@ -232,7 +254,7 @@ def _on_engine_connect(connection: Connection) -> None:
     opened: OpenedFile | None = connection.connection.info.get(_OPENED)
     # Each round takes one more old connection out of the pool, and the last one opens the new file.
     rounds = 0
-    while opened is not None and not _told(connection, opened.is_current):
+    while opened is not None and not _asked(connection, opened.is_current):
         # A file that is another one each time (some network disks make it look so) must not keep us
         # here for ever.
         if opened.file.identity is None or rounds == 100:
@@ -248,7 +270,8 @@ def _on_engine_connect(connection: Connection) -> None:
         rounds += 1
 
 
-def _told(connection: Connection, is_current: Callable[[], bool]) -> bool:
+def _asked(connection: Connection, is_current: Callable[[], bool]) -> bool:
+    """Call `is_current`; an error invalidates the connection and is raised as SQLAlchemy's."""
     try:
         return is_current()
     except sqlite3.Error as error:
@@ -272,7 +295,7 @@ def _on_begin(checkpoints: Checkpoints, connection: Connection) -> None:
     if opened is not None and begin != "BEGIN":
         checkpoints.before_writing(driver, opened.file.path)
     connection.exec_driver_sql(begin)
-    if opened is not None and not _told(connection, opened.is_current_now):
+    if opened is not None and not _asked(connection, opened.is_current_now):
         connection.invalidate()
         raise OperationalError(begin, None, _lost(opened))
 

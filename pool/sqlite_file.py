@@ -32,6 +32,9 @@ LOOK_EVERY = 1.0
 #: coarsest clock of a file system, that of FAT, ticks every other second.
 _SETTLED = 2.0
 
+#: What the connections of this process have open, of all engines.
+_opened: set[weakref.ref["OpenedFile"]] = set()
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -74,7 +77,6 @@ class DatabaseFile:
         #: The folder at the last look, where that can be told from the folder after a change.
         self._settled: tuple[int, int] | None = None
         self._log: Log | None = None
-        self._opened: set[weakref.ref[OpenedFile]] = set()
 
     def opened(self) -> "OpenedFile":
         """Return what a connection has open that was made just now and has read nothing yet.
@@ -92,7 +94,7 @@ class DatabaseFile:
         # The file may have been replaced since the last look, before the connection was made or
         # after. It is taken for an old one then, and the next will do.
         opened = OpenedFile(self, before or self.identity)
-        self._opened.add(opened.reference)
+        _opened.add(opened.reference)
         return opened
 
     def look_again(self) -> None:
@@ -199,7 +201,11 @@ class DatabaseFile:
             # Another program may have been quicker, and have it open with a log of its own. Ours is
             # lost then. All connections of a process share one index, so that a new one would use
             # the old index with the new log as long as any old one is open.
-            is_in_use = any(not opened.is_untroubled() for opened in self._all())
+            is_in_use = any(
+                opened.log is None or opened.log.is_replaced()
+                for opened in _all_opened()
+                if opened.identity == trouble.identity
+            )
             if is_in_use or not trouble.log.is_replaced():
                 raise _unable_to_open(f"{trouble} ({error})") from error
         except sqlite3.DatabaseError as error:
@@ -212,26 +218,19 @@ class DatabaseFile:
         self.trouble = None
         logger.warning("The database %s was recovered, and is in use again.", self.path)
 
-    def _all(self) -> "list[OpenedFile]":
-        return [opened for each in list(self._opened) if (opened := each()) is not None]
-
     def _live(self) -> "list[OpenedFile]":
-        return [opened for opened in self._all() if not opened.is_closing]
+        return [each for each in _all_opened() if each.file is self and not each.is_closing]
 
     def forget(self, opened: "OpenedFile") -> None:
         """Note that a connection is about to be closed. The last one to close removes the log.
 
-        Call :meth:`closed` afterwards, where that is known.
+        :meth:`OpenedFile.closed` follows, where that is known.
         """
         opened.is_closing = True
         log = self._log
         if log is not None and not any(each.log == log for each in self._live()):
             self._log = None
             log.unpin()
-
-    def closed(self, opened: "OpenedFile") -> None:
-        """Note that a connection is closed."""
-        self._opened.discard(opened.reference)
 
     def _stamp(self) -> tuple[int, int] | None:
         found = stat(self._folder)
@@ -256,7 +255,7 @@ class OpenedFile:
     def __init__(self, file: DatabaseFile, identity: Identity | None) -> None:
         self.file = file
         self.identity = identity
-        self.reference = weakref.ref(self, file._opened.discard)
+        self.reference = weakref.ref(self, _opened.discard)
         self.is_closing = False
         #: What was asked by this connection, with what :meth:`commits` said before, and the answer.
         self.answers: dict[str, tuple[bytes | None, tuple[Any, ...]]] = {}
@@ -300,6 +299,10 @@ class OpenedFile:
             self.file.look()
             self.file.look()
 
+    def closed(self) -> None:
+        """Note that the connection is closed."""
+        _opened.discard(self.reference)
+
     def commits(self) -> bytes | None:
         """Return a value that changes with every commit to this file, as of :meth:`is_current`.
 
@@ -308,6 +311,10 @@ class OpenedFile:
         and during a commit.
         """
         return None if self._head is None else self._head.commits()
+
+
+def _all_opened() -> list[OpenedFile]:
+    return [opened for each in list(_opened) if (opened := each()) is not None]
 
 
 def connect_existing(path: str, **options: Any) -> sqlite3.Connection:

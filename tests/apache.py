@@ -4,7 +4,6 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,13 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+
+from tests.processes import reserved_port
 
 #: Names the virtual environment that mod_wsgi shall use.
 HOME_VARIABLE = "APACHE_PYTHON_HOME"
@@ -139,8 +140,7 @@ class Apache:
         self._directory = directory / "apache"
         self._site = site
         self._environment = {**os.environ, **(environment or {})}
-        self._port = _free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self._reserved = ExitStack()
 
     def log(self) -> str:
         """What Apache and the application have logged."""
@@ -148,6 +148,8 @@ class Apache:
         return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
 
     def __enter__(self) -> Self:
+        self._port = self._reserved.enter_context(reserved_port())
+        self.url = f"http://127.0.0.1:{self._port}"
         (self._directory / "run").mkdir(parents=True)
         config = self._directory / "httpd.conf"
         config.write_text(self._configuration(), encoding="utf-8")
@@ -214,6 +216,7 @@ class Apache:
         raise RuntimeError(f"Apache does not answer:\n{said}{self.log()}")
 
     def _stop(self) -> None:
+        self._reserved.close()
         self._process.terminate()
         try:
             self._process.wait(_PATIENCE)
@@ -264,12 +267,6 @@ def _site(script: Path) -> str:
             Require all granted
         </Directory>
     """
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _status(url: str) -> int:

@@ -360,12 +360,17 @@ class Look:
 
 
 def watch(blog: str, words: dict[str, str], until: float) -> list[Look]:
-    """Look again and again, until a moment (time.time), for the words that a path may show."""
+    """Look again and again for the words that a path may show, the last time after `until`.
+
+    :param until: a moment (time.time).
+    """
     looks: list[Look] = []
 
     def look(path: str) -> None:
         with closing(HTTPConnection(urlsplit(blog).netloc, timeout=PATIENCE)) as connection:
-            while (sent := time.time()) < until:
+            sent = 0.0
+            while sent < until:
+                sent = time.time()
                 connection.request("GET", path)
                 with connection.getresponse() as response:
                     body = response.read().decode()

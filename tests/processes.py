@@ -4,11 +4,13 @@ import ctypes
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from urllib.request import urlopen
@@ -60,6 +62,24 @@ def start(
     )
 
 
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Reserve a port of 127.0.0.1 for a process that a test starts.
+
+    Linux hands out no port that is bound, and lets a second socket with SO_REUSEADDR bind it as
+    long as the first does not listen: https://man7.org/linux/man-pages/man7/socket.7.html
+    Elsewhere the port is released before it is used, and may be taken in between.
+    """
+    with socket.socket() as holder:
+        if sys.platform == "linux":
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        if sys.platform != "linux":
+            holder.close()
+        yield port
+
+
 class Server:
     """A process that serves, and says where in a line of what it prints."""
 
@@ -97,9 +117,10 @@ class Server:
             return text
 
     def stop(self, number: int = STOP) -> float:
-        """Send a signal, and return when that was."""
+        """Send a signal; return the time just before that."""
+        before = time.monotonic()
         self.process.send_signal(CONSOLE_EVENTS.get(number, number))
-        return time.monotonic()
+        return before
 
     def ended(self) -> tuple[int, str, str]:
         """Wait for the end: exit code, and what was printed and logged since the last line read."""

@@ -123,6 +123,7 @@ VISITED = [
 ]
 
 
+@pytest.mark.long
 def test_the_visit_is_measured_for_whoever_is_installed_and_written_into_the_docs(
     tmp_path: Path,
 ) -> None:

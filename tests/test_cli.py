@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 
 from blog.schema import HEAD
 from tests.importing import EXPORTS
-from tests.processes import PATIENCE, THREADLEAF, WINE, Server, environment, start
+from tests.processes import PATIENCE, THREADLEAF, WINE, Server, environment, reserved_port, start
 from tests.test_schema import SeedBase
 
 SETTINGS = "threadleaf.toml"
@@ -327,12 +327,6 @@ def test_serve_makes_the_database_if_there_is_none(blog: Path) -> None:
         assert "Nothing has been published here yet." in server.get("/blog")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def test_the_port_that_the_system_chose_is_the_sites_own(blog: Path) -> None:
     (blog / SETTINGS).write_text("", encoding="utf-8")
     with serving(blog, "serve") as server:
@@ -343,11 +337,16 @@ def test_the_port_that_the_system_chose_is_the_sites_own(blog: Path) -> None:
         assert f'<link rel="canonical" href="{url}/blog">' in server.get("/blog")
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    with reserved_port() as port:
+        yield port
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 @pytest.mark.parametrize("output", ["full", "closed pipe", "none"])
-def test_serve_needs_nowhere_to_print_to(blog: Path, output: str) -> None:
+def test_serve_needs_nowhere_to_print_to(blog: Path, output: str, port: int) -> None:
     (blog / "threadleaf.db").unlink()
-    port = free_port()
     shell = {
         "full": 'exec "$@" >/dev/full',
         "closed pipe": 'sleep 0.1; exec "$@"',

@@ -67,15 +67,24 @@ def served(name: str, database: str, poolclass: type[Pool]) -> Iterator[str]:
 
 @pytest.fixture
 def engines() -> Iterator[list[Engine]]:
-    """The engines that were used, in whatever corner of an example they are."""
+    """The engines that were used, in whatever corner of an example they are.
+
+    Their connections wait for a lock as long as a test does: dozens of writers queue for one, in no
+    order, and on a slow disk some would wait longer than the driver's five seconds.
+    """
     used: list[Engine] = []
 
     def note(connection: Connection) -> None:
         if connection.engine not in used:
             used.append(connection.engine)
 
+    def wait(_dialect: object, _record: object, _args: object, arguments: dict[str, Any]) -> None:
+        arguments["timeout"] = PATIENCE
+
     event.listen(Engine, "engine_connect", note)
+    event.listen(Engine, "do_connect", wait)
     yield used
+    event.remove(Engine, "do_connect", wait)
     event.remove(Engine, "engine_connect", note)
     for engine in used:
         engine.dispose()

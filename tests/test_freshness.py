@@ -34,7 +34,7 @@ from tests.freshness import (
 )
 from tests.processes import PATIENCE, Server
 
-pytestmark = pytest.mark.timeout(120 + 60 * rounds())
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120 + 60 * rounds())]
 
 
 @pytest.mark.parametrize("servers", [1, 2])

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -17,6 +18,8 @@ IDS = st.integers(1, 3)
 STATES = st.sampled_from(["draft", "published"])
 KINDS = st.sampled_from(["entry", "page"])
 COMMENTS = st.sampled_from(["published", "held", "spam"])
+pytestmark = pytest.mark.long
+
 DATES = st.sampled_from(["2025-01-31 23:59:59.000000", "2025-02-01 00:00:00.000000"])
 WORDS = st.sampled_from(["One", "Two"])
 COLUMNS = st.sampled_from(["title", "body", "summary", "author"])
@@ -129,6 +132,12 @@ def test_it_is_so_where_rows_are_replaced(
     app: Blog, config: Config, engine: Engine, performed: list[str]
 ) -> None:
     compare(app, config, engine, performed)
+
+
+def test_an_entry_of_the_year_9999_can_be_replaced(app: Blog, engine: Engine) -> None:
+    never = entry(1, "9999-12-31", "published", "entry")
+    execute(engine, never, "REPLACE" + never.removeprefix("INSERT"))
+    assert BlogClient(app).get("/blog/archive").status_code == 200
 
 
 def compare(app: Blog, config: Config, engine: Engine, performed: list[str]) -> None:

@@ -37,7 +37,7 @@ from tests.wire import Wire
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
 SEED = int(os.environ.get("FUZZ_SEED", "4"))
 
-pytestmark = pytest.mark.timeout(120 + REQUESTS / 20)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120 + REQUESTS / 20)]
 
 #: Comments that are left: a page with thousands would only be slow.
 COMMENTS = 30

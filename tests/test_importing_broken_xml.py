@@ -148,6 +148,7 @@ def test_a_doctype_without_entities_does_no_harm(engine: Engine, export: Path) -
     assert import_all(export, engine).imported == 7
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "text",

@@ -69,6 +69,11 @@ TAMPERS: dict[str, tuple[Tamper, str]] = {
 }
 
 
+#: SQLite itself may have damaged the database before anything could notice: it has read zeros for
+#: what was cut off, or two programs have written to the same place of one log by different indexes.
+DAMAGING = {"log truncated", "index removed", "index replaced"}
+
+
 @pytest.mark.parametrize("name", TAMPERS)
 def test_nobody_is_told_anything_wrong_while_side_files_are_lost(config: Config, name: str) -> None:
     furnish(config)
@@ -81,8 +86,7 @@ def test_nobody_is_told_anything_wrong_while_side_files_are_lost(config: Config,
     assert trial.code == 0, trial.log
     assert trial.statuses <= {200, 303, 503}
     assert reason in trial.log
-    if "truncated" in name and not trial.has_recovered:
-        # SQLite itself has read zeros for what was cut off.
+    if name in DAMAGING and not trial.has_recovered:
         assert "Restore a backup" in trial.log
         return
     assert trial.has_recovered, trial.log

@@ -367,6 +367,7 @@ def test_an_imported_comment_keeps_a_little_html_and_gives_no_reputation() -> No
 # Hostile input ---------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("language", ["markdown", "html"])
 @pytest.mark.parametrize(

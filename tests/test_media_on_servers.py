@@ -178,7 +178,7 @@ def test_the_right_bytes_arrive_and_all_is_closed(
                     assert (length or "0") == str(len(part)), case
                     assert body == (part if method == "GET" else b""), case
         # Waitress closes a file after its last byte.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while closed(connection) < asked and time.monotonic() < deadline:
             time.sleep(0.05)
         assert closed(connection) == asked

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -661,6 +661,18 @@ def test_comments_close_some_days_after_the_entry_appeared(
     token = closing.get("/blog/young").text.split('csrf_token" value="')[1].split('"')[0]
     data = {"csrf_token": token, "text": "Late"}
     assert closing.post("/blog/old/comments", data=data).status_code == 403
+
+
+@pytest.mark.parametrize("days", [7, 36_500])
+def test_an_entry_scheduled_for_the_year_9999_stops_no_page(
+    client: BlogClient, make_entry: MakeEntry, days: int
+) -> None:
+    make_entry("Old", timestamp=NOW - timedelta(days=8))
+    make_entry("Never", timestamp=datetime(9999, 12, 31, tzinfo=UTC))
+    closing = with_settings(client, comments_close_after=days)
+
+    paths = ["/blog", "/blog/old", "/blog/archive", "/blog/feed.atom", "/sitemap.xml"]
+    assert [closing.get(path).status_code for path in paths] == [200] * 5
 
 
 def test_a_form_of_last_month_is_shown_again_with_what_was_typed(

@@ -206,6 +206,19 @@ def test_a_site_without_its_row_is_refused(config: Config, engine: Engine) -> No
         create_app(config)
 
 
+def test_a_site_that_loses_its_row_while_it_is_served(
+    client: BlogClient, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM site"))
+
+    paths = ["/blog", "/blog/feed.atom", "/sitemap.xml", "/healthz"]
+    assert [client.get(path).status_code for path in paths] == [503] * 4
+    (line,) = lines(caplog)
+    assert "(its table site has no row): " in line
+    assert "restore a backup" in line
+
+
 # Which errors are outages
 
 

@@ -99,7 +99,8 @@ def test_what_is_noticed_is_slow() -> None:
         return time.thread_time() - before
 
     # Four times as much text takes some sixteen times as long, and not four times.
-    assert seconds(2_000) > 7 * seconds(500)
+    # Another process can slow one of them down.
+    assert any(seconds(2_000) > 7 * seconds(500) for _ in range(5))
 
 
 # Those of the house

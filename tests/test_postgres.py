@@ -1,6 +1,5 @@
 """The blog on PostgreSQL: its own schema and triggers, and every test of the pages once more."""
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from blog.models import Entry, Site
 from blog.outages import QUIET
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
+from tests.processes import reserved_port
 from tests.test_bad_input import (  # noqa: F401
     test_a_form_that_is_not_text,
     test_a_nul_byte_in_the_path,
@@ -66,6 +66,8 @@ pytest.importorskip("psycopg", reason="needs psycopg")
 # These hold SQLite's file in their hands; at the end are their likes.
 del test_a_locked_database_costs_the_visitor_nothing  # noqa: F821
 del test_a_read_only_database_still_serves_readers  # noqa: F821
+# It has no limit on the terms of a statement, and takes its time over so many tags.
+del test_an_entry_with_hundreds_of_tags_has_a_page  # noqa: F821
 # No list of the words in an index is there.
 del test_a_word_that_is_nearly_there_is_proposed  # noqa: F821
 del test_a_part_of_a_series_that_is_gone_has_a_page  # noqa: F821
@@ -177,6 +179,23 @@ def test_a_database_with_something_in_it_is_refused_and_not_changed(
     engine.dispose()
 
 
+def test_an_index_of_the_operator_gives_way_unless_it_is_unique(server: URL) -> None:
+    engine = connect(written(make_database(server)))
+    with engine.begin() as connection:
+        SeedBase.metadata.create_all(connection)
+        connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON entry (timestamp)")
+        connection.exec_driver_sql("CREATE UNIQUE INDEX ix_comment_entry_id ON comment (name)")
+
+    with pytest.raises(schema.DatabaseUnusableError, match="its index ix_comment_entry_id"):
+        schema.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_comment_entry_id")
+    assert schema.upgrade(engine) == ("0001", schema.HEAD)
+    with engine.connect() as connection:
+        assert differences(connection) == []
+    engine.dispose()
+
+
 def test_an_upgrade_makes_again_what_is_not_of_this_code(
     engine: Engine, make_entry: MakeEntry
 ) -> None:
@@ -238,10 +257,9 @@ def test_the_site_was_changed_just_now(engine: Engine, make_entry: MakeEntry) ->
 
 
 @pytest.fixture
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def unused_port() -> Iterator[int]:
+    with reserved_port() as port:
+        yield port
 
 
 def test_a_server_out_of_reach(app: Blog, unused_port: int) -> None:

@@ -122,6 +122,61 @@ def test_a_served_blog_shows_what_was_restored_to_readers_who_have_a_page(
     assert titles(database) == ["Old"]
 
 
+@pytest.mark.parametrize("is_served", [False, True])
+def test_each_restore_saves_what_was_there(database: Path, backup: Path, is_served: bool) -> None:
+    url = f"sqlite:///{database.as_posix()}"
+    with closing(sqlite3.connect(database)) as server:
+        if is_served:
+            server.execute("SELECT 1 FROM entry").fetchall()
+        first = restore(url, backup).previous
+        rename(database, "Between")
+        second = restore(url, backup).previous
+    assert first is not None
+    assert second is not None
+    assert (titles(first), titles(second), titles(database)) == (["New"], ["Between"], ["Old"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a link takes a right on Windows")
+@pytest.mark.parametrize("is_served", [False, True])
+def test_the_file_that_a_link_leads_to_is_restored(
+    database: Path, backup: Path, tmp_path: Path, is_served: bool
+) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(database)
+    with closing(sqlite3.connect(link)) as server:
+        if is_served:
+            server.execute("SELECT 1 FROM entry").fetchall()
+        done = restore(f"sqlite:///{link.as_posix()}", backup)
+    assert link.is_symlink()
+    assert titles(database) == ["Old"]
+    assert done.previous is not None
+    assert done.previous.parent == database.parent
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize("is_served", [False, True])
+def test_a_full_disk_changes_nothing(database: Path, backup: Path, is_served: bool) -> None:
+    ask(database, "CREATE TABLE large AS SELECT zeroblob(4000000)")
+    code = "import resource, sys; from blog.cli import main; "
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)); main()"
+    with closing(sqlite3.connect(database)) as server:
+        if is_served:
+            server.execute("SELECT 1 FROM entry").fetchall()
+        done = subprocess.run(
+            [sys.executable, "-c", code, "restore", backup],
+            env=environment(THREADLEAF_DATABASE=database),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"threadleaf: The database {database} cannot be restored (")
+    assert titles(database) == ["New"]
+    left = {"blog.db-shm", "blog.db-wal"}
+    assert set(beside(database)) <= left
+
+
 @pytest.mark.parametrize("damage", ["missing", "moved without its log", "garbage", "empty"])
 def test_a_database_that_is_lost_is_restored(database: Path, backup: Path, damage: str) -> None:
     if damage == "missing":

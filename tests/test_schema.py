@@ -393,6 +393,15 @@ def test_what_has_a_name_of_ours_is_named_and_nothing_is_changed(
         assert list(shell.iterdump()) == before
 
 
+def test_an_index_of_another_table_does_not_give_way(seed: Engine) -> None:
+    with seed.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE customer (id INTEGER)")
+        connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON customer (id)")
+
+    with pytest.raises(schema.DatabaseUnusableError, match=r"ix_entry_timestamp on customer\. Re"):
+        schema.upgrade(seed)
+
+
 def test_an_index_with_a_name_of_ours_gives_way(seed: Engine) -> None:
     with seed.begin() as connection:
         connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON entry (timestamp)")

@@ -45,7 +45,7 @@ def application(environ, start_response):
     body = b"hello"
     if path == "/slow":
         print("began", flush=True)
-        time.sleep(float(query))
+        released.wait(float(query))
         body = b"finished"
     elif path == "/gone":
         print("began", flush=True)
@@ -73,7 +73,13 @@ def ready(url):
 
 def obey():
     for line in sys.stdin:
-        signal.raise_signal(int(line))
+        if line == "release\\n":
+            released.set()
+        else:
+            signal.raise_signal(int(line))
+
+
+released = threading.Event()
 
 
 threading.Thread(target=obey, daemon=True).start()
@@ -123,10 +129,32 @@ class Server(processes.Server):
         if not WINE:
             return super().stop(number)
         # wine delivers no console events; the process raises the signal itself.
+        before = time.monotonic()
+        self._tell(f"{number}")
+        return before
+
+    def drain(self, number: int = STOP) -> None:
+        """Send a signal; return once new connections are refused."""
+        self.stop(number)
+        while not self._refuses():
+            time.sleep(0.01)
+
+    def release(self) -> None:
+        """Let the slow requests go on."""
+        self._tell("release")
+
+    def _tell(self, line: str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{number}\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
-        return time.monotonic()
+
+    def _refuses(self) -> bool:
+        """Whether a connection is refused."""
+        try:
+            self.connect().close()
+        except ConnectionError:
+            return True
+        return False
 
 
 def answer(client: socket.socket) -> tuple[http.client.HTTPResponse, bytes]:
@@ -291,9 +319,10 @@ def test_a_privileged_port(script: Path) -> None:
 )
 def test_a_running_request_is_finished(start: Start, name: str) -> None:
     server = start()
-    with server.send("/slow?1.2") as client:
+    with server.send(f"/slow?{PATIENCE}") as client:
         assert server.line() == "began"
-        server.stop(getattr(signal, name))
+        server.drain(getattr(signal, name))
+        server.release()
         response, body = answer(client)
         assert (response.status, body) == (200, b"finished")
         assert response.headers["Connection"] == "close"
@@ -302,9 +331,10 @@ def test_a_running_request_is_finished(start: Start, name: str) -> None:
 
 def test_queued_requests_are_finished(start: Start) -> None:
     server = start(threads=1)
-    clients = [server.send("/slow?0.3") for _ in range(4)]
+    clients = [server.send(f"/slow?{PATIENCE}") for _ in range(4)]
     assert server.line() == "began"
-    server.stop()
+    server.drain()
+    server.release()
     assert [answer(client)[1] for client in clients] == [b"finished"] * 4
     for client in clients:
         client.close()
@@ -313,10 +343,11 @@ def test_queued_requests_are_finished(start: Start) -> None:
 
 def test_pipelined_requests_are_finished(start: Start) -> None:
     server = start()
-    with server.send("/slow?1") as client:
+    with server.send(f"/slow?{PATIENCE}") as client:
         client.sendall(b"GET /length HTTP/1.1\r\nHost: blog\r\n\r\n")
         assert server.line() == "began"
-        server.stop()
+        server.drain()
+        server.release()
         received = b""
         while data := client.recv(4096):
             received += data
@@ -385,7 +416,7 @@ def test_one_that_does_not_arrive_does_not_hold_it_up(start: Start) -> None:
         body.sendall(b"unhurried")
         assert answer(body)[1] == b"9"
         assert server.ended()[:2] == (0, "returned\n")
-    assert time.monotonic() - stopped < 5
+    assert time.monotonic() - stopped < 15
 
 
 def test_idle_connections_do_not_hold_it_up(start: Start) -> None:
@@ -396,25 +427,16 @@ def test_idle_connections_do_not_hold_it_up(start: Start) -> None:
         assert silent.recv(1) == b""
         assert kept.recv(1) == b""
         assert server.ended()[:2] == (0, "returned\n")
-    assert time.monotonic() - stopped < 3
-
-
-def refused(server: Server) -> bool:
-    try:
-        server.connect().close()
-    except ConnectionError:
-        return True
-    return False
+    assert time.monotonic() - stopped < 15
 
 
 def test_new_connections_are_refused_while_draining(start: Start) -> None:
     server = start()
-    with server.send("/slow?1.2") as client:
+    with server.send(f"/slow?{PATIENCE}") as client:
         assert server.line() == "began"
-        stopped = server.stop()
-        while not refused(server):
-            assert time.monotonic() - stopped < 1.2
-            time.sleep(0.05)
+        server.drain()
+        assert server.process.poll() is None
+        server.release()
         assert answer(client)[1] == b"finished"
     assert server.ended()[0] == 0
 
@@ -424,12 +446,12 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
     with server.send("/slow?30"), server.send("/endless") as unread:
         assert server.line() == "began"
         unread.recv(1)
-        server.stop()
-        time.sleep(0.8)
+        server.drain()
+        time.sleep(0.8)  # sooner, it would be an echo of the first
         assert server.process.poll() is None
         again = server.stop()
         code, printed, logged = server.ended()
-    assert time.monotonic() - again < 3
+    assert time.monotonic() - again < 15
     # Also the answer that nobody read was closed, and with it whatever it held.
     assert (code, printed) == (0, "closed\nreturned\n")
     assert "Stopped with 2 connections unfinished on a second signal" in logged
@@ -441,7 +463,7 @@ def test_a_client_that_never_reads_is_given_up(start: Start) -> None:
         client.recv(1)
         stopped = server.stop()
         code, _, logged = server.ended()
-    assert 1 <= time.monotonic() - stopped < 4
+    assert 1 <= time.monotonic() - stopped < 15
     assert code == 0
     assert "Stopped with 1 connections unfinished after 1 seconds" in logged
 
@@ -472,7 +494,8 @@ if sys.platform != "win32":
         server = start()
         with server.send("/slow?1.2") as client:
             assert server.line() == "began"
-            server.process.send_signal(signal.SIGTERM)
-            server.process.send_signal(signal.SIGINT)
+            # At the same time, however busy the machine is.
+            for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+                server.process.send_signal(number)
             assert answer(client)[1] == b"finished"
         assert server.ended()[0] == 0

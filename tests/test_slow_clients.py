@@ -120,7 +120,7 @@ def test_a_crowd_is_not_noticed(serve: Start) -> None:
 
     assert server.statuses(1000) == {200: 1000}
     # Under 0.1 s on a quiet machine; before, each waited two minutes for its turn.
-    assert server.slowest < 5
+    assert server.slowest < 30
     last = server.client(get("/blog"))
     assert last.recv(12) == b"HTTP/1.1 200"
     stopped = server.stop()
@@ -184,13 +184,13 @@ def test_each_way_to_wait_has_its_deadline(serve: Start) -> None:
 
 
 def test_a_slow_but_steady_reader_is_not_cut_off(serve: Start) -> None:
-    server = serve(SEND_TIMEOUT=1)
+    server = serve(SEND_TIMEOUT=2)
     client = server.client(get("/media/large.bin", "Range: bytes=0-29999999"), buffer=65_536)
     received = 0
     began = time.monotonic()
     while data := client.recv(65_536):
         received += len(data)
-        if time.monotonic() - began < 3:
+        if time.monotonic() - began < 4:
             time.sleep(0.05)
         if received > 30_000_000:
             break

@@ -166,7 +166,7 @@ def test_the_order_of_words_makes_no_difference(words: list[str], learnt: Learnt
     ],
     ids=["word", "schemes", "hosts", "words", "marks", "mixed marks", "ligatures", "signs"],
 )
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_the_work_is_bounded(text: str) -> None:
     links = [*addresses(text), text]
     found = tokens(text, text, links)

@@ -253,6 +253,38 @@ def test_after_a_kill_at_any_moment_the_next_run_goes_on(
         assert rows(database, query) == rows(upgraded, query), query
 
 
+#: Ends the processes that render, as a system without memory would.
+STARVED = """
+import multiprocessing
+from sqlalchemy import Engine, event
+def end(*arguments):
+    for process in multiprocessing.active_children():
+        process.kill()
+event.listen(Engine, "before_cursor_execute", end)
+from blog.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
+def test_a_process_that_the_system_has_ended_is_told_in_a_sentence(tmp_path: Path) -> None:
+    make_large_seed(tmp_path / "blog.db", upgrading.WORTH_PROCESSES)
+    starved = subprocess.run(
+        [sys.executable, "-W", "error", "-c", STARVED, "upgrade"],
+        cwd=tmp_path,
+        env=environment(THREADLEAF_DATABASE="blog.db"),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert starved.returncode == 1
+    assert starved.stderr == (
+        "threadleaf: A process of the upgrade was ended, perhaps because memory ran out. What is "
+        "done stays: free some memory, then run `threadleaf upgrade` again.\n"
+    )
+
+
 def interrupt(path: Path) -> None:
     """Leave a database as a kill after the first portion would."""
     engine = connect(f"sqlite:///{path.as_posix()}")

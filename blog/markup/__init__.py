@@ -58,9 +58,9 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Seen:
-    """What readers see of a comment.
+    """A comment as readers see it.
 
-    :param text: all of it, as plain text on one line.
+    :param text: all of its text, on one line.
     :param links: the address of each link.
     :param beside: the text outside of links.
     """
@@ -100,7 +100,7 @@ def render_summary(text: str) -> Markup:
 
 #: Comments as they were rendered, previews among them: 4 MiB.
 _comments: Cache[tuple[str, str], Markup] = Cache(4 * 1024 * 1024)
-#: What one takes in it besides its texts, in bytes.
+#: The memory per comment in it besides the texts, in bytes.
 _OVERHEAD = 600
 
 
@@ -129,7 +129,7 @@ def _rendered_comment(text: str, format: Literal["text", "markdown", "html"]) ->
 
 
 def seen(text: str, format: Literal["text", "markdown", "html"]) -> Seen:
-    """Return what readers see of a comment, which is not what was typed: ``&#104;ttp://``.
+    """Return a comment as readers see it, which may differ from what was typed: ``&#104;ttp://``.
 
     :param text: any text.
     :param format: the language it is written in.

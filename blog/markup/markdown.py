@@ -1,7 +1,7 @@
 """Markdown as HTML, not yet clean: CommonMark, and what authors expect beside it.
 
-Where a rule of markdown-it or of a plug-in takes time quadratic in the length of the text, another
-one takes its place.
+Rules of markdown-it and its plug-ins that take time quadratic in the length of the text are
+replaced.
 """
 
 import re
@@ -195,7 +195,7 @@ def _full(deepest: int) -> MarkdownIt:
 
 
 def _with_phrases(blocks: MarkdownIt, phrases: MarkdownIt) -> MarkdownIt:
-    """Return `blocks`, whose text within the blocks `phrases` reads: the option is one for both."""
+    """Let `phrases` parse the text within blocks, with its own limit of nesting."""
 
     def read(state: StateCore) -> None:
         for token in state.tokens:

@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class DamagedValueError(ValueError):
-    """A row has a value that its column cannot have: the file is damaged, or was edited by hand."""
+    """A value that its column cannot have, or no row of the site: damage, or an edit by hand."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -33,9 +33,9 @@ class UTCDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        """Return what reads a column's value.
+        """Return the function that converts a column's value.
 
-        :raises DamagedValueError: by what is returned. SQLite stores any text as a date.
+        It raises :class:`DamagedValueError` for a text that is no date, which SQLite stores, too.
         """
         read = super().result_processor(dialect, coltype)
 

@@ -1,4 +1,4 @@
-"""Views and triggers, and what they fill: made, and compared with what a database has."""
+"""Views and triggers: create them, drop them, and compare them with those of a database."""
 
 import hashlib
 import re
@@ -29,9 +29,9 @@ def is_current(connection: Connection) -> bool:
 
 
 def drop(connection: Connection) -> None:
-    """Drop the views, and on SQLite the triggers, which would be in the way of a migration.
+    """Drop the views, and on SQLite the triggers, which would block a migration.
 
-    SQLite reads all of them when it renames a column or a table:
+    SQLite parses all of them when it renames a column or a table:
     https://www.sqlite.org/lang_altertable.html#alter_table_rename_column
     """
     dialect = connection.dialect.name
@@ -44,7 +44,7 @@ def drop(connection: Connection) -> None:
 def make(connection: Connection) -> None:
     """(Re)create views and triggers, count what the triggers count, and empty the search index.
 
-    To fill the index takes long and can be interrupted: :mod:`blog.upgrading` does it.
+    Filling the index takes long: :mod:`blog.upgrading` does it in portions.
     """
     dialect = connection.dialect.name
     for statement in (*_definitions(dialect), *recount(dialect), "DELETE FROM search_index"):

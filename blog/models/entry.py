@@ -169,12 +169,13 @@ class Entry(Base):
     @classmethod
     def months(cls, db: Session, now: datetime) -> dict[str, int]:
         """How many entries readers see in each month that has some (``2026-11``), newest first."""
-        # Months are counted with what will appear later, which is seldom much.
+        # A month is counted with its scheduled entries, which are few.
         later = select(cls.timestamp).where(
             cls.kind == "entry", cls.state == "published", cls.timestamp > now
         )
         unseen = Counter(f"{moment:%Y-%m}" for moment in db.scalars(later))
-        months = select(Month.month, Month.entries).order_by(Month.month.desc())
+        past = Month.month <= f"{now:%Y-%m}"
+        months = select(Month.month, Month.entries).where(past).order_by(Month.month.desc())
         counted = {
             month: cls._count(db, month) if entries is None else entries
             for month, entries in db.execute(months).all()

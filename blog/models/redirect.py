@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from blog.models.base import Base
 
-#: The parameters by which WordPress tells entries apart; no other one is part of an address.
+#: The parameters by which WordPress identifies an entry; others are not part of an address.
 _TELLING = {"p", "page_id", "attachment_id"}
 
 
@@ -31,11 +31,12 @@ class Redirect(Base):
 
     @staticmethod
     def known_as(path: str, query: str, mount: str) -> list[str]:
-        """Return the forms in which an address may be stored, the most telling first.
+        """Return the forms in which an address may be stored, the most specific first.
 
-        :param path: the path, from where the blog is mounted.
-        :param mount: the path that the blog is mounted under. What an entry was called in the blog
-            itself is stored without it, what it was called elsewhere is stored as it was.
+        :param path: the path, without the mount.
+        :param query: the query string.
+        :param mount: the path that the blog is mounted under. Former addresses in this blog are
+            stored without it, those in other blogs as they were.
         """
         paths = dict.fromkeys([mount + path, path])
         told = [form for each in paths for form in _with_query(each, query)]
@@ -47,7 +48,7 @@ def _bare(path: str) -> str:
 
 
 def _with_query(path: str, query: str) -> list[str]:
-    # Of each parameter the first one: a query may have thousands.
+    # The first value of each parameter: a query may have thousands.
     told: dict[str, str] = {}
     for name, value in parse_qsl(query):
         if name in _TELLING:

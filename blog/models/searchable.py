@@ -1,8 +1,8 @@
-"""What can be found by its words: the index that the database keeps by itself, whoever writes.
+"""The full-text index, which the database maintains by itself for every writer.
 
-A view says what the index has of an entry, another one what it has of a comment. Triggers copy the
-row of the view whenever something changes that it is made of. What is published is indexed; whether
-readers may see it at this moment is asked when they look.
+A view defines the indexed text of an entry, another one that of a comment. Triggers copy the row of
+the view whenever one of its sources changes. All published texts are indexed, and a search leaves
+out the scheduled ones.
 
 On SQLite ``search_index`` is an FTS5 table (https://sqlite.org/fts5.html), on PostgreSQL a table
 with a tsvector. Both have one row for each text, in which words are letters and digits in small
@@ -18,14 +18,14 @@ from typing import Literal
 #: A table whose rows are in the index.
 Text = Literal["entry", "comment"]
 
-#: An entry has its own id in the index, and a comment its id less this. So a walk from the highest
-#: number down meets the entries first, the latest before the others, and then so the comments.
+#: An entry has its own id in the index, and a comment its id less this. So descending ids yield
+#: entries, newest first, then comments, newest first.
 BELOW = 2**40
 
-#: In the index, what is higher than this is an entry.
+#: Entries are above this number in the index, comments below.
 LEAST_ENTRY = -BELOW // 2
 
-#: How much of a text is indexed, in characters. A tsvector holds 1 MiB.
+#: The indexed part of a text, in characters. A tsvector holds 1 MiB.
 LENGTH = 200_000
 
 #: Hiragana, katakana, and the ideographs with what repeats them: a character class without brackets
@@ -34,8 +34,8 @@ UNSPACED = "々-〇぀-ヿ㐀-䶿一-鿿豈-﫿𠀀-𳎯"
 #: Greek and Cyrillic letters with accents, and those letters without: FTS5 knows only Latin ones.
 PLAIN = {letter: unicodedata.normalize("NFD", letter)[0] for letter in "άέήίόύώϊϋΐΰΆΈΉΊΌΎΏёйїЁЙЇ"}
 
-#: For each table, the columns that the index is made of, and whose row it is: the entry's or
-#: comment's id, written with a placeholder for the row that has changed.
+#: For each table, the indexed columns, and SQL for the ids of their entries or comments, with a
+#: placeholder for the changed row.
 _SOURCES = {
     "entry": ("id, title, body, state, timestamp", "{row}.id"),
     "rendering": ("entry_id, text", "{row}.entry_id"),
@@ -73,8 +73,8 @@ def fill(dialect: str, what: Text) -> str:
 
 
 def drop(dialect: str) -> Iterator[str]:
-    """Yield what removes the views, in whose way a migration would find them."""
-    # What refers to them goes with them, or is made anew.
+    """Yield the statements that drop the views, which would block a migration."""
+    # What refers to them is dropped with them, or made again.
     cascade = " CASCADE" if dialect == "postgresql" else ""
     for what in ("entry", "comment"):
         yield f"DROP VIEW IF EXISTS searchable_{what}{cascade}"
@@ -98,7 +98,7 @@ def _fill(dialect: str, what: str, which: str = "") -> str:
 def _divided(text: str) -> str:
     """Return SQL for `text` with a space around each character of a script without spaces.
 
-    It is taken out of pieces: the length of a string is counted from its beginning each time.
+    It works on pieces, because SQLite finds a character by counting from the beginning of a string.
     """
     return f"""
         CASE WHEN {text} GLOB '*[{UNSPACED}]*' THEN (
@@ -124,8 +124,8 @@ def _folded(text: str, letters: str) -> str:
 def _view(what: str, source: str) -> str:
     """Return the view of `source`, with its texts as the index has them.
 
-    Most texts are what they are. Of the others a few letters at a time are replaced, because the
-    parser has a small stack.
+    Most texts need no change. In the others a few letters at a time are replaced, because the stack
+    of SQLite's parser is small.
     """
     texts, letters = ("title", "tags", "text"), "".join(PLAIN)
     raw = ", ".join(f"{text} AS raw_{text}" for text in texts)
@@ -185,8 +185,8 @@ def _copy(table: str, ids: str) -> str:
 
 # PostgreSQL
 
-# What is neither letter nor digit, as far as the default parser would take it for more than a
-# space (in addresses, numbers, file names), and the punctuation that is in use.
+# Characters besides letters and digits to which the default parser gives a meaning (in addresses,
+# numbers, file names), and common punctuation.
 _PUNCTUATION = (
     r"[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8"
     r"\u00bb\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2190-\u2bff\u2e00-\u2e7f\u3000-\u3004"
@@ -194,10 +194,8 @@ _PUNCTUATION = (
 )
 
 
-def _on_postgresql() -> Iterator[str]:
-    yield from drop("postgresql")
-    # In NFC again, because the parts of a Korean syllable are no words.
-    yield rf"""
+# In NFC again, because the parts of a Korean syllable are no words.
+_SEARCH_WORDS = rf"""
         CREATE OR REPLACE FUNCTION search_words(given text) RETURNS text LANGUAGE sql IMMUTABLE
         AS $$
             SELECT regexp_replace(regexp_replace(lower(normalize(regexp_replace(
@@ -205,7 +203,7 @@ def _on_postgresql() -> Iterator[str]:
                 '[\u0300-\u036f]', '', 'g'), NFC)),
                 '{_PUNCTUATION}', ' ', 'g'), '([{UNSPACED}])', ' \1 ', 'g')
         $$"""
-    yield """
+_SEARCHABLE_ENTRY = """
         CREATE OR REPLACE VIEW searchable_entry AS
         SELECT entry.id,
             setweight(to_tsvector('simple', search_words(left(title, 2000))), 'A')
@@ -219,29 +217,20 @@ def _on_postgresql() -> Iterator[str]:
                 ':year' || to_char(timestamp, 'YYYY'))) AS words
         FROM entry LEFT JOIN rendering ON rendering.entry_id = entry.id
         WHERE state = 'published'"""
-    yield """
+_SEARCHABLE_COMMENT = """
         CREATE OR REPLACE VIEW searchable_comment AS
         SELECT id,
             setweight(to_tsvector('simple', search_words(left(name, 2000))), 'B')
             || to_tsvector('simple', search_words(text))
             || array_to_tsvector(ARRAY[':year' || coalesce(to_char(created, 'YYYY'), '')]) AS words
         FROM comment WHERE state = 'published'"""
+
+
+def _on_postgresql() -> Iterator[str]:
+    yield from drop("postgresql")
+    yield from (_SEARCH_WORDS, _SEARCHABLE_ENTRY, _SEARCHABLE_COMMENT)
     for table, (columns, owner) in _SOURCES.items():
-        what = "comment" if table == "comment" else "entry"
-        less = f" - {BELOW}" if what == "comment" else ""
-        old, new = (
-            f"ARRAY({owner.format(row=row)})" if " " in owner else f"ARRAY[{owner.format(row=row)}]"
-            for row in ("OLD", "NEW")
-        )
-        yield f"""
-            CREATE OR REPLACE FUNCTION search_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
-            DECLARE ids bigint[] := {old}::bigint[] || {new}::bigint[];
-            BEGIN
-                DELETE FROM search_index WHERE id IN (SELECT unnest(ids){less});
-                {_fill("postgresql", what, "WHERE id = ANY (ids)")}
-                ON CONFLICT (id) DO UPDATE SET words = excluded.words;
-                RETURN NULL;
-            END $$"""  # noqa: S608 - stands above
+        yield _copying_function(table, owner)
         yield f"""
             CREATE OR REPLACE TRIGGER search AFTER INSERT OR DELETE OR UPDATE OF {columns}
             ON {table} FOR EACH ROW EXECUTE FUNCTION search_{table}()"""
@@ -253,3 +242,22 @@ def _on_postgresql() -> Iterator[str]:
         yield f"""
             CREATE OR REPLACE TRIGGER search_truncate AFTER TRUNCATE
             ON {table} FOR EACH STATEMENT EXECUTE FUNCTION search_anew()"""
+
+
+def _copying_function(table: str, owner: str) -> str:
+    """Return the function that copies the rows of the view for a changed row of `table`."""
+    what = "comment" if table == "comment" else "entry"
+    less = f" - {BELOW}" if what == "comment" else ""
+    old, new = (
+        f"ARRAY({owner.format(row=row)})" if " " in owner else f"ARRAY[{owner.format(row=row)}]"
+        for row in ("OLD", "NEW")
+    )
+    return f"""
+            CREATE OR REPLACE FUNCTION search_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
+            DECLARE ids bigint[] := {old}::bigint[] || {new}::bigint[];
+            BEGIN
+                DELETE FROM search_index WHERE id IN (SELECT unnest(ids){less});
+                {_fill("postgresql", what, "WHERE id = ANY (ids)")}
+                ON CONFLICT (id) DO UPDATE SET words = excluded.words;
+                RETURN NULL;
+            END $$"""  # noqa: S608 - stands above

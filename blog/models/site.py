@@ -1,11 +1,15 @@
 """The one row about the site itself."""
 
 from datetime import datetime
+from typing import Self
 
-from sqlalchemy import CheckConstraint, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from blog.models.base import Base
+from blog.models.base import Base, DamagedValueError
+
+#: Why a site without its row cannot be served.
+MISSING = "its table site has no row"
 
 
 class Site(Base):
@@ -22,3 +26,14 @@ class Site(Base):
     changed: Mapped[datetime]
     secret: Mapped[str] = mapped_column(Text)
     uid: Mapped[str] = mapped_column(Text)
+
+    @classmethod
+    def row(cls, db: Session) -> Self:
+        """Return the one row.
+
+        :raises DamagedValueError: there is none.
+        """
+        found: Self | None = db.scalar(select(cls))
+        if found is None:
+            raise DamagedValueError(MISSING)
+        return found

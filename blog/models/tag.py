@@ -36,7 +36,7 @@ class Tag(Base):
 
     @classmethod
     def shown(cls, db: Session, slug: str, now: datetime) -> Self | None:
-        """The tag at `slug`, if readers see an entry under it at `now`; else none is known."""
+        """The tag at `slug`, if readers see an entry with it at `now`."""
         under = entry_tag.c
         listed = select(under.tag_id).where(
             under.tag_id == cls.id, under.listed, under.timestamp <= now

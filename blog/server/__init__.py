@@ -38,8 +38,16 @@ MAX_HEADER = 64 * 1024
 # A response begins to leave when it has so many bytes, or is complete. Waitress would send its head
 # by itself; and each time a worker sends, it gives the interpreter away, and has to wait for it.
 _SEND = 32 * 1024
-# Bytes of a request body in memory; the rest is in a file.
-_BODY_IN_MEMORY = 16 * 1024
+_OPTIONS = {
+    "backlog": BACKLOG,
+    "max_request_body_size": MAX_BODY,
+    "max_request_header_size": MAX_HEADER,
+    # Bytes of a request body in memory; a longer one is in a temporary file.
+    "inbuf_overflow": 16 * 1024,
+    "clear_untrusted_proxy_headers": True,
+    "expose_tracebacks": False,
+    "ident": None,
+}
 
 # Seconds until a signal is noticed. On Windows a waiting select() does not see signals at all, and
 # elsewhere Python resumes it, so the loop looks up this often.
@@ -70,46 +78,27 @@ def serve(
     """Serve `application` until a signal asks to stop, finish what has begun, and return.
 
     SIGTERM, SIGINT and SIGHUP (on Windows Ctrl-C and Ctrl-Break) stop the accepting of connections;
-    requests that run, wait or whose body is arriving are still answered in full. A second signal
-    ends that at once. SIGHUP is left alone where it is ignored, as nohup does. Outside the main
-    thread no signal is heard, and the server runs as long as the process.
+    requests that run, wait or whose body is arriving still get their responses in full. A second
+    signal ends that at once. SIGHUP stays ignored where it is ignored, as under nohup. Outside the
+    main thread signals are not handled, and the server runs as long as the process.
 
     :param listener: from :func:`listen`; it is closed at the end.
-    :param limits: what a client may keep the server waiting for; fewer connections where the
-        system allows fewer.
+    :param limits: the number of connections, lowered where the system allows fewer, and the
+        deadlines of clients.
     :param on_ready: called once with the URL, when connections are accepted.
-    :param threads: how many requests are worked on at a time.
+    :param threads: the number of workers: requests that run at the same time.
     :param url_prefix: the path below which the blog is mounted (SCRIPT_NAME), or "".
     :param trusted_proxy: the address of the one proxy whose X-Forwarded-For, -Host and -Proto
-        headers are believed. Everybody else's are removed.
-    :param drain_seconds: how long a client that reads slowly, or not at all, can put off the end.
+        headers are believed. Those of other clients are removed.
+    :param drain_seconds: how long slow clients can delay the end.
     """
-    proxy: dict[str, Any] = {}
-    if trusted_proxy is not None:
-        proxy = {
-            "trusted_proxy": trusted_proxy,
-            "trusted_proxy_count": 1,
-            "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
-        }
+    # It warns whenever a request waits for a thread, which is what a queue is for.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
     limits = replace(limits, connections=fitting(limits.connections, threads))
+    options = {"threads": threads, "url_prefix": url_prefix, **_proxy_options(trusted_proxy)}
     with listener, _StopSignals() as signals:
-        server = Server(
-            application,
-            listener,
-            sockets,
-            limits,
-            threads=threads,
-            backlog=BACKLOG,
-            url_prefix=url_prefix,
-            max_request_body_size=MAX_BODY,
-            max_request_header_size=MAX_HEADER,
-            inbuf_overflow=_BODY_IN_MEMORY,
-            clear_untrusted_proxy_headers=True,
-            expose_tracebacks=False,
-            ident=None,
-            **proxy,
-        )
+        server = Server(application, listener, sockets, limits, **_OPTIONS, **options)
         # Before waitress looks at the headers: it removes those that are not trusted.
         server.application = BehindProxy(server.application, trusted_proxy or "", _PROXY_REMEDY)
         # Not a parameter: waitress warns that it may decide this by itself some day, and would then
@@ -123,6 +112,16 @@ def serve(
             _drain(server, sockets, signals, drain_seconds)
         finally:
             _close(server, sockets)
+
+
+def _proxy_options(trusted_proxy: str | None) -> dict[str, Any]:
+    if trusted_proxy is None:
+        return {}
+    return {
+        "trusted_proxy": trusted_proxy,
+        "trusted_proxy_count": 1,
+        "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
+    }
 
 
 class _StopSignals:
@@ -176,8 +175,8 @@ def _drain(
     server: Server, sockets: dict[int, Any], signals: _StopSignals, drain_seconds: float
 ) -> None:
     deadline = time.monotonic() + drain_seconds
-    # Who is in the kernel's queue has been told that the connection stands, and may have sent a
-    # request; closing the listener would reset it.
+    # Clients in the kernel's queue are connected and may have sent a request; closing the listener
+    # would reset them.
     while len(server.active_channels) < server.limits.connections:
         before = len(server.active_channels)
         server.accept_waiting()

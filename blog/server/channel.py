@@ -28,7 +28,7 @@ _LINGER = 2.0
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. It has one request at a time, and begins none before the last reply is out."""
+    """A connection. A request on it begins when the response before it is out."""
 
     parser_class = Parser
     server: "Server"
@@ -99,7 +99,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._flush_exception(self._flush_some_if_lockable)
         if self.will_close:
             self.handle_close()
-        elif self.close_when_flushed and not self.total_outbufs_len:
+        # Sending has closed the connection if its client has left.
+        elif self.connected and self.close_when_flushed and not self.total_outbufs_len:
             self._linger()
 
     def _linger(self) -> None:
@@ -115,8 +116,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.requests or self.total_outbufs_len or self.will_close or self.close_when_flushed:
             return False
         if self._ahead:
-            self.received(b"")
-            return not self.requests
+            # The loop catches what its handlers raise; an error raised here would end the server.
+            try:
+                self.received(b"")
+            except Exception:  # noqa: BLE001 - as the loop has it
+                self.handle_error()
+            return self.connected and not self.requests
         return True
 
     def received(self, data: bytes) -> bool:

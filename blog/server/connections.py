@@ -1,6 +1,6 @@
 """Connections that cost a file descriptor and nothing else, however slow their clients are.
 
-Waitress reads requests and sends responses in one thread, and has workers for what is between. Its
+Waitress reads requests and sends responses in one thread, and runs the application in workers. Its
 classes are extended where a client could hold a worker, that thread or memory by not sending, not
 reading or not leaving.
 """
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _UNSENT = 256 * 1024
 # Connections accepted in one turn of the loop.
 _AT_ONCE = 64
+# Of accept(), https://man7.org/linux/man-pages/man2/accept.2.html: too many open files, no memory.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 # Seconds between two looks at the deadlines, and before the next accept() where nothing is free.
 _LOOK = 1.0
 _PAUSE = 0.25
@@ -36,10 +38,12 @@ _OVER = 10.0
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """Accepts connections, as many as there may be, and closes those whose clients are too slow.
+    """Accepts connections up to a limit, and closes those whose clients are too slow.
 
+    :param application: the WSGI application.
     :param listener: a listening socket.
     :param sockets: the map for :func:`waitress.wasyncore.loop`.
+    :param limits: the number of connections, and the deadlines.
     :param options: of waitress, https://docs.pylonsproject.org/projects/waitress/en/stable/arguments.html
     """
 
@@ -110,26 +114,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Accept the connections that wait for it, and make room for them."""
         waiting: list[Channel] | None = None
         for _ in range(_AT_ONCE):
-            connection: socket.socket | None = None
-            reason = f"all {self.limits.connections} connections (connection_limit) are in use"
-            if len(self.active_channels) < self.limits.connections:
-                try:
-                    connection, address = self.socket.accept()
-                    self.set_socket_options(connection)
-                    self.channel_class(self, connection, address, self.adj, map=self._map)
-                except OSError as error:
-                    if connection is not None:
-                        connection.close()  # its client has left already
-                        continue
-                    if error.errno not in {errno.EMFILE, errno.ENFILE}:
-                        return  # there is none, or its client has left
-                    reason = f"this process may open no more files (ulimit -n): {error.strerror}"
-                else:
-                    continue
+            try:
+                obstacle = self._accept()
+            except OSError:
+                return  # there is none, or its client has left
+            if not obstacle:
+                continue
             self._full_at = time.monotonic()
             if not self._is_full:
                 self._is_full = True
-                log.warning("Clients that keep the server waiting are disconnected: %s", reason)
+                log.warning("Clients that keep the server waiting are disconnected: %s", obstacle)
             if waiting is None:
                 waiting = self._waiting()
                 if not waiting:
@@ -137,6 +131,26 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             if not waiting:
                 return
             waiting.pop().handle_close()
+
+    def _accept(self) -> str:
+        """Accept one connection; return why there is no room for it, or "".
+
+        :raises OSError: no connection is waiting, or its client has left.
+        """
+        if len(self.active_channels) >= self.limits.connections:
+            return f"all {self.limits.connections} connections (connection_limit) are in use"
+        try:
+            connection, address = self.socket.accept()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            return f"the system has no room for one more: {error.strerror} (ulimit -n)"
+        try:
+            self.set_socket_options(connection)
+            self.channel_class(self, connection, address, self.adj, map=self._map)
+        except OSError:
+            connection.close()  # its client has left already
+        return ""
 
     def _waiting(self) -> list[Channel]:
         waiting = [each for each in self.active_channels.values() if each.deadline() is not None]

@@ -1,9 +1,13 @@
 """Waitress's parser, and the requests that it accepts and RFC 9112 refuses."""
 
+import logging
 import re
+import tempfile
 
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
+
+log = logging.getLogger(__name__)
 
 # Bytes that the chunks of a body may have around its own, besides two for each of those. A chunk
 # costs a thousand times what a byte does, and a long chunk header or trailer section is searched
@@ -24,6 +28,13 @@ class VersionError(Error):  # type: ignore[misc]
     reason = "HTTP Version Not Supported"
 
 
+class UnavailableError(Error):  # type: ignore[misc]
+    """https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4"""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
 class _RefusedError(Exception):
     def __init__(self, error: Error) -> None:
         super().__init__()
@@ -33,7 +44,8 @@ class _RefusedError(Exception):
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """Waitress's parser, with the checks of RFC 9112 that it leaves out."""
 
-    path: str
+    # Waitress logs it, also of a request whose head was refused.
+    path = ""
 
     def received(self, data: bytes) -> int:
         """Take in `data`; return how many bytes of it belong to this request."""
@@ -41,6 +53,15 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             consumed: int = super().received(data)
         except _RefusedError as refused:
             self._refuse(refused.error)
+            return len(data)
+        except OSError as error:  # a long body goes to a temporary file
+            log.error(  # noqa: TRY400 - it is not a mistake
+                "A body cannot be stored in %s (%s): free space there, or set TMPDIR",
+                # Not gettempdir(), which fails where no folder can be written to.
+                tempfile.tempdir or "a temporary file",
+                error.strerror,
+            )
+            self._refuse(UnavailableError("The body cannot be stored just now"))
             return len(data)
         body = len(self.body_rcv) if self.chunked else 0
         if self.chunked and self.body_bytes_received > 3 * body + _AROUND_CHUNKS:
@@ -68,7 +89,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         # int() refuses them.
         if any(len(value) > 1000 for value in fields.get(b"content-length", [])):
             raise _RefusedError(RequestEntityTooLarge("Content-Length is too large"))
-        super().parse_header(_with_known_version(line.rstrip()) + end + rest)
+        try:
+            super().parse_header(_with_known_version(line.rstrip()) + end + rest)
+        except ValueError as error:  # urlsplit()'s, of brackets without an IPv6 address
+            raise ParsingError("The request target is invalid") from error
         self._check_framing(fields)
         self._check_target(fields.get(b"host", []))
         options = self.headers.get("CONNECTION", "").lower().split(",")

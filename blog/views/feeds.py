@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid5
 
-from sqlalchemy import select
 from werkzeug import Response
 
 from blog import markup
@@ -47,7 +46,7 @@ def feed(
 ) -> Response:
     """Return the feed `name` (empty for the blog's own) that belongs to `page`."""
     endpoint, values = request.urls.match()
-    site = request.db.scalars(select(Site)).one()
+    site = Site.row(request.db)
     write, mimetype = FORMATS[format]
     document = write(
         Feed(

@@ -83,7 +83,7 @@ class Scene:
 
     def __init__(self, **options: Any) -> None:
         self.driver = Driver()
-        self.pool = ThreadLocalPool(self.driver.connect, pool_size=SIZE, timeout=10, **options)
+        self.pool = ThreadLocalPool(self.driver.connect, pool_size=SIZE, timeout=60, **options)
         self.held: list[PoolProxiedConnection] = []
         self.others: list[Future[None]] = []
         self.over = threading.Event()
@@ -111,7 +111,7 @@ class Scene:
         """Have the other threads finish what they are at."""
         self.over.set()
         for other in self.others:
-            other.result(timeout=10)
+            other.result(timeout=60)
 
     def end(self) -> None:
         self.held.clear()
@@ -184,7 +184,7 @@ def refused_reconnection(scene: Scene) -> Step:
 
 
 def checkout_of_a_stale_one(scene: Scene) -> Step:
-    scene.pool = ThreadLocalPool(scene.driver.connect, pool_size=SIZE, timeout=10, max_idle=0)
+    scene.pool = ThreadLocalPool(scene.driver.connect, pool_size=SIZE, timeout=60, max_idle=0)
     scene.check_out()
     scene.give_back()
     return scene.check_out

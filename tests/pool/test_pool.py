@@ -23,6 +23,7 @@ def test_a_thread_gets_its_own_connection_again(tmp_path: Path, watch: Watch) ->
 
     assert opened(engine) is opened(engine)
     assert watch.made == 1
+    engine.dispose()
 
 
 def test_another_thread_gets_another_connection(tmp_path: Path, watch: Watch) -> None:
@@ -31,6 +32,7 @@ def test_another_thread_gets_another_connection(tmp_path: Path, watch: Watch) ->
 
     assert in_thread(lambda: opened(engine)) is not ours
     assert opened(engine) is ours
+    engine.dispose()
 
 
 def test_the_connection_used_last_is_taken_first(tmp_path: Path) -> None:
@@ -41,6 +43,7 @@ def test_the_connection_used_last_is_taken_first(tmp_path: Path) -> None:
     first.close()
 
     assert opened(engine) is used_last
+    engine.dispose()
 
 
 def test_counts_follow_every_way_to_give_a_connection_back(tmp_path: Path) -> None:
@@ -60,6 +63,7 @@ def test_counts_follow_every_way_to_give_a_connection_back(tmp_path: Path) -> No
 
     detached.close()
     assert pool.status() == "Threads: 1  Connections in pool: 2  Checked out connections: 0"
+    engine.dispose()
 
 
 def test_closing_twice_gives_one_connection_back(tmp_path: Path) -> None:
@@ -69,6 +73,7 @@ def test_closing_twice_gives_one_connection_back(tmp_path: Path) -> None:
     connection.close()
 
     assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 1)
+    engine.dispose()
 
 
 def test_a_failed_connect_leaves_nothing_counted(tmp_path: Path) -> None:
@@ -156,6 +161,7 @@ def test_invalidated_connections_are_replaced(tmp_path: Path, watch: Watch) -> N
     opened(engine)
 
     assert (watch.made, watch.open()) == (2, 1)
+    engine.dispose()
 
 
 def test_recycle_replaces_an_old_connection(tmp_path: Path, watch: Watch) -> None:
@@ -165,6 +171,7 @@ def test_recycle_replaces_an_old_connection(tmp_path: Path, watch: Watch) -> Non
     opened(engine)
 
     assert (watch.made, watch.open()) == (2, 1)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("disposed", [False, True])
@@ -179,6 +186,7 @@ def test_pre_ping_replaces_a_dead_connection(tmp_path: Path, disposed: bool) -> 
 
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()
 
 
 @pytest.mark.parametrize(("style", "kept"), [("rollback", []), ("commit", ["open"])])
@@ -189,6 +197,7 @@ def test_reset_on_return_ends_the_transaction(tmp_path: Path, style: str, kept: 
     connection.close()
 
     assert notes(tmp_path) == kept
+    engine.dispose()
 
 
 def test_a_pool_made_first_serves_an_engine(tmp_path: Path) -> None:
@@ -198,6 +207,7 @@ def test_a_pool_made_first_serves_an_engine(tmp_path: Path) -> None:
     for _ in range(2):
         with engine.connect() as connection:
             assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()
 
 
 def test_dispose_closes_idle_connections_and_can_be_repeated(tmp_path: Path, watch: Watch) -> None:
@@ -217,6 +227,7 @@ def test_a_disposed_pool_can_be_used(tmp_path: Path, watch: Watch) -> None:
     pool.connect().close()
 
     assert (watch.made, pool.checkedin()) == (1, 1)
+    pool.dispose()
 
 
 def test_dispose_leaves_a_connection_in_use_working(tmp_path: Path, watch: Watch) -> None:
@@ -244,6 +255,7 @@ def test_an_engine_can_be_disposed_of_and_used(tmp_path: Path, watch: Watch) -> 
     opened(engine)
 
     assert (watch.made, watch.open()) == (2, 1)
+    engine.dispose()
 
 
 def test_recreate_keeps_parameters_and_listeners(tmp_path: Path, watch: Watch) -> None:
@@ -268,6 +280,7 @@ def test_recreate_keeps_parameters_and_listeners(tmp_path: Path, watch: Watch) -
     assert type(pool) is ThreadLocalPool
     assert notes(tmp_path) == ["committed on return"]
     assert watch.made == 2
+    pool.dispose()
 
 
 def test_recreate_keeps_the_logging_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

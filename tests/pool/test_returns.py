@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
@@ -25,6 +25,13 @@ from tests.pool.watched import Worker, in_thread
 
 REFUSED = "refused"
 WRITE = f"INSERT INTO note VALUES ('{REFUSED}', 1)"
+
+
+def unfinished(connection: Connection) -> CursorResult[Any]:
+    """Return a result of several rows of which one was read: its statement is open."""
+    result = connection.execute(text("SELECT * FROM note"))
+    result.fetchone()
+    return result
 
 
 class RefusedError(Exception):
@@ -304,8 +311,7 @@ def test_a_driver_that_is_always_in_a_transaction_is_rolled_back(path: Path) -> 
     with engine.connect() as connection:
         driver = connection.connection.dbapi_connection
         connection.execute(text(WRITE))
-        result = connection.execute(text("SELECT * FROM note"))
-        result.fetchone()
+        _held = unfinished(connection)
 
     assert stored(path) == []
     use_again(engine)
@@ -316,36 +322,57 @@ def test_a_driver_that_is_always_in_a_transaction_is_rolled_back(path: Path) -> 
     engine.dispose()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the driver has no autocommit before 3.12")
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize("is_mode_of_the_engine", [False, True])
+def test_a_begin_of_the_users_own_is_rolled_back_where_the_driver_commits_by_itself(
+    path: Path, is_mode_of_the_engine: bool, reads: bool
+) -> None:
+    options = {"timeout": 0} | ({"autocommit": True} if is_mode_of_the_engine else {})
+    engine = create_engine(
+        f"sqlite:///{path.as_posix()}", poolclass=ThreadLocalPool, connect_args=options
+    )
+    with engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        was = driver.autocommit
+        driver.autocommit = True
+        connection.exec_driver_sql("BEGIN")
+        connection.execute(text(WRITE))
+        if reads:
+            _held = unfinished(connection)
+
+    assert stored(path) == []
+    use_again(engine)
+    assert stored(path) == ["next"]
+    with engine.connect() as connection:
+        assert driver.autocommit == was
+        assert connection.connection.dbapi_connection is driver
+    engine.dispose()
+
+
 # A statement that is not read to its end
 
 
 def _result(engine: Engine) -> object:
     with engine.connect() as connection:
-        result = connection.execute(text("SELECT * FROM note"))
-        result.fetchone()
-    return result
+        return unfinished(connection)
 
 
 def _autocommit_result(engine: Engine) -> object:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        result = connection.execute(text("SELECT * FROM note"))
-        result.fetchone()
-    return result
+        return unfinished(connection)
 
 
 def _invalidated(engine: Engine) -> object:
     with engine.connect() as connection:
-        result = connection.execute(text("SELECT * FROM note"))
-        result.fetchone()
+        result = unfinished(connection)
         connection.invalidate()
     return result
 
 
 def _committed(engine: Engine) -> object:
     with engine.begin() as connection:
-        result = connection.execute(text("SELECT * FROM note"))
-        result.fetchone()
-    return result
+        return unfinished(connection)
 
 
 def _yield_per(engine: Engine) -> object:
@@ -430,8 +457,7 @@ def _thread_with_a_checkout(engine: Engine) -> object:
 
     def work() -> object:
         connection = engine.connect()
-        result = connection.execute(text("SELECT * FROM note"))
-        result.fetchone()
+        result = unfinished(connection)
         cursor: Any = result.cursor
         return cursor
 
@@ -442,8 +468,7 @@ def _thread_with_a_checkout(engine: Engine) -> object:
 
 def _disposed(engine: Engine) -> object:
     with engine.connect() as connection:
-        result = connection.execute(text("SELECT * FROM note"))
-        result.fetchone()
+        result = unfinished(connection)
         engine.dispose()
     return result
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, Pool, StaticPool, create_engine, event, text
@@ -134,9 +135,18 @@ def test_another_database_is_refused() -> None:
         configure(create_engine("postgresql+psycopg://"))
 
 
-def test_a_negative_timeout_is_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"busy_timeout cannot be negative: -0\.5"):
-        configure(create_engine("sqlite://"), busy_timeout=-0.5)
+@pytest.mark.parametrize("value", [-0.5, float("nan"), float("inf"), 2_147_484, "5", None, True])
+def test_a_busy_timeout_that_sqlite_cannot_have_is_refused(value: Any) -> None:
+    message = rf"busy_timeout is {value!r}; it takes seconds, from 0 to 2147483"
+    with pytest.raises(ArgumentError, match=message):
+        configure(create_engine("sqlite://"), busy_timeout=value)
+
+
+def test_the_longest_busy_timeout(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    configure(engine, busy_timeout=2_147_483)
+    assert setting(engine, "busy_timeout") == 2_147_483_000
+    engine.dispose()
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///file:app?mode=memory&uri=true"])

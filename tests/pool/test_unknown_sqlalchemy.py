@@ -7,8 +7,6 @@ def test_the_pool_works_with_a_sqlalchemy_that_it_does_not_know() -> None:
     shown = run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         *("-p", "tests.pool.unknown_sqlalchemy", "tests/pool/unknown_sqlalchemy.py"),
-        # Python 3.13 reports one test's garbage in another; the tests count what is open.
-        *("-W", "ignore:unclosed database:ResourceWarning"),
         *(f"tests/pool/test_pool{part}.py" for part in ("", "_threads", "_lifetime")),
         "tests/pool/test_returns.py",
         timeout=250,
