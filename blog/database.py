@@ -5,21 +5,20 @@ writing with BEGIN IMMEDIATE, which waits its turn.
 """
 
 import logging
-import re
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from random import uniform
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import NoResultFound, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
+from blog import postgresql
 from blog.database_url import connection_parameters, database_url
 from pool import ThreadLocalPool
 from pool.sqlite import WRITING, configure, opened_file
@@ -117,54 +116,14 @@ def connect(database: str, *, writers: int = 4, pool_size: int = 0, max_idle: fl
         connect_args=parameters,
         execution_options=options,
     )
-    event.listen(engine, "do_connect", _connect_to_server)
-    if parameters.get("prepare_threshold", 0) is None:
-        # Behind a pooler the session is another one for each transaction.
-        event.listen(engine, "begin", _limit_waiting)
-    else:
-        event.listen(engine, "connect", _on_connect_to_server)
+    is_pooled = parameters.get("prepare_threshold", 0) is None
+    postgresql.configure(engine, timeout=BUSY_TIMEOUT, is_pooled=is_pooled)
     return engine
 
 
 def _trust_the_schema(connection: Any, record: object) -> None:  # noqa: ARG001
     # Triggers fill the full-text index, which SQLite 3.40 lets no schema touch that is not trusted.
     connection.execute("PRAGMA trusted_schema = ON")
-
-
-def _connect_to_server(dialect: Any, record: object, args: Any, options: Any) -> Any:  # noqa: ARG001
-    """Connect to PostgreSQL, and wait where all its connections are taken.
-
-    The connections of other processes count, and one that was closed just now may, too.
-    """
-    end = monotonic() + BUSY_TIMEOUT
-    while True:
-        try:
-            return dialect.connect(*args, **options)
-        except dialect.loaded_dbapi.OperationalError as error:
-            if not is_full(error) or monotonic() > end:
-                raise
-        sleep(uniform(0.02, 0.1))  # noqa: S311 - so that threads do not try together
-
-
-def is_full(error: BaseException) -> bool:
-    """Tell whether a PostgreSQL server refused a connection because it has as many as it may.
-
-    The driver knows no SQLSTATE of an error at the start of a connection, only its text.
-    """
-    return re.search("too many c(onnections|lients)|connection slots", str(error)) is not None
-
-
-# PostgreSQL would wait for ever, and so would the visitor.
-_LOCK_TIMEOUT = f"lock_timeout = '{BUSY_TIMEOUT:g}s'"
-
-
-def _on_connect_to_server(connection: Any, record: object) -> None:  # noqa: ARG001
-    connection.execute(f"SET {_LOCK_TIMEOUT}")
-    connection.commit()
-
-
-def _limit_waiting(connection: Connection) -> None:
-    connection.exec_driver_sql(f"SET LOCAL {_LOCK_TIMEOUT}")
 
 
 def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
@@ -221,31 +180,13 @@ def _is_locked(error: BaseException) -> bool:
 def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
     driver: Any = connection.dbapi_connection
     if hasattr(driver, "pgconn"):
-        # Without BEGIN and ROLLBACK it is one round trip instead of three.
-        driver.autocommit = True
-        try:
-            rows = _ask_server(driver, statement)
-        finally:
-            driver.autocommit = False
+        rows = postgresql.ask(driver, statement, timeout=BUSY_TIMEOUT)
     else:
         # All rows: an unfinished statement holds a snapshot.
         rows = driver.execute(statement).fetchall()
     if not rows:
         raise NoResultFound(f"{statement!r} has found no row")
     return tuple(rows[0])
-
-
-def _ask_server(driver: Any, statement: str) -> list[Any]:
-    rows: list[Any]
-    if driver.prepare_threshold is not None:
-        rows = driver.execute(statement).fetchall()
-        return rows
-    # What is sent together is one transaction:
-    # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
-    cursor = driver.execute(f"SET LOCAL {_LOCK_TIMEOUT}; {statement}")
-    cursor.nextset()
-    rows = cursor.fetchall()
-    return rows
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

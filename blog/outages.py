@@ -20,9 +20,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from blog.database import DatabaseOutdatedError, WriteQueueFullError, is_full
+from blog.database import DatabaseOutdatedError, WriteQueueFullError
 from blog.database_url import file_of, name_of
 from blog.models.base import DamagedValueError
+from blog.postgresql import is_full
 
 log = logging.getLogger(__name__)
 

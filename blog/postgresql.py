@@ -1,10 +1,12 @@
-"""PostgreSQL: which servers will do, and how an upgrade has the blog's schema to itself."""
+"""PostgreSQL: versions of the server, connections to it, and locks for an upgrade."""
 
+import re
 from collections.abc import Iterable
 from random import uniform
 from time import monotonic, sleep
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
 #: The oldest version of the server: it has CREATE OR REPLACE TRIGGER.
@@ -67,3 +69,69 @@ def lock(connection: Connection, names: Iterable[str]) -> None:
             sleep(uniform(0.1, _ATTEMPT))  # noqa: S311 - so that two do not meet again
         else:
             return
+
+
+def configure(engine: Engine, *, timeout: float, is_pooled: bool) -> None:
+    """Bound how long connections of `engine` wait, for locks and for a place on a full server.
+
+    :param timeout: in seconds.
+    :param is_pooled: behind a pooler in transaction mode, where each transaction may have another
+        session: nothing is set for one.
+    """
+
+    def connect(dialect: Any, record: object, args: Any, options: Any) -> Any:  # noqa: ARG001
+        # Connections of other processes count, and so may one that was closed just now.
+        end = monotonic() + timeout
+        while True:
+            try:
+                return dialect.connect(*args, **options)
+            except dialect.loaded_dbapi.OperationalError as error:
+                if not is_full(error) or monotonic() > end:
+                    raise
+            sleep(uniform(0.02, 0.1))  # noqa: S311 - so that threads do not try together
+
+    def on_connect(connection: Any, record: object) -> None:  # noqa: ARG001
+        connection.execute(f"SET {_lock_timeout(timeout)}")
+        connection.commit()
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL {_lock_timeout(timeout)}")
+
+    event.listen(engine, "do_connect", connect)
+    if is_pooled:
+        event.listen(engine, "begin", on_begin)
+    else:
+        event.listen(engine, "connect", on_connect)
+
+
+def _lock_timeout(seconds: float) -> str:
+    # PostgreSQL would wait for ever, and so would the visitor.
+    return f"lock_timeout = '{seconds:g}s'"
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether a server refused a connection because it has as many as it may.
+
+    The driver knows no SQLSTATE of an error at the start of a connection, only its text.
+    """
+    return re.search("too many c(onnections|lients)|connection slots", str(error)) is not None
+
+
+def ask(driver: Any, statement: str, *, timeout: float) -> list[Any]:
+    """Return the rows of a query in one round trip, without BEGIN and ROLLBACK.
+
+    :param driver: a connection of psycopg without a transaction.
+    :param timeout: how long to wait for a lock, in seconds.
+    """
+    driver.autocommit = True
+    try:
+        if driver.prepare_threshold is not None:
+            cursor = driver.execute(statement)
+        else:
+            # Behind a pooler. What is sent together is one transaction:
+            # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+            cursor = driver.execute(f"SET LOCAL {_lock_timeout(timeout)}; {statement}")
+            cursor.nextset()
+        return list(cursor.fetchall())
+    finally:
+        driver.autocommit = False

@@ -35,10 +35,10 @@ LAYERS = [
     {"blog.migrations"},
     {"blog.models"},
     {"blog.markup"},
-    {"blog.additions", "blog.logs", "blog.networks", "blog.postgresql", "blog.spam"},
+    {"blog.additions", "blog.logs", "blog.networks", "blog.spam"},
     {"blog.caches", "blog.config", "blog.database", "blog.slugs", "blog.urls"},
     {"blog.rules"},
-    {"blog.database_url"},
+    {"blog.database_url", "blog.postgresql"},
     {"pool"},
 ]
 
