@@ -1,5 +1,6 @@
 """Blogs in schemas of one PostgreSQL database: whoever writes, and while they are upgraded."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 
 from blog import schema, upgrading
-from blog.application import create_app
+from blog.application import Blog, create_app
 from blog.cli_upgrade import upgrade_database
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
 from blog.models import Comment, Entry, Tag
 from blog.publishing import render_entry
 from tests.conftest import SITE_URL, BlogClient
+from tests.processes import ROOT
 from tests.test_postgres import execute, make_database, server, written  # noqa: F401
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
@@ -209,3 +211,30 @@ def test_an_upgrade_that_is_not_needed_changes_nothing(url: URL) -> None:
         upgrade_database(engine)
         assert rows() == before
         assert list(upgrading.index_all(engine)) == []
+
+
+def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
+    page = (ROOT / "docs" / "postgresql.md").read_text("utf-8")
+    grants = re.findall(r"(?m)^GRANT .*;$", page)
+    assert len(grants) == 2
+    execute(url, "CREATE ROLE blog LOGIN")
+    try:
+        with opened(written(url)) as owner, opened(written(url.set(username="blog"))) as engine:
+            schema.upgrade(owner)
+            publish(owner, "A title")
+            execute(url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO blog")
+            client = BlogClient(
+                Blog(Config(site_url=SITE_URL), engine, schema.check(engine).secret)
+            )
+            assert client.get("/blog/a-title").status_code == 200
+            response = client.send_comment("a-title", text="Long thought about")
+            assert (response.status_code, "Long thought about" in response.text) == (503, True)
+            for grant in grants:
+                execute(url, grant)
+            assert client.send_comment("a-title", text="Long thought about").status_code == 303
+            assert "Long thought about" in client.get("/blog/a-title").text
+            execute(url, "COMMENT ON TABLE search_index IS 'of another version'")
+            with pytest.raises(schema.DatabaseUnusableError, match="takes the owner of the tables"):
+                schema.upgrade(engine)
+    finally:
+        execute(url, "DROP OWNED BY blog; DROP ROLE blog")
