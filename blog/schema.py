@@ -183,13 +183,19 @@ def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -
             return HEAD
         before = version(connection)
         if connection.dialect.name == "postgresql" and before is not None:
-            found = {each.name for each in additions.objects(connection)}
-            postgresql.lock(connection, sorted(_OURS & found))
+            _lock(connection)
         put_back = _make_room(connection, before) if before not in {None, HEAD} else []
         _run_migrations(connection, before)
         for statement in put_back:
             connection.exec_driver_sql(statement)
     return before
+
+
+def _lock(connection: Connection) -> None:
+    """Lock the blog's tables and views, of which an old schema lacks some."""
+    found = additions.objects(connection)
+    there = {each.name for each in found if each.kind in {"table", "view"}}
+    postgresql.lock(connection, sorted(_OURS & there))
 
 
 def _make_room(connection: Connection, before: str) -> list[str]:
