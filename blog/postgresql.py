@@ -1,7 +1,7 @@
 """PostgreSQL: versions of the server, connections to it, and locks for an upgrade."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import uniform
 from time import monotonic, sleep
 from typing import Any
@@ -44,12 +44,15 @@ def confine(connection: Connection) -> None:
     )
 
 
-def lock(connection: Connection, names: Iterable[str]) -> None:
+def lock(
+    connection: Connection, names: Iterable[str], on_wait: Callable[[], object] | None = None
+) -> None:
     """Lock tables and views against all others, readers included, until the transaction ends.
 
     Writers come to their tables in any order, so none is right for these locks: they are taken
     all together or given back.
 
+    :param on_wait: called after each attempt in vain; an exception in it ends the waiting.
     :raises sqlalchemy.exc.OperationalError: others were in the way for :data:`PATIENCE` seconds.
     """
     end = monotonic() + PATIENCE
@@ -66,6 +69,8 @@ def lock(connection: Connection, names: Iterable[str]) -> None:
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != _QUERY_CANCELED or monotonic() > end:
                 raise
+            if on_wait is not None:
+                on_wait()
             sleep(uniform(0.1, _ATTEMPT))  # noqa: S311 - so that two do not meet again
         else:
             return
@@ -91,8 +96,9 @@ def configure(engine: Engine, *, timeout: float, is_pooled: bool) -> None:
             sleep(uniform(0.02, 0.1))  # noqa: S311 - so that threads do not try together
 
     def on_connect(connection: Any, record: object) -> None:  # noqa: ARG001
+        connection.autocommit = True
         connection.execute(f"SET {_lock_timeout(timeout)}")
-        connection.commit()
+        connection.autocommit = False
 
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(f"SET LOCAL {_lock_timeout(timeout)}")

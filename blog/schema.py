@@ -116,8 +116,9 @@ def upgrade(
 
     What takes long for many entries is left to :mod:`blog.upgrading`.
 
-    :param on_progress: called after each :data:`STEPS` instructions that SQLite has executed; an
-        exception in it stops the upgrade, as a KeyboardInterrupt.
+    :param on_progress: called after each :data:`STEPS` instructions that SQLite has executed, and
+        while PostgreSQL waits for others; an exception in it stops the upgrade, as a
+        KeyboardInterrupt.
     :return: the version before and the version after.
     :raises DatabaseUnusableError: it is newer than the code or another program's, has objects under
         names that the upgrade needs, or cannot be written to.
@@ -183,7 +184,7 @@ def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -
             return HEAD
         before = version(connection)
         if connection.dialect.name == "postgresql" and before is not None:
-            _lock(connection)
+            _lock(connection, on_progress)
         put_back = _make_room(connection, before) if before not in {None, HEAD} else []
         _run_migrations(connection, before)
         for statement in put_back:
@@ -191,11 +192,11 @@ def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -
     return before
 
 
-def _lock(connection: Connection) -> None:
+def _lock(connection: Connection, on_wait: Callable[[], object] | None) -> None:
     """Lock the blog's tables and views, of which an old schema lacks some."""
     found = additions.objects(connection)
     there = {each.name for each in found if each.kind in {"table", "view"}}
-    postgresql.lock(connection, sorted(_OURS & there))
+    postgresql.lock(connection, sorted(_OURS & there), on_wait)
 
 
 def _make_room(connection: Connection, before: str) -> list[str]:
