@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from blog.database_url import database_url, file_of, is_url
+from blog.database_url import database_url, file_of, is_url, without_password
 from blog.rules import (
     DATABASE,
     HOST,
@@ -47,8 +47,8 @@ class ConfigError(Exception):
     """A setting is unknown or has a value that is not allowed. The message names all three."""
 
 
-def setting(default: Any, rule: Rule) -> Any:
-    return field(default=default, metadata={"rule": rule})
+def setting(default: Any, rule: Rule, *, is_shown: bool = True) -> Any:
+    return field(default=default, repr=is_shown, metadata={"rule": rule})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,16 @@ class Config:
     #: Other names under which the blog may be asked for, with spaces between them. Requests for a
     #: name that is neither one of these nor the site's are refused.
     hosts: str = setting("", HOSTS)
-    #: The database; a relative file name counts from the folder of the settings file.
-    database: str = setting("threadleaf.db", DATABASE)
+    #: The database; a relative file name counts from the folder of the settings file. Behind
+    #: PgBouncer in transaction mode, a URL ends in `?prepare_threshold=none`.
+    database: str = setting("threadleaf.db", DATABASE, is_shown=False)
+    #: How many connections to a PostgreSQL server each process has at most; further requests wait
+    #: their turn. With fewer connections than `threads`, they are closed and opened more often. 0
+    #: for any number. On SQLite each thread has its own.
+    pool_size: int = setting(20, between(0, 1000))
+    #: After how many seconds without use a connection to a PostgreSQL server is closed; 0 for
+    #: never.
+    max_idle: int = setting(300, between(0, 86_400))
     #: The folder of pictures and other files, which readers find below /media/; a relative name
     #: counts from the folder of the settings file.
     media: str = setting("media", SOME_TEXT)
@@ -232,7 +240,16 @@ def _is_below(folder: Path, file: Path) -> bool:
 def _check(name: str, value: object, kind: type, rule: Rule) -> None:
     # bool is an int to Python, and is none to whoever writes `per_page = true`.
     if type(value) is not kind or not rule.ok(value):
-        raise ConfigError(f"The setting {name} is {value!r}; it takes {rule.allowed}.")
+        raise ConfigError(f"The setting {name} is {_shown(value)}; it takes {rule.allowed}.")
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message. Any setting may have been given a URL with a password."""
+    if isinstance(value, str):
+        return repr(without_password(value))
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a table"
+    return repr(value)
 
 
 def _known(name: str, where: str) -> str:
