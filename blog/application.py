@@ -261,7 +261,14 @@ def create_app(config: Config) -> Blog:
 
     :raises schema.DatabaseUnusableError: the database is missing, or its schema is not the code's.
     """
-    engine = connect(config.database, writers=config.threads // 2, language=config.language)
+    engine = connect(
+        config.database,
+        # Those who wait to write have a connection each, and readers need some, too.
+        writers=min(config.threads, config.pool_size or config.threads) // 2,
+        pool_size=config.pool_size,
+        max_idle=config.max_idle or -1,
+        language=config.language,
+    )
     try:
         site = schema.check(engine)
         forget_addresses(engine, config)

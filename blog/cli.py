@@ -14,7 +14,7 @@ from blog import schema
 from blog.application import create_app
 from blog.cli_comments import comments
 from blog.cli_upgrade import bring_up_to_date, interruptible
-from blog.config import Config, ConfigError
+from blog.config import SETTINGS_FILE, Config, ConfigError
 from blog.database import connect, session_factory
 from blog.importing.errors import SourceError
 from blog.logs import log_to_stderr, say, visible
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: What a person can mend, told in one sentence.
 MISTAKES = (ConfigError, DatabaseUnusableError, ServerError, SourceError, UnknownCommentError)
-
-SETTINGS_FILE = "threadleaf.toml"
 
 #: The most names that are listed under a note.
 NAMES_SHOWN = 10
