@@ -279,7 +279,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         # In double quotes, the \b of "C:\blogs" is a backspace.
         if re.search(r"[\x00-\x1f]", str(values.get(name, ""))):
             raise ConfigError(
-                f"The setting {name} is {values[name]!r}, with a control character. {_QUOTES}"
+                f"The setting {name} is {_shown(values[name])}, with a control character. {_QUOTES}"
             )
     return {_known(name, str(path)): value for name, value in values.items()}
 

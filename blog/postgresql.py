@@ -16,7 +16,7 @@ OLDEST = 14
 PATIENCE = 60.0
 
 #: How long one attempt may take, in seconds: less than PostgreSQL takes to look for a deadlock,
-#: for which it would end somebody's transaction.
+#: for which it would end a transaction.
 #: https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
 _ATTEMPT = 0.5
 

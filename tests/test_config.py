@@ -326,6 +326,14 @@ def test_a_backslash_needs_single_quotes(tmp_path: Path, line: str) -> None:
         load(write(tmp_path, line))
 
 
+def test_a_control_character_shows_no_password(tmp_path: Path) -> None:
+    path = write(tmp_path, r'database = "postgresql+psycopg://a:secret\n@b/c"')
+
+    with pytest.raises(ConfigError, match="with a control character") as refusal:
+        load(path)
+    assert "secret" not in str(refusal.value)
+
+
 def test_nothing_says_where_the_blog_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=re.escape(f"There is no blog in {tmp_path}: ")):
