@@ -180,6 +180,19 @@ STOPPED = {
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits and signals are those of POSIX systems")
+def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python code that runs the command, as `threadleaf upgrade`."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, "upgrade"],
+        cwd=folder,
+        env=environment(THREADLEAF_DATABASE="blog.db"),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("stop", "code", "said"),
     [
@@ -191,16 +204,7 @@ def test_what_stops_it_is_said_and_nothing_is_changed(
     tmp_path: Path, database: Path, stop: str, code: int, said: str
 ) -> None:
     before = rows(database, "SELECT * FROM sqlite_master")
-    program = f"{STOPPED[stop]}\nfrom blog.cli import main\nmain()"
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, "upgrade"],
-        cwd=tmp_path,
-        env=environment(THREADLEAF_DATABASE="blog.db"),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PATIENCE,
-        check=False,
-    )
+    result = upgrade(tmp_path, f"{STOPPED[stop]}\nfrom blog.cli import main\nmain()")
     assert said in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     assert result.returncode == code
@@ -269,15 +273,7 @@ main()
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
 def test_a_process_that_the_system_has_ended_is_told_in_a_sentence(tmp_path: Path) -> None:
     make_large_seed(tmp_path / "blog.db", upgrading.WORTH_PROCESSES)
-    starved = subprocess.run(
-        [sys.executable, "-W", "error", "-c", STARVED, "upgrade"],
-        cwd=tmp_path,
-        env=environment(THREADLEAF_DATABASE="blog.db"),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PATIENCE,
-        check=False,
-    )
+    starved = upgrade(tmp_path, STARVED)
     assert starved.returncode == 1
     assert starved.stderr == (
         "threadleaf: A process of the upgrade was ended, perhaps because memory ran out. What is "
