@@ -31,14 +31,14 @@ LAYERS = [
     {"blog.cookies", "blog.pagination", "blog.staticfiles", "blog.compression"},
     {"blog.request", "blog.schema"},
     {"blog.freshness", "blog.search"},
-    {"blog.highlights", "blog.outages", "blog.proxies"},
+    {"blog.highlights", "blog.outages", "blog.proxies", "blog.ranking"},
     {"blog.migrations"},
     {"blog.models"},
     {"blog.markup"},
     {"blog.additions", "blog.logs", "blog.networks", "blog.spam"},
     {"blog.caches", "blog.config", "blog.database", "blog.slugs", "blog.urls"},
-    {"blog.rules"},
-    {"blog.database_url"},
+    {"blog.indexing", "blog.rules"},
+    {"blog.database_url", "blog.folding"},
     {"pool"},
 ]
 

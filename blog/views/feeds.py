@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 from werkzeug import Response
 
 from blog import markup
-from blog.models import Comment, Entry, Site
+from blog.models import Comment, Entry, Site, Tag
 from blog.models.comment import LONG_AGO
 from blog.request import Request
 from blog.syndication import FORMATS, Feed, Item
@@ -76,7 +76,7 @@ def entry_item(request: Request, entry: Entry) -> Item:
         author=entry.author or request.config.author or request.config.title,
         html=markup.absolute_links(entry.shown.html, url, request.config.mount),
         summary=markup.plain(markup.render_summary(entry.summary)) if entry.summary else "",
-        tags=[tag.name for tag in entry.tags],
+        tags=[tag.name for tag in sorted(entry.tags, key=Tag.order)],
     )
 
 
