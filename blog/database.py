@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
+from blog import indexing
 from blog.database_url import database_url
 from pool import ThreadLocalPool
 from pool.sqlite import WRITING, configure, opened_file
@@ -102,15 +103,9 @@ def connect(database: str, *, writers: int = 4) -> Engine:
     )
     if engine.dialect.name == "sqlite":
         configure(engine, busy_timeout=BUSY_TIMEOUT)
-        event.listen(engine, "connect", _trust_the_schema)
     else:
         event.listen(engine, "connect", _on_connect_to_server)
     return engine
-
-
-def _trust_the_schema(connection: Any, record: object) -> None:  # noqa: ARG001
-    # Triggers fill the full-text index, which SQLite 3.40 lets no schema touch that is not trusted.
-    connection.execute("PRAGMA trusted_schema = ON")
 
 
 def _on_connect_to_server(connection: Any, record: object) -> None:  # noqa: ARG001
@@ -180,8 +175,19 @@ def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
-    """Return what opens a session on `engine`. It takes no connection before its first query."""
-    return sessionmaker(engine)
+    """Return what opens a session on `engine`. It takes no connection before its first query.
+
+    A session indexes for the search what it has written, in the same transaction.
+    """
+    sessions = sessionmaker(engine)
+    event.listen(sessions, "before_commit", _index)
+    return sessions
+
+
+def _index(db: Session) -> None:
+    if db.in_transaction():
+        db.flush()
+        indexing.refresh(db.connection())
 
 
 def begin_writing(db: Session) -> None:

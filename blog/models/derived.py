@@ -42,7 +42,7 @@ def make(connection: Connection) -> None:
     Filling the index takes long: :mod:`blog.upgrading` does it in portions.
     """
     dialect = connection.dialect.name
-    for statement in (*_definitions(dialect), *recount(dialect), "DELETE FROM search_index"):
+    for statement in (*_definitions(dialect), *recount(dialect), *searchable.empty()):
         connection.exec_driver_sql(statement)
     if dialect == "postgresql":
         connection.exec_driver_sql(f"COMMENT ON TABLE search_index IS '{_digest(dialect)}'")
