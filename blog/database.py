@@ -98,8 +98,11 @@ def connect(database: str, *, writers: int = 4) -> Engine:
     :param writers: how many threads may wait to write at the same time.
     """
     options = {_QUEUE: WriteQueue(max(writers, 1))}
+    url = database_url(database)
+    # Otherwise the environment decides, and from a database with SQL_ASCII the driver reads bytes.
+    arguments = {"client_encoding": "utf8"} if url.get_backend_name() == "postgresql" else {}
     engine = create_engine(
-        database_url(database), poolclass=ThreadLocalPool, execution_options=options
+        url, poolclass=ThreadLocalPool, connect_args=arguments, execution_options=options
     )
     if engine.dialect.name == "sqlite":
         configure(engine, busy_timeout=BUSY_TIMEOUT)
