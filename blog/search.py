@@ -1,11 +1,9 @@
 """Search for entries, pages and comments.
 
-A query is words, ``"phrases"`` and ``-exclusions``; all words must match, the last one as a prefix.
-Any text is a valid query. It is never part of a statement: in the query languages of SQLite and
-PostgreSQL each word is a string.
+A query is never part of a statement: in the query languages of SQLite and PostgreSQL each word is a
+string.
 """
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +30,7 @@ from sqlalchemy.orm import Session
 
 from blog import ranking
 from blog.database import begin_writing
-from blog.folding import fold, is_unspaced, order
+from blog.folding import order
 from blog.highlights import Highlighter, excerpt, marked
 from blog.indexing import BELOW, stale
 from blog.markup import plain, render_comment
@@ -40,16 +38,7 @@ from blog.models import Comment, Entry, Rendering, Tag
 from blog.models.base import UTCDateTime
 from blog.models.comment import ANONYMOUS
 from blog.models.tag import entry_tag
-
-#: The most words and phrases of a query that count.
-MOST_WORDS = 20
-
-#: The most characters of one of them that count.
-LONGEST_WORD = 100
-
-#: The least length of a prefix, in bytes of UTF-8: three Latin letters, two Cyrillic ones, or one
-#: Korean syllable. A single letter would match much of the index.
-SHORTEST_BEGINNING = 3
+from blog.query import Query, Scope
 
 #: How many of the latest matches are ranked. In a large blog a word may be in every entry.
 CANDIDATES = 300
@@ -67,66 +56,6 @@ MOST_PROPOSED = 4
 MOST_TERMS = 500
 MOST_NEAR = 5
 LONGEST_PROPOSED = 20
-
-_PART = re.compile(r'(-?)"([^"]*)"?|([^\s"]+)')
-
-
-@dataclass(frozen=True)
-class Query:
-    """A parsed query.
-
-    :param words: the words and phrases that must match.
-    :param without: the words and phrases that must not match.
-    :param is_open: whether the last word is a prefix.
-    :param is_cut: whether a part of the query was ignored, because it is too long.
-    """
-
-    words: tuple[str, ...]
-    without: tuple[str, ...]
-    is_open: bool
-    is_cut: bool = False
-
-    @classmethod
-    def parse(cls, given: str) -> "Query":
-        """Parse a query, any text."""
-        words: list[str] = []
-        without: list[str] = []
-        is_open = False
-        parts = [m.groups() for m in _PART.finditer(given[: MOST_WORDS * LONGEST_WORD])]
-        for minus, phrase, word in parts[:MOST_WORDS]:
-            excluded = bool(minus) or (word or "").startswith("-")
-            wanted = _words(phrase if word is None else word)
-            if wanted:
-                (without if excluded else words).append(wanted)
-                is_open = word is not None and not excluded and _may_go_on(wanted)
-        cut = len(parts) > MOST_WORDS or len(given) > MOST_WORDS * LONGEST_WORD
-        return cls(tuple(words), tuple(without), is_open, cut)
-
-
-def _may_go_on(phrase: str) -> bool:
-    """Tell whether not too much begins so: with three letters, or one that says as much."""
-    last = phrase.split()[-1]
-    return len(last.encode()) >= SHORTEST_BEGINNING and not is_unspaced(last)
-
-
-def _words(given: str) -> str:
-    """Return the folded words of a word or phrase, without one that the limit cuts through."""
-    folded = fold(given[:LONGEST_WORD])
-    return folded.rpartition(" ")[0] or folded if len(given) > LONGEST_WORD else folded
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Where to look.
-
-    :param tag: in entries with the tag of this id; comments have none.
-    :param year: in what was published in this year.
-    :param comments: in comments, too.
-    """
-
-    tag: int | None = None
-    year: int | None = None
-    comments: bool = True
 
 
 @dataclass(frozen=True)

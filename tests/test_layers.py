@@ -31,7 +31,7 @@ LAYERS = [
     {"blog.cookies", "blog.pagination", "blog.staticfiles", "blog.compression"},
     {"blog.request", "blog.schema"},
     {"blog.freshness", "blog.search"},
-    {"blog.highlights", "blog.outages", "blog.proxies", "blog.ranking"},
+    {"blog.highlights", "blog.outages", "blog.proxies", "blog.query", "blog.ranking"},
     {"blog.migrations"},
     {"blog.models"},
     {"blog.markup"},

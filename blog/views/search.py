@@ -8,12 +8,11 @@ from werkzeug import Response
 
 from blog.models import Tag
 from blog.pagination import paginate
+from blog.query import Query, Scope
 from blog.request import Request
 from blog.search import (
     CANDIDATES,
     Found,
-    Query,
-    Scope,
     details,
     index_others,
     matches,
