@@ -31,13 +31,27 @@ _NUMBER = text("SELECT count(DISTINCT id) FROM search_stale")
 _INDEXED = text("DELETE FROM search_stale WHERE id IN :ids").bindparams(
     bindparam("ids", expanding=True)
 )
-_COLUMNS = "title, tags, text, marks"
-_CHANGED = text(
-    f"""SELECT id, {_COLUMNS} FROM searchable_entry WHERE id IN :entries
-        UNION ALL
-        SELECT id - {BELOW}, {_COLUMNS} FROM searchable_comment WHERE id IN :comments
-        ORDER BY 1"""  # noqa: S608 - names of ours
-).bindparams(bindparam("entries", expanding=True), bindparam("comments", expanding=True))
+
+
+def _selection(columns: str) -> Executable:
+    statement = text(
+        f"""SELECT id, {columns} FROM searchable_entry WHERE id IN :entries
+            UNION ALL
+            SELECT id - {BELOW}, {columns} FROM searchable_comment WHERE id IN :comments
+            ORDER BY 1"""  # noqa: S608 - names of ours
+    )
+    return statement.bindparams(
+        bindparam("entries", expanding=True), bindparam("comments", expanding=True)
+    )
+
+
+_CHANGED = {
+    # A text in SQLite can have any bytes, and one such row must not stop others from being stored.
+    "sqlite": _selection(
+        "CAST(title AS BLOB), CAST(tags AS BLOB), CAST(text AS BLOB), CAST(marks AS BLOB)"
+    ),
+    "postgresql": _selection("title, tags, text, marks"),
+}
 
 
 def _removal(number: str) -> Executable:
@@ -77,14 +91,17 @@ def refresh(connection: Connection) -> int:
     dialect = connection.dialect.name
     connection.execute(_REMOVE[dialect], {"ids": ids})
     which = {"entries": ids, "comments": [id_ + BELOW for id_ in ids]}
-    changed = [_folded(*row) for row in connection.execute(_CHANGED, which)]
+    changed = [_folded(*row) for row in connection.execute(_CHANGED[dialect], which)]
     if changed:
         connection.execute(_ADD[dialect], changed)
     return len(ids)
 
 
-def _folded(id_: int, title: str, tags: str, body: str, marks: str) -> dict[str, Any]:
+def _folded(id_: int, *columns: str | bytes) -> dict[str, Any]:
     """Return a row of the index. A mark on PostgreSQL has a beginning that no word has."""
+    title, tags, body, marks = (
+        each.decode(errors="replace") if isinstance(each, bytes) else each for each in columns
+    )
     texts = {"title": fold(title), "tags": fold(tags), "text": fold(body)}
     words = {word for folded in texts.values() for word in folded.split()}
     lexemes = sorted(words) + [f":{mark}" for mark in marks.split()]

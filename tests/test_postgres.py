@@ -75,6 +75,8 @@ del test_a_locked_database_costs_the_visitor_nothing  # noqa: F821
 del test_a_read_only_database_still_serves_readers  # noqa: F821
 # It has no limit on the terms of a statement, and takes its time over so many tags.
 del test_an_entry_with_hundreds_of_tags_has_a_page  # noqa: F821
+# It stores no text that is not one.
+del test_a_damaged_text_is_in_the_way_of_no_other  # noqa: F821
 # No list of the words in an index is there.
 del test_a_word_that_is_nearly_there_is_proposed  # noqa: F821
 del test_a_part_of_a_series_that_is_gone_has_a_page  # noqa: F821

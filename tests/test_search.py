@@ -301,6 +301,27 @@ def test_a_search_that_cannot_write_finds_what_is_indexed(
     assert found(client, "heron") == ["One"]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "title = X'ff'",
+        "body = CAST(X'c3' AS TEXT)",
+        "body = 5",
+        "body = ''",
+    ],
+)
+def test_a_damaged_text_is_in_the_way_of_no_other(
+    client: BlogClient, make_entry: MakeEntry, engine: Engine, damage: str
+) -> None:
+    make_entry("Damaged")
+    make_entry("Whole", body="heron")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE entry SET {damage} WHERE slug = 'damaged'")
+
+    make_entry("Another", body="heron")
+    assert sorted(found(client, "heron")) == ["Another", "Whole"]
+
+
 BY_ANYBODY = [
     "INSERT INTO entry (id, title, body, timestamp, featured, slug, state, uid, updated, format,"
     " kind, comments_open) VALUES ({a}, 'T{b} é', 'body {b} 日本', '201{b}-01-01', FALSE, 's{b}',"

@@ -32,7 +32,7 @@ _ENTRIES = """
     SELECT entry.id, substr(title, 1, 2000) AS title,
         substr(coalesce(({tags}), ''), 1, 5000) AS tags,
         substr(coalesce(rendering.text, body), 1, {length}) AS text,
-        'year' || {year} || coalesce(({marks}), '') AS marks
+        coalesce('year' || {year}, '') || coalesce(({marks}), '') AS marks
     FROM entry LEFT JOIN rendering ON rendering.entry_id = entry.id
     WHERE state = 'published'"""
 _COMMENTS = """
