@@ -25,10 +25,11 @@ from blog.config import Config  # noqa: E402
 from blog.forms import CommentForm  # noqa: E402
 from blog.highlights import Highlighter, marked  # noqa: E402
 from blog.importing.fields import Fields, last_part  # noqa: E402
-from blog.importing.front_matter import FrontMatterError, split  # noqa: E402
+from blog.importing.front_matter import split  # noqa: E402
 from blog.importing.markdown import first_heading  # noqa: E402
 from blog.importing.paragraphs import paragraphs  # noqa: E402
 from blog.importing.texts import is_iri, text_of  # noqa: E402
+from blog.importing.visibility import decide, stray_metadata  # noqa: E402
 from blog.importing.wxr import _mended_part, _name  # noqa: E402
 from blog.markup.contents import contents  # noqa: E402
 from blog.markup.markdown import comment_to_html, phrase_to_html, to_html  # noqa: E402
@@ -43,6 +44,7 @@ LENGTH = 10_000
 QUOTES = ["'\" ", "'", "\"'", "a'", "a''b "]
 EMPHASIS = ["*a ", "**a", "*a **a ", "_a_b", "a**b", "~~a ", "`a``b", "``` ", "\\\\"]
 LINKS = ["[", "![", "[a](", '[a](b "c ', "[a](<", "[a][", "[[a]", "[a][b]", "[a](b) ", "[a]: b\n"]
+ATTRIBUTES = ["a\n{: .b}\n\n", "{: .b}\n", "# a {#b}\n", "`a`{:.b}", "{:", "a~b~", "a^b"]
 NOTES = ["^[", "^[a]", "[^a", "[^a] [^a]: b\n\n[^a", "[^1]: a\n\n[^1]"]
 LISTS = ["> ", "> a\n", "> - ", "- a\n", "- > a\n", "* a\n  ", "1. ", "- [x] a\n", "- a\n\n"]
 BLOCKS = [
@@ -57,6 +59,9 @@ BLOCKS = [
     "a  \n",
     "|a|b\n|-|-\n",
     "- \n",
+    "a\n: b\n\n",
+    ": ",
+    "a\n: - ",
 ]
 TYPOGRAPHY = [
     "(c)",
@@ -83,6 +88,12 @@ TAGS = [
     "<p>a",
     "<b>",
     "<b x>",
+    '<a ="',
+    """<a "'""",
+    '<a =""="',
+    "<script>",
+    "</script",
+    "<x-y></x-y>",
 ]
 TREES = [
     "<ul><li>",
@@ -139,19 +150,28 @@ XML = [
     "<wp:author><link>",
 ]
 PARTS = ["/", "a/", ".", "index.html/", "%41", "{", ":", ", ", "-", "a=", ";"]
-MARKDOWN = [*QUOTES, *EMPHASIS, *LINKS, *NOTES, *LISTS, *BLOCKS, *TYPOGRAPHY, *TAGS, *TEXTS]
+MARKDOWN = [
+    *QUOTES,
+    *EMPHASIS,
+    *LINKS,
+    *ATTRIBUTES,
+    *NOTES,
+    *LISTS,
+    *BLOCKS,
+    *TYPOGRAPHY,
+    *TAGS,
+    *TEXTS,
+]
 HTML = [*TAGS, *TREES, *TEXTS]
 SHORT = [*QUOTES, *TEXTS, *PARTS, "[", "a a b", "www.", "http://"]
 
 
 def read_front_matter(text: str) -> None:
     for fence, end in (("---", "---"), ("+++", "+++"), ("{", "}")):
-        try:
-            front, _, _ = split(f"{fence}\n{text}\n{end}\nText.")
-        except FrontMatterError:
-            continue
-        fields = Fields(front)
-        _ = fields.tags, fields.addresses, fields.notes, fields.slug, fields.state
+        front = split(f"{fence}\n{text}\n{end}\nText.")
+        fields = Fields(front.fields)
+        _ = fields.tags, fields.addresses, fields.notes, fields.slug
+        decide(front.fields, front.body, fields.date, doubts=stray_metadata(front.body))
 
 
 def judge(text: str) -> None:

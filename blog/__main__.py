@@ -1,5 +1,16 @@
 """``python -m blog`` is the command ``threadleaf``."""
 
-from blog.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command. Ctrl-C ends it quietly while its modules are still being imported, too."""
+    try:
+        from blog.cli import main as command
+    except KeyboardInterrupt:
+        sys.exit(130)
+    command()
+
+
+if __name__ == "__main__":
+    main()

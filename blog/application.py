@@ -196,6 +196,10 @@ class Blog:
         """
         secure(response.headers, self.config)
         flash.carry(request, response)
+        if 300 <= response.status_code < 400:
+            # Browsers store 301 and 308 for good (RFC 9110, 15.4.2). After two renames of an entry,
+            # two stored redirects could lead to each other.
+            response.headers.setdefault("Cache-Control", "no-cache")
         if (
             response.status_code != 200
             or request.method not in {"GET", "HEAD"}
@@ -257,7 +261,14 @@ def create_app(config: Config) -> Blog:
 
     :raises schema.DatabaseUnusableError: the database is missing, or its schema is not the code's.
     """
-    engine = connect(config.database, writers=config.threads // 2)
+    engine = connect(
+        config.database,
+        # Those who wait to write have a connection each, and readers need some, too.
+        writers=min(config.threads, config.pool_size or config.threads) // 2,
+        pool_size=config.pool_size,
+        max_idle=config.max_idle or -1,
+        language=config.language,
+    )
     try:
         site = schema.check(engine)
         forget_addresses(engine, config)

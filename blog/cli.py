@@ -14,7 +14,7 @@ from blog import schema
 from blog.application import create_app
 from blog.cli_comments import comments
 from blog.cli_upgrade import bring_up_to_date, interruptible
-from blog.config import Config, ConfigError
+from blog.config import SETTINGS_FILE, Config, ConfigError
 from blog.database import connect, session_factory
 from blog.importing.errors import SourceError
 from blog.logs import log_to_stderr, say, visible
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: What a person can mend, told in one sentence.
 MISTAKES = (ConfigError, DatabaseUnusableError, ServerError, SourceError, UnknownCommentError)
-
-SETTINGS_FILE = "threadleaf.toml"
 
 #: The most names that are listed under a note.
 NAMES_SHOWN = 10
@@ -110,7 +108,7 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
     from blog.importing.run import import_path
 
     config = Config.load(settings)
-    engine = connect(config.database)
+    engine = connect(config.database, language=config.language)
     if schema.is_missing(engine):
         bring_up_to_date(config)
     schema.check(engine)
@@ -165,7 +163,7 @@ def demo_command(host: str | None, port: int | None) -> None:
         database = str(Path(folder, "demo.db"))
         given = Config.load(environ={}, host=host, port=port, database=database)
         config = replace(given, title="Fair Copy", tagline="Notes of a slow reader")
-        engine = connect(config.database)
+        engine = connect(config.database, language=config.language)
         schema.upgrade(engine)
         for _ in import_path(demo.HERE, session_factory(engine)):
             pass

@@ -26,7 +26,7 @@ def bring_up_to_date(config: Config) -> None:
     :raises DatabaseUnusableError: it cannot be upgraded as it is, or a process that renders died.
     :raises SystemExit: Ctrl-C was pressed.
     """
-    engine = connect(config.database)
+    engine = connect(config.database, language=config.language)
     try:
         with schema.explaining(engine):
             before, after = upgrade_database(engine)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from blog.database_url import database_url, file_of, is_url
+from blog.database_url import database_url, file_of, is_url, without_password
 from blog.rules import (
     DATABASE,
     HOST,
@@ -37,13 +37,18 @@ PREFIX = "THREADLEAF_"
 #: Names the TOML file, and is no setting itself.
 FILE_VARIABLE = "THREADLEAF_CONFIG"
 
+#: The TOML file of a blog, in its folder.
+SETTINGS_FILE = "threadleaf.toml"
+
+_QUOTES = r"Write a path with backslashes in single quotes, such as 'C:\blogs\blog.db'."
+
 
 class ConfigError(Exception):
     """A setting is unknown or has a value that is not allowed. The message names all three."""
 
 
-def setting(default: Any, rule: Rule) -> Any:
-    return field(default=default, metadata={"rule": rule})
+def setting(default: Any, rule: Rule, *, is_shown: bool = True) -> Any:
+    return field(default=default, repr=is_shown, metadata={"rule": rule})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +61,8 @@ class Config:
     tagline: str = setting("", TEXT)
     #: Who writes it; stands in the feeds where an entry names no author of its own.
     author: str = setting("", TEXT)
-    #: The language that the entries are written in.
+    #: The language that the entries are written in. Quotes follow it: run `threadleaf upgrade`
+    #: after a change, or each page renders its texts again.
     language: str = setting("en", LANGUAGE)
     #: Where readers find the site; every absolute address in feeds and pages begins with it.
     #: Unless set, it is where `threadleaf serve` listens.
@@ -64,8 +70,16 @@ class Config:
     #: Other names under which the blog may be asked for, with spaces between them. Requests for a
     #: name that is neither one of these nor the site's are refused.
     hosts: str = setting("", HOSTS)
-    #: The database; a relative file name counts from the folder of the settings file.
-    database: str = setting("threadleaf.db", DATABASE)
+    #: The database; a relative file name counts from the folder of the settings file. Behind
+    #: PgBouncer in transaction mode, a URL ends in `?prepare_threshold=none`.
+    database: str = setting("threadleaf.db", DATABASE, is_shown=False)
+    #: How many connections to a PostgreSQL server each process has at most; further requests wait
+    #: their turn. With fewer connections than `threads`, they are closed and opened more often. 0
+    #: for any number. On SQLite each thread has its own.
+    pool_size: int = setting(20, between(0, 1000))
+    #: After how many seconds without use a connection to a PostgreSQL server is closed; 0 for
+    #: never.
+    max_idle: int = setting(300, between(0, 86_400))
     #: The folder of pictures and other files, which readers find below /media/; a relative name
     #: counts from the folder of the settings file.
     media: str = setting("media", SOME_TEXT)
@@ -131,22 +145,31 @@ class Config:
         :param path: the TOML file. None takes the one that ``THREADLEAF_CONFIG`` names, else
             ``threadleaf.toml`` in the current folder, if there is one.
         :param overrides: settings from the command line; None means not given.
-        :raises ConfigError: the file cannot be read, or a name or a value is not allowed.
+        :raises ConfigError: the file cannot be read, a name or a value is not allowed, or no
+            setting and no file in the current folder says where the blog is.
         """
         path = path or (Path(environ[FILE_VARIABLE]) if FILE_VARIABLE in environ else None)
-        if path is None and Path("threadleaf.toml").exists():
-            path = Path("threadleaf.toml")
+        if path is None and Path(SETTINGS_FILE).exists():
+            path = Path(SETTINGS_FILE)
         values: dict[str, Any] = {}
         if path is not None:
             values = _from_file(path)
         values |= _from_environment(environ)
         values |= {name: value for name, value in overrides.items() if value is not None}
+        is_named = path is not None or "database" in values
         folder = path.parent if path is not None else Path()
         for name in ("media", "database"):
             value = values.get(name, getattr(cls, name))
             if isinstance(value, str) and value and not (name == "database" and is_url(value)):
                 values[name] = _resolved(folder, name, value)
         config = cls(**values)
+        # A service may be started anywhere, and must not find a new blog there.
+        if not is_named and not Path(config.database).exists():
+            raise ConfigError(
+                f"There is no blog in {Path.cwd()}: it has neither {SETTINGS_FILE} nor "
+                f"{cls.database}. Make one with `threadleaf init`, or name the settings file with "
+                f"--config or {FILE_VARIABLE}."
+            )
         if "site_url" not in values:
             config = replace(config, site_url=_own_url(config.host, config.port))
         config.check_media(path)
@@ -218,7 +241,16 @@ def _is_below(folder: Path, file: Path) -> bool:
 def _check(name: str, value: object, kind: type, rule: Rule) -> None:
     # bool is an int to Python, and is none to whoever writes `per_page = true`.
     if type(value) is not kind or not rule.ok(value):
-        raise ConfigError(f"The setting {name} is {value!r}; it takes {rule.allowed}.")
+        raise ConfigError(f"The setting {name} is {_shown(value)}; it takes {rule.allowed}.")
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message. Any setting may have been given a URL with a password."""
+    if isinstance(value, str):
+        return repr(without_password(value))
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a table"
+    return repr(value)
 
 
 def _known(name: str, where: str) -> str:
@@ -231,12 +263,24 @@ def _known(name: str, where: str) -> str:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows begin it with a mark of the encoding.
+        text = path.read_text(encoding="utf-8-sig")
+        values = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"The settings file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The settings file {path} is not TOML in UTF-8: {error}.") from error
+        remedy = f" {_QUOTES}" if "\\" in text else ""
+        raise ConfigError(
+            f"The settings file {path} is not TOML in UTF-8: {error}.{remedy}"
+        ) from error
+    for name in ("media", "database"):
+        # In double quotes, the \b of "C:\blogs" is a backspace.
+        if re.search(r"[\x00-\x1f]", str(values.get(name, ""))):
+            raise ConfigError(
+                f"The setting {name} is {values[name]!r}, with a control character. {_QUOTES}"
+            )
     return {_known(name, str(path)): value for name, value in values.items()}
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import NoResultFound, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
-from blog import indexing
-from blog.database_url import database_url
+from blog import indexing, postgresql
+from blog.database_url import connection_parameters, database_url
 from pool import ThreadLocalPool
 from pool.sqlite import WRITING, configure, opened_file
 
@@ -41,6 +41,7 @@ GRACE = 1.0
 
 #: The execution option of an engine that holds its :class:`WriteQueue`.
 _QUEUE = "write_queue"
+_LANGUAGE = "language"
 
 #: Asks for the schema version of a database.
 SCHEMA_VERSION = "SELECT version_num FROM alembic_version"
@@ -89,32 +90,51 @@ class WriteQueue:
         return max(0.0, GRACE - (monotonic() - self._moved))
 
 
-def connect(database: str, *, writers: int = 4) -> Engine:
+def connect(
+    database: str,
+    *,
+    writers: int = 4,
+    pool_size: int = 0,
+    max_idle: float = -1,
+    language: str = "en",
+) -> Engine:
     """Return an engine for `database`, with a pool that gives each thread its own connections.
 
     Nothing is opened yet: the first query does that, in the thread that asks.
 
     :param database: the path of an SQLite file, or a URL.
     :param writers: how many threads may wait to write at the same time.
+    :param pool_size: how many connections to PostgreSQL may be open; 0 for any number.
+    :param max_idle: after how many seconds without use one of them is closed; -1 for never.
+    :param language: the language of the blog's texts, a tag such as ``pt-BR``.
     """
-    options = {_QUEUE: WriteQueue(max(writers, 1))}
+    options: dict[str, Any] = {_QUEUE: WriteQueue(max(writers, 1)), _LANGUAGE: language}
     url = database_url(database)
-    # Otherwise the environment decides, and from a database with SQL_ASCII the driver reads bytes.
-    arguments = {"client_encoding": "utf8"} if url.get_backend_name() == "postgresql" else {}
-    engine = create_engine(
-        url, poolclass=ThreadLocalPool, connect_args=arguments, execution_options=options
-    )
-    if engine.dialect.name == "sqlite":
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=ThreadLocalPool, execution_options=options)
         configure(engine, busy_timeout=BUSY_TIMEOUT)
-    else:
-        event.listen(engine, "connect", _on_connect_to_server)
+        event.listen(engine, "connect", _trust_the_schema)
+        return engine
+    url, parameters = connection_parameters(url)
+    # Otherwise the environment decides, and from a database with SQL_ASCII the driver reads bytes.
+    parameters["client_encoding"] = "utf8"
+    engine = create_engine(
+        url,
+        poolclass=ThreadLocalPool,
+        pool_size=pool_size,
+        pool_timeout=BUSY_TIMEOUT,
+        max_idle=max_idle,
+        connect_args=parameters,
+        execution_options=options,
+    )
+    is_pooled = parameters.get("prepare_threshold", 0) is None
+    postgresql.configure(engine, timeout=BUSY_TIMEOUT, is_pooled=is_pooled)
     return engine
 
 
-def _on_connect_to_server(connection: Any, record: object) -> None:  # noqa: ARG001
-    # PostgreSQL would wait for ever, and so would the visitor.
-    connection.execute(f"SET lock_timeout = '{BUSY_TIMEOUT:g}s'")
-    connection.commit()
+def _trust_the_schema(connection: Any, record: object) -> None:  # noqa: ARG001
+    # Triggers fill the full-text index, which SQLite 3.40 lets no schema touch that is not trusted.
+    connection.execute("PRAGMA trusted_schema = ON")
 
 
 def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
@@ -170,11 +190,20 @@ def _is_locked(error: BaseException) -> bool:
 
 def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
     driver: Any = connection.dbapi_connection
-    # All rows: an unfinished statement holds a snapshot.
-    rows = driver.execute(statement).fetchall()
+    if hasattr(driver, "pgconn"):
+        rows = postgresql.ask(driver, statement, timeout=BUSY_TIMEOUT)
+    else:
+        # All rows: an unfinished statement holds a snapshot.
+        rows = driver.execute(statement).fetchall()
     if not rows:
         raise NoResultFound(f"{statement!r} has found no row")
     return tuple(rows[0])
+
+
+def language_of(bind: Engine | Connection) -> str:
+    """Return the language of a blog's texts, on which their renderings depend."""
+    language: str = bind.get_execution_options().get(_LANGUAGE, "en")
+    return language
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

@@ -29,8 +29,8 @@ from blog.networks import network_of
 RATES = ((5, timedelta(minutes=10)), (40, timedelta(days=1)))
 
 _HOUR = timedelta(hours=1)
-#: The largest number that SQLite can be asked for.
-_LARGEST = 2**63 - 1
+#: The largest ids that there can be.
+_LARGEST = {"sqlite": 2**63 - 1, "postgresql": 2**31 - 1}
 #: Databases limit how many values one statement takes.
 _AT_ONCE = 500
 
@@ -147,7 +147,8 @@ def by_ids(db: Session, ids: Iterable[int]) -> list[Comment]:
     :raises UnknownCommentError: one of the ids is unknown.
     """
     wanted = list(dict.fromkeys(ids))
-    possible = [id_ for id_ in wanted if id_ <= _LARGEST]
+    largest = _LARGEST[db.get_bind().dialect.name]
+    possible = [id_ for id_ in wanted if 0 < id_ <= largest]
     found = [comment for id_ in possible if (comment := db.get(Comment, id_)) is not None]
     missing = set(wanted) - {comment.id for comment in found}
     if missing:

@@ -17,12 +17,13 @@ from threading import Lock
 from time import monotonic
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from blog.database import DatabaseOutdatedError, WriteQueueFullError
 from blog.database_url import file_of, name_of
 from blog.models.base import DamagedValueError
+from blog.postgresql import is_full
 
 log = logging.getLogger(__name__)
 
@@ -64,19 +65,22 @@ _SQLITE = {
     "no such column": _SCHEMA,
 }
 
+_CONNECTIONS = "allow more connections on the PostgreSQL server, or lower the setting `pool_size`"
+
 #: By the beginning of PostgreSQL's SQLSTATE.
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRESQL = {
     "25006": "connect to the primary server: this one is read-only",
     "28": "check user and password in the setting `database`",
     "3D": "create the database, or correct the setting `database`",
+    "3F": "create the schema that the search path names, or correct the search path",
     "40": "try again: other programs were changing the same rows",
-    "42501": "grant this role the right to do it",
+    "42501": "grant this role the right to do it; an upgrade takes the owner of the tables",
     "42P01": _SCHEMA,
     "42P07": _NAME,
     "42703": _SCHEMA,
     "53100": "free space on the disk of the PostgreSQL server",
-    "53": "allow more connections on the PostgreSQL server, or lower the setting `threads`",
+    "53": _CONNECTIONS,
     "55P03": _LOCK,
     "58": "check the disk of the PostgreSQL server, and its log",
     "XX": "see the log of the PostgreSQL server, and restore a backup",
@@ -144,7 +148,7 @@ def outage(engine: Engine, error: BaseException) -> Outage | None:
     elif isinstance(error, WriteQueueFullError):
         remedy = _LOCK
     elif isinstance(error, PoolTimeout):
-        remedy = "lower the setting `threads`, or let the pool have more connections"
+        remedy = "raise the setting `pool_size`, or lower `threads`"
     if remedy is None:
         return None
     return Outage(subject, " ".join(str(error).split()), remedy, place)
@@ -164,7 +168,12 @@ def _postgresql(error: DBAPIError) -> str | None:
     state = getattr(error.orig, "sqlstate", None) or ""
     remedies = (remedy for sign, remedy in _POSTGRESQL.items() if state.startswith(sign))
     # What the driver says without a state is about the connection.
-    return next(remedies, _CONNECT if isinstance(error, OperationalError) else None)
+    default = _CONNECT if isinstance(error, OperationalError) else None
+    if error.orig is not None and is_full(error.orig):
+        default = _CONNECTIONS
+    if not state and error.statement is None and isinstance(error, ProgrammingError):
+        default = "correct the parameters in the setting `database`"
+    return next(remedies, default)
 
 
 def _user() -> str:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
+from blog.database import language_of
 from blog.models import Entry, Redirect, Rendering, Series, Tag
 from blog.models.entry import EntryKind
 from blog.slugs import few, numbered, slugify
@@ -102,7 +103,8 @@ def render_entry(db: Session, entry: Entry) -> None:
     # A trigger removes the old rendering.
     db.flush()
     db.execute(delete(Rendering).where(Rendering.entry_id == entry.id))
-    db.add(Rendering.of(entry.id, entry.body, entry.format, entry.summary))
+    language = language_of(db.get_bind())
+    db.add(Rendering.of(entry.id, entry.body, entry.format, entry.summary, language))
     db.flush()
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import ArgumentError
 
-from blog.database_url import database_url, file_of
+from blog.database_url import connection_parameters, database_url, file_of
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,14 @@ def is_local(host: str) -> bool:
 def _is_database(value: str) -> bool:
     try:
         url = database_url(value)
+        # Without its driver's name, SQLAlchemy 2.0 would look for one that is not installed.
+        if url.get_backend_name() != "sqlite" and url.drivername != "postgresql+psycopg":
+            return False
+        url.get_dialect()().create_connect_args(url)
+        connection_parameters(url)
     except ArgumentError:
         return False
-    if url.get_backend_name() == "sqlite":
-        return value != "" and file_of(url) is not None
-    # Without its driver's name, SQLAlchemy 2.0 would look for one that is not installed.
-    return url.drivername == "postgresql+psycopg"
+    return url.get_backend_name() != "sqlite" or (value != "" and file_of(url) is not None)
 
 
 TEXT = Rule("a text", lambda value: True)  # noqa: ARG005
@@ -97,5 +99,8 @@ PROXY = Rule(
     "an IP address such as 127.0.0.1, or nothing",
     lambda value: value == "" or is_address(value),
 )
-DATABASE = Rule("a file name, or an sqlite:/// or postgresql+psycopg:// URL", _is_database)
+DATABASE = Rule(
+    "a file name, or an sqlite:/// or postgresql+psycopg:// URL with %40 for an @ in a password",
+    _is_database,
+)
 YES_NO = Rule("true or false", lambda value: True)  # noqa: ARG005

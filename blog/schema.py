@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.orm import Session
 
-from blog import additions
+from blog import additions, postgresql
 from blog.additions import Object
 from blog.database import HEAD as HEAD
 from blog.database import MIGRATIONS, connect
 from blog.database_url import file_of, name_of
-from blog.models import Site, derived
+from blog.models import Base, Site, derived
 from blog.outages import outage
 from pool.errors import SettingError
 from pool.sqlite import WRITING, use_wal
@@ -32,6 +32,10 @@ _SEED_TABLES = {
 }
 _SITE_COLUMNS = {"id", "version", "changed", "secret", "uid"}
 
+#: What an upgrade changes on PostgreSQL.
+_OURS = {*Base.metadata.tables, "alembic_version", "search_index", "search_stale"}
+_OURS |= {"searchable_entry", "searchable_comment"}
+
 #: How many instructions SQLite executes between two reports of its progress.
 STEPS = 20_000
 
@@ -43,8 +47,17 @@ class DatabaseUnusableError(Exception):
 def version(connection: Connection) -> str | None:
     """Return the schema version of a database, or None for an empty one.
 
-    :raises DatabaseUnusableError: its tables are another program's, or its encoding is not UTF-8.
+    :raises DatabaseUnusableError: its tables are another program's, its encoding is not UTF-8, or
+        the server is too old.
     """
+    if connection.dialect.name == "postgresql":
+        number = connection.dialect.server_version_info
+        if number is not None and number < (postgresql.OLDEST,):
+            raise DatabaseUnusableError(
+                f"The database {_name(connection.engine)} is on PostgreSQL "
+                f"{'.'.join(map(str, number))}, and Threadleaf needs {postgresql.OLDEST} or newer: "
+                "upgrade the server."
+            )
     _check_encoding(connection)
     inspector = inspect(connection)
     tables = set(inspector.get_table_names())
@@ -121,8 +134,9 @@ def upgrade(
 
     What takes long for many entries is left to :mod:`blog.upgrading`.
 
-    :param on_progress: called after each :data:`STEPS` instructions that SQLite has executed; an
-        exception in it stops the upgrade, as a KeyboardInterrupt.
+    :param on_progress: called after each :data:`STEPS` instructions that SQLite has executed, and
+        while PostgreSQL waits for others; an exception in it stops the upgrade, as a
+        KeyboardInterrupt.
     :return: the version before and the version after.
     :raises DatabaseUnusableError: it is newer than the code or another program's, has objects under
         names that the upgrade needs, or cannot be written to.
@@ -181,15 +195,26 @@ def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -
         driver.execute("PRAGMA legacy_alter_table = ON")
         driver.set_progress_handler(on_progress, STEPS)
     with connection.begin():
+        if connection.dialect.name == "postgresql":
+            postgresql.confine(connection)
         # Another upgrade may have come first.
         if is_current(connection):
             return HEAD
         before = version(connection)
+        if connection.dialect.name == "postgresql" and before is not None:
+            _lock(connection, on_progress)
         put_back = _make_room(connection, before) if before not in {None, HEAD} else []
         _run_migrations(connection, before)
         for statement in put_back:
             connection.exec_driver_sql(statement)
     return before
+
+
+def _lock(connection: Connection, on_wait: Callable[[], object] | None) -> None:
+    """Lock the blog's tables and views, of which an old schema lacks some."""
+    found = additions.objects(connection)
+    there = {each.name for each in found if each.kind in {"table", "view"}}
+    postgresql.lock(connection, sorted(_OURS & there), on_wait)
 
 
 def _make_room(connection: Connection, before: str) -> list[str]:

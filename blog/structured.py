@@ -7,6 +7,7 @@ https://developers.google.com/search/docs/appearance/structured-data/article.
 from typing import Any
 
 from blog.markup import first_picture
+from blog.markup.titles import title_text
 from blog.models import Entry, Rendering
 from blog.models.nearby import Part
 from blog.request import Request
@@ -24,7 +25,7 @@ def posting(request: Request, entry: Entry, shown: Rendering, part: Part | None)
     """Describe the page of an entry, and the way to it."""
     address = request.absolute_url_for("reader.entry", slug=entry.slug)
     picture = first_picture(shown.html, address, request.config.mount)
-    headline = entry.title or f"{entry.timestamp:%Y-%m-%d}"
+    headline = title_text(entry.title) or entry.timestamp.date().isoformat()
     described: Thing = {
         "@type": "BlogPosting",
         "@id": address,

@@ -13,6 +13,7 @@ CONTENT = "http://purl.org/rss/1.0/modules/content/"
 DC = "http://purl.org/dc/elements/1.1/"
 XML = "http://www.w3.org/XML/1998/namespace"
 
+ET.register_namespace("atom", ATOM)
 ET.register_namespace("content", CONTENT)
 ET.register_namespace("dc", DC)
 
@@ -90,15 +91,16 @@ def rss(feed: Feed) -> str:
     _add(channel, f"{{{ATOM}}}link", rel="self", type="application/rss+xml", href=feed.address)
     for each in feed.items:
         item = _add(channel, "item")
-        _add(item, "title", each.title)
+        if each.title:
+            _add(item, "title", each.title)
         _add(item, "link", each.url)
         _add(item, "guid", each.id, isPermaLink="false")
         _add(item, "pubDate", format_datetime(each.published, usegmt=True))
         _add(item, f"{{{DC}}}creator", each.author)
         for tag in each.tags:
             _add(item, "category", tag)
-        if each.summary:
-            _add(item, "description", each.summary)
+        # RSS wants a title or a description, and readers of titles alone show the description.
+        _add(item, "description", each.summary or each.html)
         _add(item, f"{{{CONTENT}}}encoded", each.html)
     return _document(root)
 
@@ -108,7 +110,7 @@ def json_feed(feed: Feed) -> str:
     document = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": feed.title,
-        "description": feed.description,
+        **({"description": feed.description} if feed.description else {}),
         "home_page_url": feed.url,
         "feed_url": feed.address,
         "language": feed.language,
@@ -117,8 +119,8 @@ def json_feed(feed: Feed) -> str:
             {
                 "id": item.id,
                 "url": item.url,
-                "title": item.title,
-                "summary": item.summary,
+                **({"title": item.title} if item.title else {}),
+                **({"summary": item.summary} if item.summary else {}),
                 "content_html": item.html,
                 "date_published": rfc3339(item.published),
                 "date_modified": rfc3339(item.updated),
@@ -141,7 +143,8 @@ FORMATS: dict[str, tuple[Callable[[Feed], str], str]] = {
 
 def rfc3339(moment: datetime) -> str:
     """Return a moment in UTC as Atom and JSON Feed write it: ``2026-11-22T18:51:31Z``."""
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    # Not by strftime, which writes the year 1 with one digit on Linux.
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: str) -> ET.Element:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from werkzeug import Response
 
 from blog import csrf, flash, markup
+from blog.markup.titles import title_html
 from blog.models.comment import CommentFormat
 from blog.request import Request
 from blog.staticfiles import immutable_name
@@ -72,13 +73,24 @@ def mounted(context: Context, html: str) -> Markup:
 
 
 @pass_context
+def picture(context: Context, html: str, address: str) -> str | None:
+    request: Request = context["request"]
+    return markup.first_picture(html, address, request.config.mount)
+
+
+@pass_context
 def comment_html(context: Context, text: str, format: CommentFormat) -> Markup:
-    return mounted(context, markup.render_comment(text, format))
+    return mounted(context, markup.render_comment(text, format, context["config"].language))
+
+
+def words(title: str) -> str:
+    """Return a title, which may have emphasis, for a place that takes no HTML."""
+    return title.striptags() if isinstance(title, Markup) else title
 
 
 def day(moment: datetime) -> str:
     """22 November 2026"""
-    return f"{moment.day} {moment:%B %Y}"
+    return f"{moment.day} {moment:%B} {moment.year:04}"
 
 
 def exact(moment: datetime) -> str:
@@ -98,4 +110,7 @@ environment.filters |= {
     "exact": exact,
     "comment_html": comment_html,
     "mounted": mounted,
+    "picture": picture,
+    "title_html": title_html,
+    "words": words,
 }

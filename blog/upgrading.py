@@ -14,12 +14,24 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, insert, not_, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Engine,
+    Integer,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    not_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from blog import indexing
-from blog.database import begin_writing
-from blog.markup import RENDERER
+from blog.database import begin_writing, language_of
+from blog.markup import renderer
 from blog.models import Entry, Rendering
 
 #: The number of rows per transaction, for which the writers of a running blog wait.
@@ -33,7 +45,8 @@ MOST_PROCESSES = 8
 
 _ENTRY, _MADE = (cast("Table", model.__table__) for model in (Entry, Rendering))
 
-_BY_THIS_VERSION = and_(_MADE.c.entry_id == _ENTRY.c.id, _MADE.c.renderer == RENDERER)
+_RENDERER: BindParameter[int] = bindparam("renderer", type_=Integer)
+_BY_THIS_VERSION = and_(_MADE.c.entry_id == _ENTRY.c.id, _MADE.c.renderer == _RENDERER)
 _TEXTS = select(_ENTRY.c.id, _ENTRY.c.body, _ENTRY.c.format, _ENTRY.c.summary)
 
 # A portion is rendered outside of a transaction. A text that has changed meanwhile is left to the
@@ -49,14 +62,16 @@ _STORE = insert(_MADE).from_select(
     ),
 )
 _OUTDATED = delete(_MADE).where(
-    _MADE.c.entry_id.in_(bindparam("ids", expanding=True)), _MADE.c.renderer != RENDERER
+    _MADE.c.entry_id.in_(bindparam("ids", expanding=True)),
+    _MADE.c.renderer != _RENDERER,
 )
 
 
 def unrendered(connection: Connection) -> list[int]:
     """Return the ids of the entries that this version has not rendered, in ascending order."""
     missing = select(_ENTRY.c.id).where(~select(_MADE.c.entry_id).where(_BY_THIS_VERSION).exists())
-    return list(connection.scalars(missing.order_by(_ENTRY.c.id)))
+    current = {"renderer": renderer(language_of(connection))}
+    return list(connection.scalars(missing.order_by(_ENTRY.c.id), current))
 
 
 def render_all(engine: Engine, ids: Sequence[int]) -> Iterator[int]:
@@ -72,7 +87,7 @@ def render_all(engine: Engine, ids: Sequence[int]) -> Iterator[int]:
     with Session(engine) as db, _workers(len(ids)) as workers:
         for portion, rendered in _rendered(db, portions, workers):
             begin_writing(db)
-            db.execute(_OUTDATED, {"ids": portion})
+            db.execute(_OUTDATED, {"ids": portion, "renderer": renderer(language_of(engine))})
             if rendered:
                 db.execute(_STORE, rendered)
             db.commit()
@@ -83,14 +98,15 @@ def _rendered(
     db: Session, portions: Iterator[Sequence[int]], workers: Executor | None
 ) -> Iterator[tuple[Sequence[int], list[dict[str, Any]]]]:
     """Yield each portion with its renderings, while the workers make those of the next ones."""
+    language = language_of(db.get_bind())
     waiting: deque[tuple[Sequence[int], Future[list[dict[str, Any]]]]] = deque()
     for portion in portions:
         rows = [dict(row) for row in db.execute(_TEXTS.where(_ENTRY.c.id.in_(portion))).mappings()]
         db.rollback()
         if workers is None:
-            yield portion, render_rows(rows)
+            yield portion, render_rows(rows, language)
             continue
-        waiting.append((portion, workers.submit(render_rows, rows)))
+        waiting.append((portion, workers.submit(render_rows, rows, language)))
         if len(waiting) > 2 * MOST_PROCESSES:
             ready, future = waiting.popleft()
             yield ready, future.result()
@@ -98,12 +114,10 @@ def _rendered(
         yield portion, future.result()
 
 
-def render_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def render_rows(rows: list[dict[str, Any]], language: str = "en") -> list[dict[str, Any]]:
     """Return the rendering of each entry, with the text that it was made from."""
-    return [
-        row | _values(Rendering.of(row["id"], row["body"], row["format"], row["summary"]))
-        for row in rows
-    ]
+    texts = ((row, (row["id"], row["body"], row["format"], row["summary"])) for row in rows)
+    return [row | _values(Rendering.of(*text, language)) for row, text in texts]
 
 
 def _values(rendering: Rendering) -> dict[str, Any]:

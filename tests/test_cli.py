@@ -98,6 +98,41 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
         assert f"\n  {command} " in said
 
 
+@pytest.mark.parametrize(
+    "command", [["upgrade"], ["serve"], ["import", EXPORTS], ["comments", "list"]]
+)
+def test_no_blog_is_made_where_there_is_none(tmp_path: Path, command: list[object]) -> None:
+    assert refused(tmp_path, *command) == (
+        f"There is no blog in {tmp_path}: it has neither {SETTINGS} nor threadleaf.db. Make one "
+        "with `threadleaf init`, or name the settings file with --config or THREADLEAF_CONFIG."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["click", "sqlalchemy", "blog.cli"])
+def test_ctrl_c_while_modules_are_imported(tmp_path: Path, module: str) -> None:
+    script = f"""
+import sys
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "{module}":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from blog.__main__ import main
+main()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "serve"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 # init and upgrade
 
 

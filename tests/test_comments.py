@@ -1,12 +1,13 @@
 """The comment form: what it takes, what it says, and that nothing typed is lost."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lxml import html
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -225,3 +226,13 @@ def test_whatever_is_typed_is_stored_or_explained(
         assert response.status_code in {303, 422}
     assert len(stored(db)) == before + (response.status_code == 303)
     assert client.get("/blog/a-title/feed.atom").status_code == 200
+
+
+def test_a_comment_has_its_content_once_for_microformats(
+    client: BlogClient, make_entry: MakeEntry, make_comment: Callable[..., Comment]
+) -> None:
+    make_comment(make_entry(), "Some words.")
+    page = html.document_fromstring(client.get("/blog/a-title").text)
+
+    (content,) = page.xpath("//*[contains(@class, 'h-cite')]//*[contains(@class, '-content')]")
+    assert content.get("class") == "e-content"

@@ -1,6 +1,7 @@
 """The settings: where they come from, and how a wrong one is refused."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
@@ -185,16 +186,17 @@ def test_media_beside_or_above_the_database_is_allowed(tmp_path: Path) -> None:
 
 
 def test_the_site_is_where_it_is_served_unless_set(tmp_path: Path) -> None:
-    assert load(port=9000).site_url == "http://127.0.0.1:9000"
-    assert load(host="0.0.0.0", port=81).site_url == "http://127.0.0.1:81"
-    assert load(host="::1").site_url == "http://[::1]:8080"
+    path = write(tmp_path, "")
+    assert load(path, port=9000).site_url == "http://127.0.0.1:9000"
+    assert load(path, host="0.0.0.0", port=81).site_url == "http://127.0.0.1:81"
+    assert load(path, host="::1").site_url == "http://[::1]:8080"
     path = write(tmp_path, 'site_url = "https://example.org/journal/"')
     assert load(path, port=81).site_url == "https://example.org/journal"
 
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
-        load().title = "Other"  # type: ignore[misc]
+        Config().title = "Other"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -245,13 +247,14 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, allowe
     assert allowed in message
 
 
-def test_good_names_and_addresses_are_taken() -> None:
+def test_good_names_and_addresses_are_taken(tmp_path: Path) -> None:
+    path = write(tmp_path, "")
     hosts = "blog.example www.blog.example my_blog xn--mller-kva.example 192.0.2.1 ::1 A-1"
-    config = load(hosts=hosts, trusted_proxy="0:0:0:0:0:0:0:1", host="localhost")
+    config = load(path, hosts=hosts, trusted_proxy="0:0:0:0:0:0:0:1", host="localhost")
     assert config.hosts == hosts
     # As the server will see it.
     assert config.trusted_proxy == "::1"
-    assert load(hosts="").hosts == load(trusted_proxy="").trusted_proxy == ""
+    assert load(path, hosts="").hosts == load(path, trusted_proxy="").trusted_proxy == ""
 
 
 @pytest.mark.parametrize("line", ['per_page = "10"', "title = 3", "comments = 1", "port = true"])
@@ -300,3 +303,35 @@ def test_the_settings_file_of_a_new_blog_changes_nothing_until_edited(tmp_path: 
     # Each line of it can be put to use by taking its mark away.
     edited = "\n".join(line.removeprefix("#") for line in text.splitlines() if " = " in line)
     assert load(write(tmp_path, edited)) == expected
+
+
+def test_editors_of_windows_mark_the_encoding(tmp_path: Path) -> None:
+    path = write(tmp_path, '\ufefftitle = "葉"')
+
+    assert load(path).title == "葉"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'database = "C:\Users\x.db"',
+        r'media = "C:\media"',
+        r"database = C:\blog.db",
+        r'database = "C:\blogs\new.db"',
+        r'media = "C:\temp\files"',
+    ],
+)
+def test_a_backslash_needs_single_quotes(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigError, match="Write a path with backslashes in single quotes"):
+        load(write(tmp_path, line))
+
+
+def test_nothing_says_where_the_blog_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(f"There is no blog in {tmp_path}: ")):
+        load()
+    assert load(database="a.db").database == str(tmp_path / "a.db")
+    assert load(None, {"THREADLEAF_DATABASE": "b.db"}).database == str(tmp_path / "b.db")
+
+    (tmp_path / "threadleaf.db").touch()
+    assert load().database == str(tmp_path / "threadleaf.db")

@@ -166,3 +166,55 @@ def test_an_imported_entry_is_dated_when_it_appeared(
 )
 def test_a_feed_of_nothing_is_not_found(client: BlogClient, path: str) -> None:
     assert client.get(path).status_code == 404
+
+
+# The rules of https://validator.w3.org/feed/docs/, as far as a schema does not have them.
+
+
+@pytest.mark.usefixtures("_blog")
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_rss_has_the_usual_prefixes_and_a_description_in_each_item(
+    client: BlogClient, make_entry: MakeEntry, address: str
+) -> None:
+    make_entry("", slug="untitled", body="Some *words*.", tags=("tea",))
+    make_entry("", slug="short", body="Some words.", summary="Few *words*")
+    document = get(client, address, "rss")
+    channel = etree.fromstring(document.encode()).find("channel")
+
+    assert "ns0" not in document
+    assert "<atom:link" in document
+    assert all(item.find("description").text for item in channel.iterfind("item"))
+    for item in channel.iterfind("item"):
+        title = item.find("title")
+        assert title is None or title.text
+    if address == "/blog/feed":
+        described = {item.find("link").text: item.find("description").text for item in channel[6:]}
+        assert described[f"{SITE_URL}/blog/untitled"] == "<p>Some <em>words</em>.</p>\n"
+        assert described[f"{SITE_URL}/blog/short"] == "Few words"
+
+
+def test_what_an_entry_does_not_have_is_left_out_of_json(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry("", slug="untitled")
+    feed = json.loads(get(client, "/blog/feed", "json"))
+
+    assert not {"title", "summary"} & feed["items"][0].keys()
+    assert "description" not in feed
+    assert feed["items"][0]["content_html"]
+
+
+def test_the_first_year_has_four_digits(client: BlogClient, make_entry: MakeEntry) -> None:
+    moment = datetime(1, 1, 1, tzinfo=UTC)
+    make_entry("", slug="old", timestamp=moment, updated=moment)
+
+    assert "<published>0001-01-01T00:00:00Z</published>" in get(client, "/blog/feed", "atom")
+    assert "Mon, 01 Jan 0001 00:00:00 GMT" in get(client, "/blog/feed", "rss")
+    item = json.loads(get(client, "/blog/feed", "json"))["items"][0]
+    assert item["date_published"] == item["date_modified"] == "0001-01-01T00:00:00Z"
+    assert "<lastmod>0001-01-01T00:00:00Z</lastmod>" in client.get("/sitemap-1.xml").text
+    page = client.get("/blog/old").text
+    assert page.count("1 January 0001") > 2
+    assert "0001-01-01" in page
+    for path in ("/blog/archive", "/blog/0001", "/blog/0001/01"):
+        assert "0001" in client.get(path).text

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 from werkzeug.test import create_environ, run_wsgi_app
 
 from blog.application import Blog
 from blog.config import Config
 from blog.hosts import OwnHosts
+from blog.publishing import redirect_from
 from tests.conftest import BlogClient, MakeEntry
 
 HTML = "text/html; charset=utf-8"
@@ -179,3 +181,17 @@ def test_a_range_of_a_page_is_the_whole_page(client: BlogClient, make_entry: Mak
 
     assert response.status_code == 200
     assert response.content_type == HTML
+
+
+def test_no_redirect_is_stored_for_good(
+    client: BlogClient, db: Session, make_entry: MakeEntry
+) -> None:
+    entry = make_entry(slug="now")
+    assert redirect_from(db, entry, "/2015/03/then/") is None
+    assert redirect_from(db, entry, "/?p=7") is None
+    db.commit()
+
+    for path in ("/", "/2015/03/then/", "/?p=7", "/Blog/Now/", "/blog/now/"):
+        response = client.get(path)
+        assert response.status_code in {301, 302, 308}, path
+        assert response.headers["Cache-Control"] == "no-cache"

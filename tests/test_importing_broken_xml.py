@@ -74,6 +74,14 @@ def test_bytes_that_are_not_utf8_come_from_windows(
     assert entry(db, "Secret").body == "<p>Smörgås…</p>"
 
 
+def test_a_broken_export_in_utf_16_is_read(engine: Engine, db: Session, export: Path) -> None:
+    text = WHOLE.replace('encoding="UTF-8"', 'encoding="UTF-16"').replace("Hidden.", "日本 & more")
+    export.write_bytes(text.replace("<title>Secret", "<title>R & B").encode("utf-16"))
+
+    assert import_all(export, engine).imported == 7
+    assert entry(db, "R & B").body == "<p>日本 & more</p>"
+
+
 def test_an_item_that_cannot_be_mended_is_named(engine: Engine, db: Session, export: Path) -> None:
     export.write_text(
         WHOLE.replace("<wp:post_name>bread</wp:post_name>", "<wp:post_name>bread</wp:post>"),

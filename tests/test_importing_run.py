@@ -1,5 +1,7 @@
 """An import as a whole: done once, done again, stopped, rehearsed."""
 
+import errno
+import os
 import shutil
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from blog.database import session_factory
 from blog.importing.errors import SourceError
 from blog.importing.run import import_path
 from blog.models import Comment, Entry, Imported, Redirect, Tag
+from tests.conftest import BlogClient
 from tests.importing import EXPORTS, entry, import_all, redirects, site_version
 
 WORDPRESS = EXPORTS / "wordpress.xml"
@@ -134,6 +137,127 @@ def test_a_moved_folder_and_a_renamed_file_are_the_same(
     write(moved, "renamed", "Changed after the move.")
     assert import_all(moved, engine).updated == 1
     assert rows(db)[0] == 3
+
+
+@pytest.mark.parametrize("name", ["one", "two", "page", "bundle"])
+def test_a_folder_that_was_moved_and_then_edited_is_the_same(
+    engine: Engine, db: Session, posts: Path, name: str
+) -> None:
+    files = {
+        "one": "2020-01-02-one.md", "two": "2020-01-02-two.md", "page": "about.md",
+        "bundle": "post/bundle/index.md",
+    }  # fmt: skip
+    (posts / "post" / "bundle").mkdir(parents=True)
+    text = "---\ntitle: {}\n---\nText."
+    (posts / files["page"]).write_text(text.format("page\nlayout: page"), encoding="utf-8")
+    (posts / files["bundle"]).write_text(text.format("bundle\ndate: 2020-01-02"), encoding="utf-8")
+    import_all(posts, engine)
+    ids = set(db.scalars(select(Entry.id)))
+    db.rollback()
+    moved = posts.rename(posts.with_name("moved"))
+    with (moved / files[name]).open("a", encoding="utf-8") as file:
+        file.write("Edited after the move.")
+
+    summary = import_all(moved, engine)
+
+    assert (summary.imported, summary.updated, summary.unchanged) == (0, 1, 4)
+    assert set(db.scalars(select(Entry.id))) == ids
+    assert "Edited" in entry(db, name).body
+
+
+def test_a_file_of_that_name_in_another_blog_is_another_entry(
+    engine: Engine, db: Session, posts: Path, tmp_path: Path
+) -> None:
+    (posts / "about.md").write_text("---\ntitle: About\nlayout: page\n---\nMe.", encoding="utf-8")
+    import_all(posts, engine)
+    other = tmp_path / "other"
+    other.mkdir()
+    write(other, "one", "Another one.")
+    (other / "about.md").write_text("---\ntitle: About\nlayout: page\n---\nYou.", encoding="utf-8")
+
+    assert import_all(other, engine).imported == 2
+    assert import_all(posts, engine).unchanged == 4
+    assert sorted(db.scalars(select(Entry.body).where(Entry.title == "About"))) == ["Me.", "You."]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("_posts/2020-01-02-one.md", "_drafts/2020-01-02-one.md"),
+        ("_posts/2020-01-02-one.md", "_drafts/one.md"),
+        ("2020-01-02-one.md", "drafts/one.md"),
+        ("post/one/index.md", "private/one/index.md"),
+        ("2020-01-02-one.md", "2999-01-02-one.md"),
+    ],
+)
+@pytest.mark.parametrize("added", ["", "\nEdited."])
+def test_a_post_that_is_moved_to_the_drafts_is_withdrawn(
+    engine: Engine,
+    db: Session,
+    client: BlogClient,
+    tmp_path: Path,
+    before: str,
+    after: str,
+    added: str,
+) -> None:
+    first, second = tmp_path / "blog" / before, tmp_path / "blog" / after
+    first.parent.mkdir(parents=True)
+    date = "date: 2020-01-02\n" if "index" in before else ""
+    first.write_text(f"---\ntitle: one\n{date}---\nPublic.", encoding="utf-8")
+    import_all(tmp_path / "blog", engine)
+    assert "Public." in client.get("/blog").text
+    second.parent.mkdir(parents=True, exist_ok=True)
+    text = first.read_text(encoding="utf-8")
+    first.unlink()
+    second.write_text(text + added, encoding="utf-8")
+
+    summary = import_all(tmp_path / "blog", engine)
+
+    assert (summary.updated, summary.imported) == (1, 0)
+    assert "Public." not in client.get("/blog").text
+    assert [name for names in summary.notes.values() for name in names] == [after] * len(
+        summary.notes
+    )
+    # And back again
+    second.rename(first)
+    import_all(tmp_path / "blog", engine)
+    assert "Public." in client.get("/blog").text
+
+
+def test_a_post_that_is_trashed_later_is_withdrawn(
+    engine: Engine, client: BlogClient, tmp_path: Path
+) -> None:
+    import_all(WORDPRESS, engine)
+    assert "Blocks" in client.get("/blog").text
+    text = WORDPRESS.read_text(encoding="utf-8")
+    before, item, after = text.partition("<title><![CDATA[Blocks]]>")
+    path = tmp_path / "later.xml"
+    path.write_text(before + item + after.replace(">publish<", ">trash<", 1), encoding="utf-8")
+
+    summary = import_all(path, engine)
+
+    assert (summary.updated, summary.unchanged) == (1, 6)
+    assert summary.notes["Imported as a draft: “status” is “trash”."] == ["Blocks"]
+    assert "Blocks" not in client.get("/blog").text
+    assert import_all(path, engine).unchanged == 7
+    import_all(WORDPRESS, engine)
+    assert "Blocks" in client.get("/blog").text
+
+
+def test_what_is_public_against_its_source_is_told_of(
+    engine: Engine, db: Session, posts: Path
+) -> None:
+    write(posts, "one", "Text.", "draft: true\n")
+    import_all(posts, engine)
+    entry(db, "one").state = "published"
+    db.commit()
+
+    for _ in range(2):
+        summary = import_all(posts, engine)
+        assert summary.unchanged == 3
+        told = "It is published here, but would be imported as a draft: check who may read it."
+        assert summary.notes == {told: ["2020-01-02-one.md"]}
+    assert entry(db, "one").state == "published"
 
 
 def test_a_file_is_the_same_alone_and_with_the_folder_above(engine: Engine, posts: Path) -> None:
@@ -287,14 +411,14 @@ def test_an_item_that_comes_twice_is_taken_once(
     summary = import_all(folder, engine)
 
     assert summary.imported == 7
-    assert len(summary.skipped["it has come up before in this import"]) == 7
+    assert len(summary.skipped["it has come up before in this import"]) == 7 + 1  # one was trashed
     assert rows(db)[0] == 7
 
 
 def test_a_folder_may_hold_both_kinds(engine: Engine) -> None:
     summary = import_all(EXPORTS, engine)
 
-    assert summary.imported == 5 + 2 + 7
+    assert summary.imported == 6 + 2 + 7
 
 
 @pytest.mark.parametrize(
@@ -401,3 +525,51 @@ def test_a_folder_that_is_a_link_itself_is_read(
     summary = import_all(tmp_path / "link", engine)
 
     assert (summary.imported, summary.skipped) == (3, {})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_what_is_no_file_is_named_and_not_opened(engine: Engine, posts: Path) -> None:
+    os.mkfifo(posts / "2020-01-02-pipe.md")
+    os.mkfifo(posts / "export.xml")
+
+    summary = import_all(posts, engine)
+
+    assert summary.skipped == {"it is not a regular file": ["2020-01-02-pipe.md", "export.xml"]}
+    with pytest.raises(SourceError, match=r"export\.xml: it is not a regular file$"):
+        import_all(posts / "export.xml", engine)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot make a path that is too long for it")
+def test_a_folder_that_cannot_be_read_is_named(engine: Engine, posts: Path) -> None:
+    name = "x" * 200
+    top = os.open(posts, os.O_RDONLY)
+    for _ in range(30):  # longer than a path may be
+        os.mkdir(name, dir_fd=top)
+        below = os.open(name, os.O_RDONLY, dir_fd=top)
+        os.close(top)
+        top = below
+    os.close(top)
+
+    summary = import_all(posts, engine)
+
+    shutil.rmtree(posts / name)
+    assert summary.imported == 3
+    ((reason, names),) = summary.skipped.items()
+    assert reason == f"it cannot be read ({os.strerror(errno.ENAMETOOLONG)})"
+    assert names[0].startswith(f"{name}/{name}/")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may read everything")
+@pytest.mark.parametrize("name", ["2020-01-02-one.md", "secret", "locked/secret"])
+def test_what_this_user_may_not_read_is_named(engine: Engine, posts: Path, name: str) -> None:
+    (posts / "secret").mkdir()
+    (posts / "locked" / "secret").mkdir(parents=True)
+    locked = posts / name.partition("/")[0]
+    locked.chmod(0 if "/" not in name else 0o600)
+
+    summary = import_all(posts, engine)
+
+    locked.chmod(0o700)
+    ((reason, names),) = summary.skipped.items()
+    assert reason == f"it cannot be read ({os.strerror(errno.EACCES)})"
+    assert names == [name]

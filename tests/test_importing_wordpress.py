@@ -49,9 +49,11 @@ def test_every_item_is_accounted_for(engine: Engine) -> None:
         "The taxonomy “series” has no place here.": ["Bread & butter"],
         "The e-mail and IP addresses of those who commented are not stored.": ["Bread & butter"],
         "The shortcode [gallery] stays as text.": ["Blocks"],
-        "It was protected with a password: it is a draft here.": ["Secret"],
-        "It was private: it is a draft here.": ["Private"],
-        "It has no date that can be read: it is a draft, dated as its file is.": ["post 16"],
+        "Imported as a draft: it is protected with a password.": ["Secret"],
+        "Imported as a draft: “status” is “private”.": ["Private"],
+        "Imported as a draft: “status” is “draft”.": ["post 16"],
+        "Imported as a draft: it has no readable date, and is dated by its file.": ["post 16"],
+        "Scheduled for 2990-01-01 00:00 UTC.": ["Tomorrow"],
     }
 
 
@@ -175,19 +177,37 @@ def test_every_version_and_scheme_is_known(
     [
         ("<wp:post_type>nav_menu_item</wp:post_type>", "menus are not imported"),
         ("<wp:post_type>recipe</wp:post_type>", "items of type “recipe” have no place here"),
-        ("<wp:status>auto-draft</wp:status>", "WordPress began it, and nobody wrote it"),
     ],
 )
 def test_what_is_no_text_is_skipped(tmp_path: Path, fields: str, reason: str) -> None:
     assert getattr(item(tmp_path, fields), "reason", None) == reason
 
 
-def test_a_state_that_nobody_knows_is_a_draft(tmp_path: Path) -> None:
-    found = item(tmp_path, "<wp:status>odd</wp:status><wp:post_date>2020-01-01</wp:post_date>")
+def test_an_empty_password_may_be_on_two_lines(engine: Engine, db: Session, tmp_path: Path) -> None:
+    text = EXPORT.read_text(encoding="utf-8")
+    empty = "<wp:post_password></wp:post_password>"
+    assert empty in text
+    path = tmp_path / "export.xml"
+    path.write_text(text.replace(empty, empty.replace("><", ">\n    <")), encoding="utf-8")
+
+    import_all(path, engine)
+
+    assert entry(db, "Bread & butter").state == "published"
+
+
+@pytest.mark.parametrize(
+    "link", ["http://old.example/2012/03/04/bread/", "http://old.example/", ""]
+)
+@pytest.mark.parametrize("slug", ["", " ", "<![CDATA[]]>"])
+def test_an_empty_old_slug_is_no_address(tmp_path: Path, link: str, slug: str) -> None:
+    found = item(
+        tmp_path,
+        f"<link>{link}</link><wp:postmeta><wp:meta_key>_wp_old_slug</wp:meta_key>"
+        f"<wp:meta_value>{slug}</wp:meta_value></wp:postmeta>",
+    )
 
     assert isinstance(found, ForeignEntry)
-    assert found.state == "draft"
-    assert found.notes == ("Its state was “odd”: it is a draft here.",)
+    assert found.addresses == tuple(filter(None, [link.removeprefix("http://old.example")]))
 
 
 def test_a_guid_of_another_blog_is_no_address(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ LAYERS = [
     {"blog.additions", "blog.logs", "blog.networks", "blog.spam"},
     {"blog.caches", "blog.config", "blog.database", "blog.slugs", "blog.urls"},
     {"blog.indexing", "blog.rules"},
-    {"blog.database_url", "blog.folding"},
+    {"blog.database_url", "blog.folding", "blog.postgresql"},
     {"pool"},
 ]
 

@@ -8,8 +8,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from lxml import html
+from sqlalchemy import delete, select
 
 from blog.application import Blog
+from blog.database import begin_writing
+from blog.models import Entry, Redirect
+from blog.publishing import redirect_from
 from tests.conftest import BlogClient
 from tests.pool.servers import waitress_threads
 
@@ -227,6 +231,30 @@ def test_a_line_of_the_contents_leads_to_its_part(visit: Any) -> None:
     page.click(".contents li:last-child a")
 
     assert page.locator("h2:target").inner_text() == "What I like about it"
+
+
+def test_an_entry_can_be_renamed_back_and_forth(visit: Any, demo_blog: Blog) -> None:
+    def rename(before: str, after: str) -> None:
+        with demo_blog.sessions() as db:
+            begin_writing(db)
+            entry = db.scalars(select(Entry).where(Entry.slug == before)).one()
+            entry.slug = after
+            # As an author does: the old address leads on, the new one to nothing else.
+            db.execute(delete(Redirect).where(Redirect.path == f"/blog/{after}"))
+            assert redirect_from(db, entry, f"/blog/{before}") is None
+            db.commit()
+
+    page = visit("/blog/before-the-frost")
+    for slug in ("a", "b") * 2:
+        before = urlsplit(page.url).path.rpartition("/")[2]
+        rename(before, slug)
+        page.goto(page.url)
+        assert urlsplit(page.url).path == f"/blog/{slug}"
+        assert page.locator("h1").inner_text() == "Before the frost"
+    rename("b", "before-the-frost")
+    for old in ("a", "b", "before-the-frost"):
+        page.goto(f"{page.url.rpartition('/')[0]}/{old}")
+        assert urlsplit(page.url).path == "/blog/before-the-frost"
 
 
 @pytest.mark.parametrize("path", ["/blog", "/blog?page=2"])

@@ -6,15 +6,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import frontmatter
 import nh3
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
+from blog.importing.front_matter import split
 from blog.markup import Format, absolute_links, plain, render, render_comment, render_summary
-from blog.markup.quotes import smartquotes
 
 
 class Tags(HTMLParser):
@@ -96,16 +94,6 @@ def test_a_task_list_has_boxes_with_names_that_nobody_can_tick() -> None:
         assert attributes["type"] == "checkbox"
         assert attributes["aria-label"]
         assert "disabled" in attributes
-
-
-@given(st.text("ab1 '\".(-\n*`[](\\)", max_size=40))
-@example("'\" 'a' \"b\" *'c* d' 1\"\" a'b'")
-def test_quotes_are_those_of_markdown_it(text: str) -> None:
-    theirs = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
-    ours = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
-    ours.core.ruler.at("smartquotes", smartquotes)
-
-    assert ours.render(text) == theirs.render(text)
 
 
 def test_brackets_that_nest_too_deep_are_text() -> None:
@@ -253,7 +241,7 @@ def test_an_address_that_is_none_does_not_stop_a_feed() -> None:
         ('<p class="h-entry align-left u-url">a</p>', '<p class="align-left">a</p>'),
         ('<a href="/x" rel="me" target="_blank" class="u-url">a</a>', '<a href="/x">a</a>'),
         ('<a href="/a b|c">a</a>', '<a href="/a%20b%7Cc">a</a>'),
-        ("<form><p>a</p><input name=q><button>b</button></form>", "<p>a</p>"),
+        ("<form><p>a</p><input name=q><button>b</button></form>", "<p>a</p>b"),
         ("a<script>b</script><style>c</style>", "a"),
         ("<li>a</li><figcaption>b</figcaption>", "<div>a</div><div>b</div>"),
         ("<ul><ul><li>a</li></ul></ul>", "<ul><li><ul><li>a</li></ul></li></ul>"),
@@ -292,7 +280,9 @@ def test_an_embedded_film_becomes_a_link(tag: str) -> None:
 
 
 def test_an_embedded_script_does_not_become_a_link() -> None:
-    assert html('a<iframe src="javascript:alert(1)">b</iframe><iframe srcdoc="<b>c">') == "a"
+    assert html('a<iframe src="javascript:alert(1)">b</iframe><iframe srcdoc="c">') == (
+        'ab&lt;iframe srcdoc="c"&gt;'
+    )
 
 
 def test_characters_that_no_page_may_hold_are_dropped() -> None:
@@ -346,7 +336,7 @@ def test_plain_text_keeps_words_apart() -> None:
 def test_a_summary_is_markdown_without_blocks() -> None:
     assert (
         render_summary("It's *so* [good](/x)\n# no <div>heading</div> <img src=x>")
-        == 'It’s <em>so</em> <a href="/x">good</a>\n# no heading '
+        == 'It’s <em>so</em> <a href="/x">good</a>\n# no heading &lt;img src=x&gt;'
     )
 
 
@@ -539,8 +529,77 @@ def test_any_text_renders_to_harmless_html_that_parsers_agree_on(text: str) -> N
 @pytest.mark.samples
 def test_ten_years_of_real_posts_render(samples: Path) -> None:
     paths = sorted((samples / "18f-posts").glob("*.md"))
-    posts = [frontmatter.load(str(path)) for path in paths]
-    for post in (render(post.content, "markdown") for post in posts):
+    posts = [split(path.read_text(encoding="utf-8")) for path in paths]
+    for post in (render(post.body, "markdown") for post in posts):
         assert post.excerpt
         assert_harmless(post.html)
         assert_settled(post.html)
+
+
+# Attributes, and what other kinds of Markdown have
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("## Head {#my-id}", '<h2 id="my-id">Head</h2>'),
+        ("## A *b* `c` {#v1.2 .x}", '<h2 id="v1.2">A <em>b</em> <code>c</code></h2>'),
+        ("## Head {: #k .x data-a='b c'}", '<h2 id="k">Head</h2>'),
+        ("Head {#s}\n====", '<h2 id="s">Head</h2>'),
+        ("## Head\n{: #t}", '<h2 id="t">Head</h2>'),
+        ("text\n{: .x #y}", '<p id="y">text</p>'),
+        ("{: .lead}\ntext", "<p>text</p>"),
+        ("- a\n\n{: #list}\n\nb", '<ul id="list">\n<li>a</li>\n</ul>\n<p>b</p>'),
+        ('[a](/b){:target="_blank" rel="x"} c', '<p><a href="/b">a</a> c</p>'),
+        ("*a*{: .x} `b`{:.y}{: .z}", "<p><em>a</em> <code>b</code>{: .z}</p>"),
+    ],
+)
+def test_attributes_are_taken_and_not_shown(written: str, shown: str) -> None:
+    assert markdown(written).strip() == shown
+
+
+@pytest.mark.parametrize(
+    "written", ["Set {a} and {b}", "x {: y}", "{:toc}", "a {#b}", "{% x %}", "{: .a b}"]
+)
+def test_other_braces_are_text(written: str) -> None:
+    assert plain(markdown(written)) == written
+    assert plain(markdown(f"## {written}.")) == f"{written}."
+
+
+def test_a_link_arrives_at_a_heading_with_an_id() -> None:
+    page = markdown("[down](#my-id)\n\n## Head {#my-id}\n\n## My id")
+    assert ids(page) == ["my-id", "my-id-2"]
+    assert 'href="#my-id"' in page
+
+
+def test_the_id_of_a_long_heading_is_whole() -> None:
+    words = [f"word{number}" for number in range(30)]
+    assert ids(markdown(f"## {' '.join(words)}")) == ["-".join(words)]
+
+
+def test_definition_lists() -> None:
+    assert markdown("Term\n: One\n: Two *x*") == (
+        "<dl>\n<dt>Term</dt>\n<dd>One</dd>\n<dd>Two <em>x</em></dd>\n</dl>\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("H~2~O", "H<sub>2</sub>O"),
+        ("x^2^ + (a)^n+1^", "x<sup>2</sup> + (a)<sup>n+1</sup>"),
+        ("~~gone~~ ~/a~b ~5-~7 x^2", "<s>gone</s> ~/a~b ~5-~7 x^2"),
+        ("a^[note] b^", "a^[note] b^"),
+    ],
+)
+def test_small_letters(written: str, shown: str) -> None:
+    assert render_summary(written) == shown
+    assert render_comment(written, "markdown") == f"<p>{shown}</p>\n"
+    assert "note" in written or markdown(written) == f"<p>{shown}</p>\n"
+
+
+def test_the_address_of_a_film_is_a_link() -> None:
+    film = "https://www.youtube.com/watch?v=a-b_c"
+    assert markdown(f"One.\n\n{film}\n\nTwo.") == (
+        f'<p>One.</p>\n<p><a href="{film}">{film}</a></p>\n<p>Two.</p>\n'
+    )

@@ -1,10 +1,13 @@
 """Pictures and other files of the author."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -223,6 +226,25 @@ def test_what_is_no_file_of_the_folder_is_not_found(client: BlogClient, name: st
     _, status, _ = run_wsgi_app(client.application, environ, buffered=True)
 
     assert status == "404 NOT FOUND"
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="only Windows has short names")
+def test_what_is_hidden_has_no_short_name_either(client: BlogClient, folder: Path) -> None:
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "a.png").write_bytes(PICTURE)
+    for path in (folder / ".hidden.png", folder / ".hidden" / "a.png"):
+        name = short(path).relative_to(short(folder))
+        assert not str(name).startswith("."), "the volume has no short names"
+
+        assert client.get(f"/media/{name.as_posix()}").status_code == 404
+
+
+def short(path: Path) -> Path:
+    """Return the name that DOS would see."""
+    buffer = ctypes.create_unicode_buffer(1_000)
+    kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
+    assert kernel.GetShortPathNameW(str(path), buffer, len(buffer))
+    return Path(buffer.value)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")

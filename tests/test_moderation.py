@@ -714,3 +714,9 @@ def test_the_page_about_what_is_stored_tells_the_days(client: BlogClient) -> Non
     page = with_settings(client, comment_days=12).get("/blog/privacy").text
 
     assert "after 12 days" in page
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31, 9_999_999_999, 2**63, 2**70, -(2**70)])
+def test_a_number_that_no_comment_has_is_named(db: Session, number: int) -> None:
+    with pytest.raises(moderation.UnknownCommentError, match=f"no comment {number}, "):
+        moderation.by_ids(db, [number])

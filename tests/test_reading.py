@@ -266,3 +266,18 @@ def test_both_ways_of_a_footnote_have_names(client: BlogClient, make_entry: Make
         ("#fnref1:1", "Back to reference 1:1"),
         ("#fnref2", "Back to reference 2"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["entry", "page"])
+def test_a_link_elsewhere_is_shown_with_the_first_picture(
+    client: BlogClient, make_entry: MakeEntry, kind: str
+) -> None:
+    make_entry(slug="with", kind=kind, body='![](/media/a.png?b="c"&d) ![](https://x.example/y)')
+    make_entry(slug="without", kind=kind, body="No picture")
+    above = "/blog" if kind == "entry" else ""
+
+    page = html.document_fromstring(client.get(f"{above}/with").text)
+    assert page.xpath("//meta[@property='og:image']/@content") == [
+        f"{SITE_URL}/media/a.png?b=%22c%22&d"
+    ]
+    assert "og:image" not in client.get(f"{above}/without").text

@@ -8,11 +8,11 @@ from urllib.parse import unquote, urlsplit
 from blog.importing.dates import moment
 from blog.importing.front_matter import Value, leaves
 from blog.importing.texts import is_iri, one_line, readable
-from blog.models.entry import EntryKind, EntryState
+from blog.importing.visibility import is_page, speaks_of
+from blog.models.entry import EntryKind
 
 _YES = {"true", "yes", "on", "1"}
 _NO = {"false", "no", "off", "0"}
-_DRAFT_STATES = {"draft", "hidden", "pending", "private"}
 
 _DATES = ("date", "pubdate", "publishdate", "published_at", "created", "created_at", "published")
 _CHANGES = ("updated", "lastmod", "modified", "last_modified_at", "updated_at")
@@ -56,14 +56,7 @@ class Fields:
 
     @property
     def kind(self) -> EntryKind:
-        return "page" if "page" in {self._text("type"), self._text("layout")} else "entry"
-
-    @property
-    def state(self) -> EntryState:
-        hidden = self._text("status").lower() in _DRAFT_STATES
-        if hidden or self._says("draft", _YES) or self._says("published", _NO):
-            return "draft"
-        return "published"
+        return "page" if is_page(self._front) else "entry"
 
     @property
     def featured(self) -> bool:
@@ -124,7 +117,10 @@ class Fields:
             f"The date in “{name}” is not understood." for name in dates if not self._moment(name)
         ]
         known = _KNOWN.union(_NUMBERS if self.series else ())
-        other = [name for name, value in self._front.items() if value and name not in known]
+        named = (
+            name for name, value in self._front.items() if value and name and not speaks_of(name)
+        )
+        other = [name for name in named if name not in known]
         other += [name for name in _SUMMARIES if self._text(name) not in {"", self.summary}]
         return wrong + [f"The field “{one_line(name)[:40]}” has no place here." for name in other]
 

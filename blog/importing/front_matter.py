@@ -1,4 +1,4 @@
-"""The front matter of a Markdown file: YAML, TOML or JSON, as strings, lists and mappings.
+"""The front matter of a Markdown file: YAML, TOML, JSON or plain lines, as strings in lists.
 
 YAML is read without its types, so a tag ``3.10`` stays that and a title ``No`` is no boolean.
 """
@@ -6,11 +6,13 @@ YAML is read without its types, so a tag ``3.10`` stays that and a title ``No`` 
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from frontmatter.default_handlers import BaseHandler, JSONHandler, YAMLHandler
+
+from blog.importing.fences import Block, find
 
 Value = str | list["Value"] | dict[str, "Value"]
 
@@ -20,79 +22,153 @@ _REPAIRS = 20
 #: In characters. Windows gives a thread an eighth of the stack that it was measured with.
 _TOO_SHORT_TO_NEST_DEEP = 2_000
 
+_NULLS = {"~", "null", "Null", "NULL"}
+#: Fields of plain lines that hold several words.
+_LISTS = {"authors", "categories", "category", "tags"}
+
 _KEYED = re.compile(r"(\s*+(?:- ++)*+[^\s:#'\"\[{][^:]*:\s++)(.*)")
 _LISTED = re.compile(r"(\s*+(?:- ++)++)(.*)")
 
 
-class FrontMatterError(ValueError):
-    """The front matter cannot be read. The message gives the line in the file and the reason."""
+class _UnreadableError(ValueError):
+    """The message gives the line in the file, if it is known, and the reason."""
 
 
-class _Yaml(YAMLHandler):
-    # The fence is three hyphens exactly: a longer line is a rule within some value.
-    FM_BOUNDARY = re.compile(r"^---[ \t]*$", re.MULTILINE)
+@dataclass(frozen=True)
+class FrontMatter:
+    """A text and its front matter.
 
-    def load(self, fm: str, **_: object) -> Any:
-        # The C loader is ten times faster, but nesting some 20,000 deep ends the whole process.
-        fast = len(fm) < _TOO_SHORT_TO_NEST_DEEP and yaml.__with_libyaml__
-        loader = yaml.CBaseLoader if fast else yaml.BaseLoader
-        return yaml.load(fm, Loader=loader)  # noqa: S506 - it makes nothing but strings
+    :param fields: the front matter, its keys in lower case; empty where there is none. Fields whose
+        names come again are in a list under the empty name.
+    :param body: the text.
+    :param notes: what had to be repaired, a sentence each.
+    :param problem: why there is front matter that cannot be read, a clause, or empty. If it has
+        no end, it is in the body.
+    """
 
-
-class _Toml(BaseHandler):
-    FM_BOUNDARY = re.compile(r"^\+\+\+[ \t]*$", re.MULTILINE)
-
-    def load(self, fm: str) -> Any:
-        return _plain(tomllib.loads(fm))
-
-
-class _Json(JSONHandler):
-    def load(self, fm: str, **kwargs: object) -> Any:
-        return _plain(super().load(fm, **kwargs))
+    fields: dict[str, Value]
+    body: str
+    notes: tuple[str, ...] = ()
+    problem: str = ""
 
 
-def split(text: str) -> tuple[dict[str, Value], str, list[str]]:
+class _Strings(yaml.constructor.BaseConstructor):
+    """Makes a string of each scalar, and an empty one of null (YAML 1.2, 10.3.2)."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        text: str = super().construct_scalar(node)
+        return "" if not node.style and text in _NULLS else text
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        if len(mapping) == len(node.value):
+            return mapping
+        return _by_name((key.value, self.construct_object(each, deep)) for key, each in node.value)
+
+
+class _Loader(_Strings, yaml.BaseLoader):
+    pass
+
+
+class _FastLoader(_Strings, getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
+    pass
+
+
+def split(text: str) -> FrontMatter:
     """Separate the front matter of `text` from its body.
 
     :param text: a whole file, with plain line ends.
-    :return: the front matter, its keys in lower case, empty where there is none; the body; and
-        what had to be repaired, a sentence each.
-    :raises FrontMatterError: there is front matter, and it cannot be read.
     """
-    start = text.lstrip("\n")
-    handler = next((h for h in (_Yaml(), _Toml(), _Json()) if h.detect(start)), None)
-    if handler is None:
-        return {}, text, []
+    block = find(text)
+    if block is None:
+        return FrontMatter({}, text)
+    if not block.is_closed:
+        return FrontMatter({}, text, problem="its front matter has no end")
     try:
-        front, body = handler.split(start)
-    except ValueError:
-        return {}, text, ["It begins like front matter, but that has no end."]
-    # The front matter begins with the end of the line of its fence.
-    above = text[: len(text) - len(start)].count("\n")
-    loaded, notes = _load(handler, front, above + 1)
-    if not isinstance(loaded, dict):
-        return {}, text, []  # a text between two rules
-    return {key.strip().lower(): value for key, value in loaded.items()}, body, notes
+        loaded, notes = _load(block)
+    except _UnreadableError as error:
+        return FrontMatter({}, block.body, problem=f"its front matter cannot be read ({error})")
+    if isinstance(loaded, dict):
+        fields = _by_name((str(key).strip().lower(), value) for key, value in loaded.items())
+        return FrontMatter(fields, block.body, tuple(notes))
+    if block.text.startswith("\n"):
+        return FrontMatter({}, text)  # a text between two rules
+    return FrontMatter({}, text, problem="its front matter has no fields")
 
 
-def _load(handler: BaseHandler, front: str, first_line: int) -> tuple[Any, list[str]]:
+def _by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the last of the fields of each name, and the others under the empty name."""
+    fields: dict[str, Any] = {}
+    others: list[Any] = []
+    for name, value in pairs:
+        if name in fields:
+            others.append({name: fields[name]})
+        fields[name] = value
+    return {**fields, "": [fields.get("", ""), *others]} if others else fields
+
+
+def _load(block: Block) -> tuple[Any, list[str]]:
+    above = "\n" * (block.first_line - 1)  # so that messages count the lines of the file
+    try:
+        match block.language:
+            case "yaml":
+                return _yaml(block.text, block.first_line)
+            case "toml":
+                return _plain(tomllib.loads(above + block.text)), []
+            case "json":
+                # Hexo's has no braces: https://hexo.io/docs/front-matter
+                text = block.text if block.text.lstrip()[:1] == "{" else f"{{{block.text}}}"
+                return _plain(json.loads(above + text, object_pairs_hook=_by_name)), []
+            case "lines":
+                return _lines(block.text), []
+            case "unknown":
+                raise _UnreadableError("its language is not supported")
+    except RecursionError as error:
+        raise _UnreadableError(f"line {block.first_line}: it is nested too deep") from error
+    except ValueError as error:
+        raise _UnreadableError(" ".join(str(error).split())) from error
+
+
+def _yaml(front: str, first_line: int) -> tuple[Any, list[str]]:
     notes: list[str] = []
     while True:
+        # The C loader is ten times faster, but nesting some 20,000 deep ends the whole process.
+        loader = _FastLoader if len(front) < _TOO_SHORT_TO_NEST_DEEP else _Loader
         try:
-            return handler.load(front) or {}, notes
+            return yaml.load(front, Loader=loader) or {}, notes  # noqa: S506 - strings only
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             number = mark.line if mark else 0
             repaired = _repaired(front, number) if len(notes) < _REPAIRS else front
             if repaired == front:
                 problem = error.problem or error.context
-                raise FrontMatterError(f"line {first_line + number}: {problem}") from error
+                raise _UnreadableError(f"line {first_line + number}: {problem}") from error
             front = repaired
             notes.append(f"Line {first_line + number} is not YAML, and was read as plain text.")
-        except RecursionError as error:
-            raise FrontMatterError(f"line {first_line}: it is nested too deep") from error
-        except (ValueError, yaml.YAMLError) as error:
-            raise FrontMatterError(" ".join(str(error).split())) from error
+        except yaml.YAMLError as error:
+            raise _UnreadableError(" ".join(str(error).split())) from error
+
+
+def _lines(front: str) -> dict[str, Value]:
+    """Read fields as Pelican, MultiMarkdown and Nikola do: a line each, or more if indented."""
+    texts: dict[str, list[str]] = {}
+    name = ""
+    for line in front.splitlines():
+        if line[:1].isspace() or line.startswith("- "):
+            texts[name].append(line.strip().removeprefix("- "))
+        else:
+            name, _, value = line.removeprefix(".. ").partition(":")
+            name = name.strip('" ').lower()
+            # Who says it twice has meant one of both.
+            texts.setdefault(name, []).append(value.strip())
+    return {name: _field(name, [text for text in found if text]) for name, found in texts.items()}
+
+
+def _field(name: str, texts: list[str]) -> Value:
+    if name in _LISTS:
+        parts = (part.strip() for text in texts for part in re.split("[,;]", text))
+        return [part for part in parts if part]
+    return " ".join(texts)
 
 
 def _repaired(front: str, number: int) -> str:

@@ -36,11 +36,14 @@ class ForeignEntry:
     :param key: names it within `source`.
     :param digest: of all that the source says about it, its comments left out.
     :param name: what a person would call it: the file, or the title.
+    :param is_dated: whether `timestamp` is what the source says, and not the age of a file.
     :param slug: the last part of its address, as the source has it; it may be empty.
     :param uid: what feeds called it, an IRI, or None.
     :param updated: its last change, or None if the source does not say.
     :param series: the title of the series that it is a part of, or empty.
     :param addresses: paths or URLs that it had.
+    :param unwanted: why it is not imported if it is not here already, a clause, or empty. If it is,
+        it becomes what it is in its source.
     :param notes: what a person should know about how it was read, a sentence each.
     """
 
@@ -55,6 +58,7 @@ class ForeignEntry:
     state: EntryState
     timestamp: datetime
     slug: str
+    is_dated: bool = True
     uid: str | None = None
     updated: datetime | None = None
     summary: str | None = None
@@ -66,6 +70,7 @@ class ForeignEntry:
     series_number: int | None = None
     addresses: tuple[str, ...] = ()
     comments: tuple[ForeignComment, ...] = ()
+    unwanted: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -91,6 +96,10 @@ class Source(Protocol):
 
     def holds(self, source: str, key: str) -> bool:
         """Tell whether the item of that name is still there, beside one that equals it."""
+        ...
+
+    def was(self, item: ForeignEntry, source: str, key: str) -> bool:
+        """Tell whether `item`, edited since, can be what had that name and is there no longer."""
         ...
 
 

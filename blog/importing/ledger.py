@@ -1,10 +1,9 @@
 """Taking foreign items into the database, each once, by the ledger in the table ``imported``.
 
-An item is known by its source and key, or else by its digest: a file that was moved or renamed
-since is still the same. What an author has touched here is never written over.
+What an author has touched here is never written over.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -19,6 +18,9 @@ from blog.publishing import free_slug, redirect_from, render_entry, series_title
 from blog.slugs import slugify
 
 Verdict = Literal["imported", "updated", "unchanged", "skipped"]
+
+#: By an author here, or by an earlier version of the program.
+_EXPOSED = "It is published here, but would be imported as a draft: check who may read it."
 
 #: In characters: as long as a path in a file system is, for an old slug is worth keeping whole.
 _LONGEST_SLUG = 255
@@ -45,28 +47,16 @@ class Outcome:
     comments: int = 0
 
 
-def find(
-    db: Session, item: ForeignEntry, is_another: Callable[[Imported], bool]
-) -> Imported | None:
-    """Return the row for `item`, or None if it was never imported.
-
-    :param is_another: tells whether a row that has the item's digest, but another key, stands for
-        another item, which is still where it was.
-    """
-    named = Imported.source == item.source, Imported.key == item.key
-    row = db.scalar(select(Imported).where(*named))
-    if row is not None:
-        return row
-    equal = select(Imported).where(Imported.digest == item.digest).order_by(Imported.id)
-    return next((row for row in db.scalars(equal) if not is_another(row)), None)
-
-
 def is_settled(db: Session, item: ForeignEntry, row: Imported | None) -> bool:
     """Tell whether taking `item` again would change nothing, not even in the ledger."""
     if row is None or row.entry_id is None:
         return False
     if (row.source, row.key, row.digest) != (item.source, item.key, item.digest):
         return False
+    if item.state == "draft":
+        state = db.scalar(select(Entry.state).where(Entry.id == row.entry_id))
+        if _is_exposed(state, item):
+            return False
     return len(_known_comments(db, item, row.source)) == len(_by_key(item))
 
 
@@ -74,24 +64,38 @@ def take(db: Session, item: ForeignEntry, row: Imported | None) -> Outcome:
     """Bring `item` into the database. The caller commits.
 
     :param db: a session in a transaction that writes.
-    :param row: what :func:`find` returned in the same transaction.
+    :param row: what :func:`blog.importing.matching.find` returned in the same transaction.
     """
+    if row is None and item.unwanted:
+        return Outcome(item.name, "skipped", item.unwanted)
     if row is None:
         return _import(db, item)
     known_as = row.source
+    has_moved = (row.source, row.key) != (item.source, item.key)
     row.source, row.key = item.source, item.key
     entry = db.get(Entry, row.entry_id) if row.entry_id else None
     if entry is None:
         return Outcome(item.name, "skipped", "it was deleted here after its import")
     added = _add_comments(db, entry, item, known_as)
-    if row.digest == item.digest:
-        return Outcome(item.name, "updated" if added else "unchanged", comments=added)
+    if row.digest == item.digest and not (has_moved and _differs(entry, item)):
+        notes = [_EXPOSED] if _is_exposed(entry.state, item) else []
+        verdict: Verdict = "updated" if added else "unchanged"
+        return Outcome(item.name, verdict, notes=tuple(notes), comments=added)
     if row.entry_updated != entry.updated:
         reason = "its source has changed, but it was edited here after its import"
         return Outcome(item.name, "skipped", reason, comments=added)
     notes = _update(db, entry, item)
     row.digest, row.entry_updated = item.digest, entry.updated
     return Outcome(item.name, "updated", notes=(*item.notes, *notes), comments=added)
+
+
+def _differs(entry: Entry, item: ForeignEntry) -> bool:
+    """Tell whether another place means another state or date: they come from the path, too."""
+    return entry.state != item.state or (item.is_dated and entry.timestamp != item.timestamp)
+
+
+def _is_exposed(state: str | None, item: ForeignEntry) -> bool:
+    return (state, item.state) == ("published", "draft")
 
 
 def _import(db: Session, item: ForeignEntry) -> Outcome:

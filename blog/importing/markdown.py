@@ -11,13 +11,17 @@ from markdown_it.token import Token
 
 from blog.importing.dates import moment
 from blog.importing.fields import Fields
-from blog.importing.front_matter import FrontMatterError, split
+from blog.importing.front_matter import FrontMatter, split
 from blog.importing.items import ForeignEntry, Item, Skipped, digest
-from blog.importing.texts import WINDOWS, one_line, readable
+from blog.importing.texts import WINDOWS, one_line, readable, unicode_encoding
+from blog.importing.visibility import Visibility, decide, stray_metadata
 
+_SCHEME = "markdown"
 _DATED_NAME = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})(?:-(.*))?", re.DOTALL)
 #: Names that say nothing: what has a name is the folder around such a file.
 _NAMELESS = {"index", "_index"}
+#: Files beside a text that can hide it: Nikola's, and Eleventy's.
+_METADATA = (".meta", ".11tydata.json", ".11tydata.js", ".11tydata.cjs", ".11tydata.mjs")
 
 
 class MarkdownFiles:
@@ -33,6 +37,7 @@ class MarkdownFiles:
     def __init__(self, root: Path, paths: list[Path]) -> None:
         self._root = root
         self._paths = paths
+        self._top = root.name if root.is_dir() else root.parent.name
         self._identities = {identity(path) for path in paths}
 
     def __len__(self) -> int:
@@ -40,10 +45,17 @@ class MarkdownFiles:
 
     def __iter__(self) -> Iterator[Item]:
         for path in self._paths:
-            yield read_file(path, name_below(self._root, path))
+            yield read_file(path, name_below(self._root, path), self._top)
 
     def holds(self, source: str, key: str) -> bool:
         return (source, key) in self._identities
+
+    def was(self, item: ForeignEntry, source: str, key: str) -> bool:
+        scheme, _, folder = source.partition(":")
+        # Path.exists raises where this user may not look.
+        if scheme != _SCHEME or os.path.exists(f"{folder}/{key}"):  # noqa: PTH110
+            return False
+        return _undated(source, key) == _undated(item.source, item.key)
 
 
 def is_markdown(path: Path) -> bool:
@@ -52,7 +64,13 @@ def is_markdown(path: Path) -> bool:
 
 def identity(path: Path) -> tuple[str, str]:
     """Return source and key of a file."""
-    return f"markdown:{_text(path.parent.as_posix())}", _text(path.name)
+    return f"{_SCHEME}:{_text(path.parent.as_posix())}", _text(path.name)
+
+
+def _undated(source: str, key: str) -> tuple[str, str]:
+    """Return what a file is called in whichever folder; Jekyll's drafts have no date."""
+    _, name = _dated(Path(source.partition(":")[2], key))
+    return name, Path(key).suffix
 
 
 def name_below(root: Path, path: Path) -> str:
@@ -65,11 +83,12 @@ def _text(name: str) -> str:
     return one_line(os.fsencode(name).decode("utf-8", "replace"))
 
 
-def read_file(path: Path, name: str) -> Item:
+def read_file(path: Path, name: str, top: str = "") -> Item:
     """Return what a Markdown file says.
 
     :param path: the file.
-    :param name: what a person calls it.
+    :param name: what a person calls it: its path, from the folder that is imported.
+    :param top: the name of that folder.
     :return: the entry, or why there is none.
     """
     try:
@@ -80,20 +99,29 @@ def read_file(path: Path, name: str) -> Item:
     text, guesses = decoded(content)
     if not text.strip():
         return Skipped(name, "it is empty")
-    try:
-        front, body, repairs = split(text)
-    except FrontMatterError as error:
-        return Skipped(name, f"its front matter cannot be read ({error})")
-    notes = [*guesses, *repairs]
-    return _entry(path, name, changed, digest("markdown", content), Fields(front), body, notes)
+    # What is above the imported folder is not part of the blog, but “_drafts” has one meaning only.
+    folders = [top, *Path(name).parts[:-1], *(part for part in path.parts if part[0] == "_")]
+    front = split(text)
+    visibility = decide(
+        front.fields,
+        front.body,
+        Fields(front.fields).date or moment(_dated(path)[0]),
+        folders=folders,
+        doubts=_doubts(path, front),
+    )
+    return _entry(path, name, changed, digest("markdown", content), front, visibility, guesses)
 
 
 def decoded(content: bytes) -> tuple[str, list[str]]:
     """Return the text in `content`, and what had to be guessed to read it."""
+    encoding = unicode_encoding(content)
     try:
-        return readable(content.decode("utf-8-sig")), []
+        return readable(content.decode(encoding)), []
     except UnicodeDecodeError:
-        text = readable(content.decode("utf-8-sig", WINDOWS))
+        if encoding != "utf-8-sig":
+            note = f"It is not all {encoding.upper()}: what is not was replaced."
+            return readable(content.decode(encoding, "replace")), [note]
+        text = readable(content.decode(encoding, WINDOWS))
         return text, ["It is not all UTF-8: the rest was read as Windows-1252."]
 
 
@@ -102,19 +130,16 @@ def _entry(
     name: str,
     changed: datetime,
     fingerprint: str,
-    fields: Fields,
-    body: str,
-    notes: list[str],
+    front: FrontMatter,
+    visibility: Visibility,
+    guesses: list[str],
 ) -> ForeignEntry:
     source, key = identity(path)
+    fields, body = Fields(front.fields), front.body
     date, stem = _dated(path)
-    timestamp = fields.date or moment(date)
-    # Pages are seldom dated, but a text that is a page says so, and is meant to be read.
-    is_unfinished = timestamp is None and fields.kind == "entry"
-    if is_unfinished:
-        notes = [*notes, "It has no date that can be read: it is a draft, dated as its file is."]
+    notes = [*guesses, *front.notes, *visibility.notes]
     if "{%" in body or "{{" in body:
-        notes = [*notes, "It has template code ({{ … }} or {% … %}), which stays as text."]
+        notes.append("It has template code ({{ … }} or {% … %}), which stays as text.")
     return ForeignEntry(
         source=source,
         key=key,
@@ -124,8 +149,9 @@ def _entry(
         body=body.strip("\n"),
         format="markdown",
         kind=fields.kind,
-        state="draft" if is_unfinished or "_drafts" in path.parts else fields.state,
-        timestamp=timestamp or changed,
+        state=visibility.state,
+        timestamp=visibility.timestamp or changed,
+        is_dated=visibility.timestamp is not None,
         slug=fields.slug or stem,
         uid=fields.uid,
         updated=fields.updated,
@@ -139,6 +165,18 @@ def _entry(
         addresses=fields.addresses,
         notes=tuple(notes + fields.notes),
     )
+
+
+def _doubts(path: Path, front: FrontMatter) -> Iterator[str]:
+    """Yield what speaks against a publication beside the fields and the text, a clause each."""
+    if front.problem:
+        yield front.problem
+    yield from stray_metadata(front.body)
+    if path.name[0] == "_" and path.stem.partition(".")[0] not in _NAMELESS:
+        yield "the name of its file begins with “_”"
+    for suffix in _METADATA:
+        if path.with_suffix(suffix).is_file():
+            yield f"its metadata in {path.with_suffix(suffix).name} is not supported"
 
 
 def _dated(path: Path) -> tuple[str, str]:

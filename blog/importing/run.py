@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from blog.database import SessionFactory, begin_writing
 from blog.importing.items import ForeignEntry, Skipped, Source
-from blog.importing.ledger import Outcome, find, is_settled, take
+from blog.importing.ledger import Outcome, is_settled, take
+from blog.importing.matching import find
 from blog.importing.sources import read
 from blog.models import Imported
 
@@ -80,13 +83,19 @@ class Import:
             return Outcome(item.name, "skipped", "it has come up before in this import")
         with self._sessions() as db:
             outcome = Outcome(item.name, "unchanged")
-            if not is_settled(db, item, find(db, item, self._is_another)):
+            if not is_settled(db, item, self._find(db, item)):
                 begin_writing(db)
-                outcome = take(db, item, find(db, item, self._is_another))
+                outcome = take(db, item, self._find(db, item))
                 if not self._dry_run:
                     db.commit()
         self._seen.add((item.source, item.key))
         return outcome
+
+    def _find(self, db: Session, item: ForeignEntry) -> Imported | None:
+        def was(row: Imported) -> bool:
+            return self._source.was(item, row.source, row.key)
+
+        return find(db, item, self._is_another, was)
 
     def _is_another(self, row: Imported) -> bool:
         """Tell whether `row` stands for an item that is or was there in this same run."""

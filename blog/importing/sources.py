@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from blog.importing.errors import SourceError
-from blog.importing.items import Item, Skipped, Source
+from blog.importing.items import ForeignEntry, Item, Skipped, Source
 from blog.importing.markdown import MarkdownFiles, is_markdown, name_below
 from blog.importing.wordpress import WordPressExport
 from blog.importing.wxr import UnsafeXMLError
@@ -35,6 +36,9 @@ class _Sources:
     def holds(self, source: str, key: str) -> bool:
         return any(each.holds(source, key) for each in self._sources)
 
+    def was(self, item: ForeignEntry, source: str, key: str) -> bool:
+        return any(each.was(item, source, key) for each in self._sources)
+
 
 def read(path: Path) -> Source:
     """Look at what a person points at, and return it ready to be read.
@@ -46,7 +50,7 @@ def read(path: Path) -> Source:
     if not path.exists():
         raise SourceError(f"There is no file or folder {path}.")
     root = path.resolve()
-    files, skipped = _files_below(root) if root.is_dir() else ([root], [])
+    files, skipped = _files_below(root)
     markdown = [file for file in files if is_markdown(file)]
     sources: list[Source] = [MarkdownFiles(root, markdown)] if markdown else []
     for file in files:
@@ -61,27 +65,53 @@ def read(path: Path) -> Source:
 
 
 def _files_below(root: Path) -> tuple[list[Path], list[Skipped]]:
-    """Return the files in a folder, and the links that are not followed.
+    """Return the files in a folder, and what else is there and not read.
 
-    :param root: the folder, resolved, so that what resolves to another path is a link.
+    :param root: the folder, resolved, so that what resolves to another path is a link; or a file.
     """
     found: list[Path] = []
     skipped: list[Skipped] = []
-    for place, folders, names in os.walk(root):
+
+    def skip(path: Path, reason: str) -> None:
+        skipped.append(Skipped(name_below(root, path), reason))
+
+    def failed(error: OSError) -> None:
+        skip(Path(error.filename), _unreadable(error))
+
+    if not root.is_dir():
+        refusal = _refusal(root, root)
+        return ([], [Skipped(root.name, refusal)]) if refusal else ([root], [])
+    for place, folders, names in os.walk(root, onerror=failed):
         folders[:] = sorted(f for f in folders if f[0] != "." and f not in _OTHER_FOLDERS)
         for name in [*folders, *sorted(name for name in names if name[0] != ".")]:
             path = Path(place, name)
             if refusal := _refusal(path, root):
-                skipped.append(Skipped(name_below(root, path), refusal))
+                skip(path, refusal)
                 # A junction on Windows looks like a folder to os.walk.
                 folders[:] = [folder for folder in folders if folder != name]
-            elif path.is_file():
+            elif name not in folders:
                 found.append(path)
     return found, skipped
 
 
+def _unreadable(error: OSError) -> str:
+    return f"it cannot be read ({error.strerror})"
+
+
 def _refusal(path: Path, root: Path) -> str:
-    """Return why a link is not followed, or ``""`` for what is no link or a link to a file here."""
+    """Return why `path` is not read, or ``""`` for a folder, a file, or a link to a file here."""
+    try:
+        return _refused_link(path, root) or _refused_kind(path)
+    except OSError as error:  # a name that Windows reserves, a folder that may not be entered
+        return _unreadable(error)
+
+
+def _refused_kind(path: Path) -> str:
+    mode = path.stat().st_mode
+    return "" if S_ISREG(mode) or S_ISDIR(mode) else "it is not a regular file"
+
+
+def _refused_link(path: Path, root: Path) -> str:
     target = Path(os.path.realpath(path))
     if target == path and not path.is_symlink():  # one to itself resolves to itself
         return ""
@@ -103,7 +133,7 @@ def _export(file: Path, name: str) -> WordPressExport | Skipped:
         if _WXR in beginning:
             return WordPressExport(file, name)
     except OSError as error:
-        return Skipped(name, f"it cannot be read ({error.strerror})")
+        return Skipped(name, _unreadable(error))
     except UnsafeXMLError:
         return Skipped(name, _UNSAFE)
     return Skipped(name, "it is neither Markdown nor a WordPress export")

@@ -10,6 +10,12 @@ WINDOWS = "windows-1252"
 #: What XML 1.0 cannot write or discourages (https://www.w3.org/TR/xml/#charsets): nobody can see
 #: it, feeds could not carry it, and neither PostgreSQL nor SQLite stores all of it.
 _UNWRITABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _MARKUP = re.compile(r"<!--.*?(?:-->|\Z)|</?[a-zA-Z][^<>]*>", re.DOTALL)
 
 
@@ -20,6 +26,12 @@ def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(WINDOWS, _as_windows_1252)
+
+
+def unicode_encoding(content: bytes) -> str:
+    """Return the encoding that the byte order mark of `content` tells, or UTF-8."""
+    # UTF-32 first: its mark begins with that of UTF-16.
+    return next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
 
 
 def readable(text: str) -> str:

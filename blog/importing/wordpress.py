@@ -7,30 +7,24 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from blog.importing.dates import moment
+from blog.importing.front_matter import Value
 from blog.importing.items import ForeignEntry, Item, Skipped, digest
 from blog.importing.paragraphs import paragraphs
 from blog.importing.texts import is_iri, one_line, text_of
+from blog.importing.visibility import Visibility, decide
 from blog.importing.wordpress_comments import comments, losses_of_comments
 from blog.importing.wxr import Part, WXRFile
-from blog.models.entry import EntryKind, EntryState
+from blog.models.entry import EntryKind
 
 _KINDS: dict[str, EntryKind] = {"post": "entry", "": "entry", "page": "page"}
 _OTHER_TYPES = {
     "attachment": "media files are not imported yet",
     "nav_menu_item": "menus are not imported",
 }
+#: Why a text is not imported if it is not here already.
 _NOT_WANTED = {
     "auto-draft": "WordPress began it, and nobody wrote it",
     "trash": "it was in the trash",
-}
-#: The states of a text, and what is said of those that this blog does not have.
-_STATES: dict[str, tuple[EntryState, str]] = {
-    "": ("published", ""),
-    "publish": ("published", ""),
-    "future": ("published", ""),
-    "draft": ("draft", ""),
-    "pending": ("draft", "It was waiting for review: it is a draft here."),
-    "private": ("draft", "It was private: it is a draft here."),
 }
 #: What an item says that is worth an update, for its digest.
 _SAID = (
@@ -38,6 +32,8 @@ _SAID = (
     "wp:post_date_gmt", "wp:post_modified_gmt", "wp:comment_status", "wp:post_name", "wp:status",
     "wp:post_type", "wp:is_sticky", "guid",
 )  # fmt: skip
+#: Custom fields that keep a text from some readers: of Jetpack, Members and PublishPress Future.
+_RESTRICTING = {"_jetpack_newsletter_access", "_members_access_role", "_expiration-date"}
 _TAXONOMIES = {"category", "post_tag", "tag", ""}
 _SHORTCODES = {"audio", "caption", "embed", "gallery", "playlist", "video", "wp_caption"}
 
@@ -79,6 +75,10 @@ class WordPressExport:
         """Return False: items that are equal have one id and guid, and differ in the blog only."""
         return False
 
+    def was(self, item: ForeignEntry, source: str, key: str) -> bool:  # noqa: ARG002
+        """Return False: what names an item moves with it."""
+        return False
+
 
 class _Blog:
     """The blog that an export comes from, as far as the file has told of it."""
@@ -108,32 +108,32 @@ class _Blog:
         if type_ not in _KINDS:
             other = f"items of type “{one_line(type_)}” have no place here"
             return Skipped(name, _OTHER_TYPES.get(type_, other))
-        if status in _NOT_WANTED:
-            return Skipped(name, _NOT_WANTED[status])
-        return self._entry(part, name, title)
+        return self._entry(part, name, title, _NOT_WANTED.get(status, ""))
 
-    def _entry(self, part: Part, name: str, title: str) -> ForeignEntry:
+    def _entry(self, part: Part, name: str, title: str, unwanted: str) -> ForeignEntry:
         content, guid = part.text("content:encoded"), part.text("guid")
         kind = _KINDS[part.text("wp:post_type")]
         link = _local(_split(part.text("link")))
         key = one_line(f"{part.text('wp:post_id')} {guid or link}") or title
         tags = sorted((c.attribute("domain"), text_of(c.value)) for c in part.all("category"))
         addresses = dict.fromkeys(filter(None, self._addresses_of(part, kind)))
-        state, notes = _state(part)
-        timestamp = _published(part)
+        visibility = _visibility(part, content)
+        # The day of a scheduled text changes nothing in the export.
+        said = "published" if part.text("wp:status") == "future" else visibility.state
         return ForeignEntry(
             # One and the same before and after a move to HTTPS.
             source=f"wordpress:{self._host}{self._path}",
             key=key,
-            digest=digest("wordpress", key, link, tags, state, [part.text(n) for n in _SAID]),
+            digest=digest("wordpress", key, link, tags, said, [part.text(n) for n in _SAID]),
             name=name,
             title=title or _beginning(content),
             # Blocks bring their own paragraphs.
             body=content if "<!-- wp:" in content else paragraphs(content),
             format="html",
             kind=kind,
-            state=state if timestamp else "draft",
-            timestamp=timestamp or self._changed,
+            state=visibility.state,
+            timestamp=visibility.timestamp or self._changed,
+            is_dated=visibility.timestamp is not None,
             slug=unquote(part.text("wp:post_name")),
             uid=guid if is_iri(guid) else None,
             updated=moment(part.text("wp:post_modified_gmt")),
@@ -144,7 +144,8 @@ class _Blog:
             tags=tuple(dict.fromkeys(name for domain, name in tags if _is_tag(domain, name))),
             addresses=tuple(addresses),
             comments=tuple(comments(part, key)),
-            notes=(*notes, *_losses(part, content), *losses_of_comments(part)),
+            unwanted=unwanted,
+            notes=(*visibility.notes, *_losses(part, content), *losses_of_comments(part)),
         )
 
     def _author(self, login: str) -> str | None:
@@ -159,9 +160,10 @@ class _Blog:
         if number := part.text("wp:post_id"):
             yield f"{self._path}/?{'page_id' if kind == 'page' else 'p'}={number}"
         for meta in part.all("wp:postmeta"):
-            if meta.text("wp:meta_key") == "_wp_old_slug" and not link.query:
-                above = link.path.rstrip("/").rpartition("/")[0]
-                yield f"{above}/{meta.text('wp:meta_value')}/"
+            slug = one_line(meta.text("wp:meta_value"))
+            above, _, last = link.path.rstrip("/").rpartition("/")
+            if meta.text("wp:meta_key") == "_wp_old_slug" and slug and last and not link.query:
+                yield f"{above}/{slug}/"
 
 
 def _split(address: str) -> SplitResult:
@@ -179,17 +181,26 @@ def _local(address: SplitResult) -> str:
     return f"{address.path}?{address.query}" if address.query else address.path
 
 
-def _state(part: Part) -> tuple[EntryState, list[str]]:
-    status = one_line(part.text("wp:status"))
-    unknown: tuple[EntryState, str] = ("draft", f"Its state was “{status}”: it is a draft here.")
-    state, note = _STATES.get(status, unknown)
-    notes = [note] if note else []
-    if _published(part) is None:
-        notes.append("It has no date that can be read: it is a draft, dated as its file is.")
-    if part.text("wp:post_password"):
-        state = "draft"
-        notes.append("It was protected with a password: it is a draft here.")
-    return state, notes
+def _visibility(part: Part, body: str) -> Visibility:
+    passwords = (each.value for each in part.all("wp:post_password"))
+    said: dict[str, Value] = {
+        "status": [one_line(each.value) for each in part.all("wp:status")],
+        # A blank is a password, but the line ends of an indented export are not.
+        "password": [each for each in passwords if each.strip() or "\n" not in each],
+    }
+    metas = [(m.text("wp:meta_key"), m.text("wp:meta_value")) for m in part.all("wp:postmeta")]
+    said |= {name: [value for key, value in metas if key == name] for name in _RESTRICTING}
+    return decide(said, body, _published(part), doubts=_doubts(part))
+
+
+def _doubts(part: Part) -> Iterator[str]:
+    if not part.is_whole:
+        yield "the export is broken before its end"
+    for name in ("wp:status", "wp:post_type"):
+        if not part.text(name):
+            yield f"the export does not give its {name.removeprefix('wp:').replace('_', ' ')}"
+        elif len(part.all(name)) > 1:
+            yield f"it has several values of {name}"
 
 
 def _published(part: Part) -> datetime | None:

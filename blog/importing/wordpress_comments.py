@@ -11,7 +11,6 @@ from blog.importing.wxr import Part
 from blog.models.comment import CommentState
 
 _STATES: dict[str, CommentState] = {
-    "": "published",
     "1": "published",
     "approve": "published",
     "approved": "published",

@@ -18,7 +18,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring, iterparse
 
 from blog.importing.items import Skipped
-from blog.importing.texts import WINDOWS, one_line, readable
+from blog.importing.texts import WINDOWS, one_line, readable, unicode_encoding
 
 #: The namespaces of WXR, whatever their version and scheme, and the prefix by which each is known.
 _NAMESPACES = {
@@ -59,11 +59,15 @@ class Part:
     :param element: as it was parsed.
     :param depth: how many levels below it are looked at; WXR has no more than two in an item.
     :param mended: whether its XML was broken.
+    :param is_whole: whether it was there to its end.
     """
 
-    def __init__(self, element: Element, *, depth: int = 2, mended: bool = False) -> None:
+    def __init__(
+        self, element: Element, *, depth: int = 2, mended: bool = False, is_whole: bool = True
+    ) -> None:
         self.name = _known(element.tag)
         self.mended = mended
+        self.is_whole = is_whole
         self._element = element
         self._parts: defaultdict[str, list[Part]] = defaultdict(list)
         for child in element if depth else ():
@@ -142,7 +146,10 @@ def _streamed(path: Path) -> Iterator[Part]:
 def _pieces(path: Path) -> Iterator[str]:
     """Yield what stands before the first item, then each item with what follows it."""
     pending: list[str] = []
-    with path.open(encoding="utf-8-sig", errors=WINDOWS) as lines:
+    with path.open("rb") as file:
+        encoding = unicode_encoding(file.read(4))
+    errors = WINDOWS if encoding == "utf-8-sig" else "replace"
+    with path.open(encoding=encoding, errors=errors) as lines:
         for line in lines:
             before, *items = _ITEM.split(line)
             pending.append(before)
@@ -160,7 +167,7 @@ def _mended(path: Path) -> Iterator[Part | Skipped]:
             yield part
     for number, piece in zip(count(1), pieces):
         item, end, _ = piece.rpartition(_END)
-        part = _mended_part(item + _END if end else piece + _END)
+        part = _mended_part((item if end else piece) + _END, is_whole=bool(end))
         yield part if isinstance(part, Part) else Skipped(_name(piece, number), part)
 
 
@@ -174,7 +181,7 @@ def _about_the_blog(text: str) -> Iterator[str]:
             yield text[start : tag.end()]
 
 
-def _mended_part(text: str) -> Part | str:
+def _mended_part(text: str, *, is_whole: bool = True) -> Part | str:
     """Return the one element in `text`, or the reason why it cannot be read."""
     written = _CDATA.split(readable(text))
     mended = [
@@ -189,7 +196,7 @@ def _mended_part(text: str) -> Part | str:
         return f"its XML is broken ({str(error).partition(':')[0]})"
     except ValueError:
         return "its XML is broken (it ends somewhere else)"
-    return Part(element, mended="".join(mended) != text)
+    return Part(element, mended="".join(mended) != text, is_whole=is_whole)
 
 
 def _xml(stray: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from itertools import groupby, takewhile
 from sys import getsizeof
 from typing import Literal
 from urllib.parse import urljoin
+from zlib import crc32
 
 from markupsafe import Markup, escape
 
@@ -20,12 +21,13 @@ from blog.caches import Cache
 from blog.markup.finishing import finish_body, finish_comment, finish_phrase
 from blog.markup.fragments import Element, Fragment
 from blog.markup.markdown import comment_to_html, phrase_to_html, to_html
+from blog.markup.quotes import quotes_of
 from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 
 Format = Literal["markdown", "html"]
 
 #: The version of what :func:`render` makes: raise it with every change that readers could see.
-RENDERER = 2
+_RENDERER = 3
 
 _EXCERPT = 280
 _LONGEST_WORD = 40
@@ -70,15 +72,25 @@ class Seen:
     beside: str
 
 
+def renderer(language: str) -> int:
+    """Return what tells renderings by this version, with the quotes of a language, from others.
+
+    :param language: a language tag such as ``pt-BR``.
+    :return: a number of 31 bits.
+    """
+    return crc32(f"{_RENDERER} {quotes_of(language)}".encode()) >> 1
+
+
 @lru_cache(maxsize=128)
-def render(text: str, format: Format) -> Rendered:
+def render(text: str, format: Format, language: str = "en") -> Rendered:
     """Render the body of an entry.
 
     :param text: what the author wrote, or what an import brought; any text.
-    :param format: the language it is written in.
+    :param format: the markup language it is written in.
+    :param language: the language tag of the blog, which decides on quotes in Markdown.
     :return: the body, its excerpt and its length in minutes.
     """
-    raw = to_html(text) if format == "markdown" else text
+    raw = to_html(text, language) if format == "markdown" else text
     html = finish_body(clean_body(raw))
     whole = Fragment(html)
     more = _MORE.search(raw)
@@ -89,40 +101,46 @@ def render(text: str, format: Format) -> Rendered:
 
 
 @lru_cache(maxsize=128)
-def render_summary(text: str) -> Markup:
+def render_summary(text: str, language: str = "en") -> Markup:
     """Render an author's summary: Markdown within one paragraph, links allowed.
 
     :param text: any text.
+    :param language: the language tag of the blog.
     :return: safe HTML without a block.
     """
-    return _safe(finish_phrase(clean_phrase(phrase_to_html(text))))
+    return _safe(finish_phrase(clean_phrase(phrase_to_html(text, language))))
 
 
 #: Comments as they were rendered, previews among them: 4 MiB.
-_comments: Cache[tuple[str, str], Markup] = Cache(4 * 1024 * 1024)
+_comments: Cache[tuple[str, str, str], Markup] = Cache(4 * 1024 * 1024)
 #: The memory per comment in it besides the texts, in bytes.
 _OVERHEAD = 600
 
 
-def render_comment(text: str, format: Literal["text", "markdown", "html"]) -> Markup:
+def render_comment(
+    text: str, format: Literal["text", "markdown", "html"], language: str = "en"
+) -> Markup:
     """Render a comment: paragraphs and lines of plain text, or Markdown or HTML with few tags.
 
     :param text: any text.
     :param format: ``"text"`` is shown as it was typed, the others are cleaned.
     :return: safe HTML; its links pass on no reputation.
     """
-    html = _comments.get((text, format))
+    key = text, format, language
+    html = _comments.get(key)
     if html is None:
-        html = _rendered_comment(text, format)
-        _comments.put((text, format), html, getsizeof(text) + getsizeof(html) + _OVERHEAD)
+        html = _rendered_comment(text, format, language)
+        _comments.put(key, html, getsizeof(text) + getsizeof(html) + _OVERHEAD)
     return html
 
 
-def _rendered_comment(text: str, format: Literal["text", "markdown", "html"]) -> Markup:
+def _rendered_comment(
+    text: str, format: Literal["text", "markdown", "html"], language: str = "en"
+) -> Markup:
     if format == "text":
         return _safe(clean_comment(_paragraphs(escape(text))))
     if format == "markdown":
-        return _safe(finish_comment(clean_comment(comment_to_html(text))))
+        return _safe(finish_comment(clean_comment(comment_to_html(text, language))))
     # Other blogs store line ends, and make paragraphs of them when they show a comment.
     html = text if _BLOCK.search(text) else _paragraphs(text)
     return _safe(finish_comment(clean_comment(html)))

@@ -20,6 +20,8 @@ _PARENTS = {
     "summary": {"details"},
     "track": {"audio", "video"},
 }
+#: In characters. Links from elsewhere have the whole heading in them.
+_LONGEST_ID = 1_000
 _RESERVED = frozenset({"content", "comments", "skip"})
 _RESERVED_PREFIXES = ("comment-", "tl-")
 
@@ -134,7 +136,9 @@ def _identify(body: Fragment) -> None:
             element.attributes["id"] = ids.give(wanted)
     for heading in _outermost(body, _HEADINGS):
         if "id" not in heading.attributes:
-            heading.attributes["id"] = ids.give(slugify(body.text(heading), 60) or "section")
+            heading.attributes["id"] = ids.give(
+                slugify(body.text(heading), _LONGEST_ID) or "section"
+            )
     for element in body.elements:
         _follow(element, ids.given)
 

@@ -12,16 +12,24 @@ from itertools import groupby
 from operator import itemgetter
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.footnote.index import footnote_ref
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, String, _TokenType
 from pygments.util import ClassNotFound
 
-from blog.markup.quotes import smartquotes
+from blog.markup.addresses import link_addresses
+from blog.markup.attributes import take_attributes
+from blog.markup.quotes import quotes_of
+from blog.markup.sanitising import CLEANED, IN_BODY, IN_COMMENT, IN_PHRASE
+from blog.markup.tags import settle
+from blog.markup.typography import typeset
 
 _CODE_CLASSES: dict[_TokenType, str] = {
     Comment: "c",
@@ -49,37 +57,41 @@ _DEEPEST_BLOCK = 100
 _DEEPEST_PHRASE = 10
 # Footnotes with longer labels are text: the end of one is looked for from each "[^".
 _LONGEST_LABEL = 100
+_SMALL = re.compile(r"([~^])([\w+\u2212-]{1,30})\1")
 _TASK = re.compile(r"\[([ xX])\](?=[ \t\n\v\f\r])")
 
 
-def to_html(text: str) -> str:
+def to_html(text: str, language: str = "en") -> str:
     """Turn Markdown into HTML.
 
     :param text: any text.
+    :param language: a language tag; it has the quotes.
     :return: HTML that still has to be cleaned, for Markdown may hold any.
     """
-    html: str = _MARKDOWN.render(text)
+    html: str = _MARKDOWN.render(text, {"quotes": quotes_of(language)})
     return html
 
 
-def comment_to_html(text: str) -> str:
+def comment_to_html(text: str, language: str = "en") -> str:
     """Turn the Markdown of a comment into HTML: without tables, footnotes, tasks and code colours,
     of which nothing would be left in a comment.
 
     :param text: any text.
+    :param language: a language tag; it has the quotes.
     :return: HTML that still has to be cleaned.
     """
-    html: str = _COMMENT.render(text)
+    html: str = _COMMENT.render(text, {"quotes": quotes_of(language)})
     return html
 
 
-def phrase_to_html(text: str) -> str:
+def phrase_to_html(text: str, language: str = "en") -> str:
     """Turn Markdown into HTML within one paragraph.
 
     :param text: any text.
+    :param language: a language tag; it has the quotes.
     :return: HTML that still has to be cleaned.
     """
-    html: str = _PHRASE.renderInline(text)
+    html: str = _PHRASE.renderInline(text, {"quotes": quotes_of(language)})
     return html
 
 
@@ -146,9 +158,30 @@ def _footnote_back(_: object, tokens: Sequence[Token], index: int, *__: object) 
     )
 
 
+def _alternative(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    return escape(renderer.renderInlineAsText(tokens[index].children, options, env))
+
+
 def _short_footnote_ref(state: StateInline, silent: bool) -> bool:
     end = state.src.find("]", state.pos, state.pos + _LONGEST_LABEL)
     return end >= 0 and footnote_ref(state, silent)
+
+
+def _small(state: StateInline, silent: bool) -> bool:
+    """Read ``H~2~O`` and ``x^2^``. Behind anything but a letter, digit or bracket they are text."""
+    found = _SMALL.match(state.src, state.pos)
+    before = state.src[state.pos - 1 : state.pos]
+    if found is None or not (before.isalnum() or before == ")"):
+        return False
+    if not silent:
+        name = "sub" if found[1] == "~" else "sup"
+        state.push(f"{name}_open", name, 1)
+        state.push("text", "", 0).content = found[2]
+        state.push(f"{name}_close", name, -1)
+    state.pos = found.end()
+    return True
 
 
 def _task_lists(state: StateCore) -> None:
@@ -175,16 +208,19 @@ def _make_task(children: list[Token], *, is_done: bool) -> None:
 
 
 def _commonmark(deepest: int, highlight: Callable[..., str] | None = None) -> MarkdownIt:
-    options = {"highlight": highlight, "maxNesting": deepest, "typographer": True}
-    markdown = MarkdownIt("commonmark", options)
-    markdown.enable(["replacements", "smartquotes", "strikethrough"])
-    markdown.core.ruler.at("smartquotes", smartquotes)
+    markdown = MarkdownIt("commonmark", {"highlight": highlight, "maxNesting": deepest})
+    markdown.enable("strikethrough")
+    markdown.inline.ruler.after("emphasis", "small", _small)
+    markdown.core.ruler.before("text_join", "addresses", link_addresses)
+    markdown.core.ruler.before("text_join", "typography", typeset)
     return markdown
 
 
 def _full(deepest: int) -> MarkdownIt:
-    markdown = _commonmark(deepest, _coloured).enable("table").use(footnote_plugin)
+    markdown = _commonmark(deepest, _coloured).enable("table")
+    markdown.use(footnote_plugin).use(deflist_plugin)
     markdown.inline.ruler.at("footnote_ref", _short_footnote_ref)
+    markdown.core.ruler.after("inline", "attributes", take_attributes)
     markdown.core.ruler.after("inline", "task_lists", _task_lists)
     markdown.core.ruler.push("align_by_class", _align_by_class)
     markdown.add_render_rule("footnote_block_open", _footnotes_open)
@@ -207,6 +243,22 @@ def _with_phrases(blocks: MarkdownIt, phrases: MarkdownIt) -> MarkdownIt:
     return blocks
 
 
-_PHRASE = _commonmark(_DEEPEST_PHRASE)
-_COMMENT = _with_phrases(_commonmark(_DEEPEST_BLOCK), _PHRASE)
-_MARKDOWN = _with_phrases(_full(_DEEPEST_BLOCK), _full(_DEEPEST_PHRASE))
+def _with_html(markdown: MarkdownIt, allowed: frozenset[str]) -> MarkdownIt:
+    """Return `markdown`, whose raw HTML is text but for elements that are `allowed`."""
+
+    def settled(state: StateCore) -> None:
+        settle(state.tokens, allowed, CLEANED)
+
+    # Where the footnotes are in the text, too.
+    markdown.core.ruler.before("addresses", "raw_html", settled)
+    return markdown
+
+
+_PHRASE = _with_html(_commonmark(_DEEPEST_PHRASE), IN_PHRASE)
+_COMMENT = _with_html(
+    _with_phrases(_commonmark(_DEEPEST_BLOCK), _commonmark(_DEEPEST_PHRASE)), IN_COMMENT
+)
+_MARKDOWN = _with_html(_with_phrases(_full(_DEEPEST_BLOCK), _full(_DEEPEST_PHRASE)), IN_BODY)
+# Neither may have pictures, and the text of one is read as well without.
+_PHRASE.add_render_rule("image", _alternative)
+_COMMENT.add_render_rule("image", _alternative)

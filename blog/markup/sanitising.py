@@ -9,30 +9,24 @@ from html import escape, unescape
 
 import nh3
 
-
-def _names(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
+from blog.markup.tags import SOURCE, names, without_unknown
 
 #: The classes that code colouring may use, one a group of tokens.
-CODE_CLASSES = _names("c gd gi gp k m na nb nc nd nf nt s")
+CODE_CLASSES = names("c gd gi gp k m na nb nc nd nf nt s")
 
 #: The elements that stand within a line.
-PHRASES = _names(
+PHRASES = names(
     "a abbr b br cite code del dfn em i ins kbd mark q s samp small strong sub sup u var wbr"
 )
-_HEADINGS = _names("h1 h2 h3 h4 h5 h6")
+_HEADINGS = names("h1 h2 h3 h4 h5 h6")
 _BODY_TAGS = (
     PHRASES
     | _HEADINGS
-    | _names("""audio blockquote caption col colgroup dd details div dl dt figcaption figure hr img
+    | names("""audio blockquote caption col colgroup dd details div dl dt figcaption figure hr img
         input li ol p picture pre rp rt ruby source span summary table tbody td tfoot th thead tr
         track ul video""")
 )
-_COMMENT_TAGS = PHRASES | _names("blockquote li ol p pre ul")
-_REMOVED_WITH_CONTENT = _names(
-    "button iframe noembed noframes noscript script select style svg template textarea title"
-)
+_COMMENT_TAGS = PHRASES | names("blockquote li ol p pre ul")
 _SPAN = {"colspan", "rowspan"}
 _BODY_ATTRIBUTES = {
     "*": {"class", "dir", "id", "lang", "title"},
@@ -54,13 +48,13 @@ _BODY_ATTRIBUTES = {
 _COMMENT_ATTRIBUTES = {"*": {"dir", "lang"}, "a": {"href", "title"}, "abbr": {"title"}}
 _SCHEMES = {"http", "https", "mailto", "tel"}
 
-_CLASSES = CODE_CLASSES | _names(
+_CLASSES = CODE_CLASSES | names(
     """align-center align-left align-right contains-task-list footnote-backref footnote-item
     footnote-ref footnotes footnotes-list task-list-item task-list-item-checkbox"""
 )
 _LANGUAGE_CLASS = re.compile(r"language-[\w.+#-]{1,40}")
-_BOOLEAN = _names("checked default loop muted open reversed")
-_ADDRESSES = _names("href poster src")
+_BOOLEAN = names("checked default loop muted open reversed")
+_ADDRESSES = names("href poster src")
 _NOT_IN_A_URL = str.maketrans({c: f"%{ord(c):02X}" for c in ' "<>\\^`{|}'})
 _CANDIDATE = re.compile(r"(?:https?://\S+|[^\s:]+)(?: \d+w| \d+(?:\.\d+)?x)?")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z\d]{2,8})*")
@@ -108,7 +102,6 @@ def _srcset(value: str) -> str | None:
 
 _BODY = nh3.Cleaner(
     tags=_BODY_TAGS,
-    clean_content_tags=_REMOVED_WITH_CONTENT,
     attributes=_BODY_ATTRIBUTES,
     attribute_filter=_attribute,
     link_rel=None,
@@ -127,7 +120,6 @@ _BODY = nh3.Cleaner(
 )
 _COMMENT = nh3.Cleaner(
     tags=_COMMENT_TAGS,
-    clean_content_tags=_REMOVED_WITH_CONTENT,
     attributes=_COMMENT_ATTRIBUTES,
     attribute_filter=_attribute,
     link_rel=None,
@@ -136,7 +128,6 @@ _COMMENT = nh3.Cleaner(
 )
 _PHRASE = nh3.Cleaner(
     tags=PHRASES - {"br"},
-    clean_content_tags=_REMOVED_WITH_CONTENT,
     attributes=_COMMENT_ATTRIBUTES,
     attribute_filter=_attribute,
     link_rel=None,
@@ -150,7 +141,7 @@ def clean_body(html: str) -> str:
     :param html: any text.
     :return: safe HTML that a parser reads back unchanged.
     """
-    return _settled(_BODY, _EMBED.sub(_as_link, _modern(html)))
+    return _settled(_BODY, _modern(_EMBED.sub(_as_link, html)))
 
 
 def clean_comment(html: str) -> str:
@@ -172,7 +163,6 @@ def clean_phrase(html: str) -> str:
 
 
 _EMBED = re.compile(r"<(?:iframe|embed)\s([^<>]*)>(?:[^<]*</iframe\s*>)?", re.IGNORECASE)
-_SOURCE = re.compile(r"""src\s*=\s*["']?((?:https?:)?//[^\s"']+)""", re.IGNORECASE)
 _SUCCESSORS = {
     "acronym": "abbr",
     "dir": "ul",
@@ -180,12 +170,25 @@ _SUCCESSORS = {
     "strike": "s",
     "tt": "code",
 } | dict.fromkeys(
-    _names(
+    names(
         """address article aside center dialog fieldset footer header hgroup main nav search
         section"""
     ),
     "div",
 )
+
+
+def _with_old(tags: frozenset[str]) -> frozenset[str]:
+    return tags | {old for old, new in _SUCCESSORS.items() if new in tags}
+
+
+#: The names of the elements that pass a cleaner, whose content at least stays.
+CLEANED = _with_old(_BODY_TAGS)
+#: The names of the elements that each kind of Markdown text may have, before it is cleaned.
+IN_BODY = CLEANED | {"embed", "iframe"}
+IN_COMMENT = _with_old(_COMMENT_TAGS)
+IN_PHRASE = _with_old(PHRASES)
+
 _OLD_TAG = re.compile(rf"<(/?)({'|'.join(_SUCCESSORS)})(?=[\s/>])", re.IGNORECASE)
 _FORMATTING = re.compile(
     r"<(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/])", re.IGNORECASE
@@ -195,7 +198,7 @@ _REOPENED = 1_000_000
 _DEEPEST = 512
 _ANY_TAG = re.compile(r"<(/?)([a-z][a-z0-9-]*)", re.IGNORECASE)
 # They need no end tag, and none is left open within another of its kind.
-_ENDED_BY_OTHERS = _names(
+_ENDED_BY_OTHERS = names(
     """area base br col dd dt embed hr img input li link meta optgroup option p param rp rt source
     tbody td tfoot th thead tr track wbr"""
 )
@@ -204,12 +207,12 @@ _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
 # An end tag in one of them ends nothing outside of it.
-_SCOPES = _names("applet marquee object table template")
+_SCOPES = names("applet marquee object table template")
 _PASSES = 8
 
 
 def _modern(html: str) -> str:
-    html = _flat(_FORBIDDEN.sub("", html))
+    html = _flat(without_unknown(_FORBIDDEN.sub("", html), CLEANED))
     html = _OLD_TAG.sub(lambda match: f"<{match[1]}{_SUCCESSORS[match[2].lower()]}", html)
     # Formatting that is never closed is opened again in every block that follows: 100 kB can
     # become 350 MB. A parser keeps three alike, so it is the attributes that have to go.
@@ -257,9 +260,9 @@ def _flat(html: str) -> str:
 
 
 def _as_link(embed: re.Match[str]) -> str:
-    found = _SOURCE.search(embed[1])
+    found = SOURCE.search(embed[1])
     if found is None:
-        return ""
+        return embed[0]
     address = unescape(found[1])
     target = escape(f"https:{address}" if address.startswith("//") else address)
     return f'<p><a href="{target}">{target}</a></p>'

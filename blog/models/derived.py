@@ -1,12 +1,17 @@
 """Views and triggers: create them, drop them, and compare them with those of a database."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
 from blog.models import searchable
 from blog.models.triggers import recount, triggers
+from blog.postgresql import schema_of
+
+_FUNCTION = re.compile(r"CREATE OR REPLACE FUNCTION (\w+)\(\) RETURNS trigger")
+_TRIGGER = re.compile(r"CREATE OR REPLACE TRIGGER (\w+)\s.*?\sON (\w+)", re.DOTALL)
 
 
 def is_current(connection: Connection) -> bool:
@@ -17,7 +22,7 @@ def is_current(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
         # PostgreSQL stores a view and a trigger as a parse tree, and prints another text.
         query = "SELECT obj_description('search_index'::regclass, 'pg_class')"
-        return bool(connection.exec_driver_sql(query).scalar() == _digest("postgresql"))
+        return bool(connection.exec_driver_sql(query).scalar() == _digest(connection))
     query = "SELECT sql FROM sqlite_master WHERE type IN ('view', 'trigger')"
     found = {_normal(sql) for sql in connection.exec_driver_sql(query).scalars()}
     return found.issuperset(_normal(sql) for sql in _definitions("sqlite") if "CREATE" in sql)
@@ -45,7 +50,9 @@ def make(connection: Connection) -> None:
     for statement in (*_definitions(dialect), *recount(dialect), *searchable.empty()):
         connection.exec_driver_sql(statement)
     if dialect == "postgresql":
-        connection.exec_driver_sql(f"COMMENT ON TABLE search_index IS '{_digest(dialect)}'")
+        for statement in _settled(connection):
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"COMMENT ON TABLE search_index IS '{_digest(connection)}'")
 
 
 def _definitions(dialect: str) -> Iterator[str]:
@@ -53,8 +60,24 @@ def _definitions(dialect: str) -> Iterator[str]:
     yield from searchable.definitions(dialect)
 
 
-def _digest(dialect: str) -> str:
-    return hashlib.sha256("\n".join(_definitions(dialect)).encode()).hexdigest()
+def _settled(connection: Connection) -> Iterator[str]:
+    """Yield what makes the triggers of PostgreSQL work alike for all sessions.
+
+    A function looks for tables in the search path of the session that fires it, with temporary
+    tables first. A session with session_replication_role = replica fires ordinary triggers not at
+    all: https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-DISABLE-ENABLE-TRIGGER
+    """
+    path = f"{schema_of(connection)}, pg_temp"
+    for statement in _definitions("postgresql"):
+        if found := _FUNCTION.search(statement):
+            yield f"ALTER FUNCTION {found[1]}() SET search_path = {path}"
+        elif found := _TRIGGER.search(statement):
+            yield f"ALTER TABLE {found[2]} ENABLE ALWAYS TRIGGER {found[1]}"
+
+
+def _digest(connection: Connection) -> str:
+    statements = (*_definitions("postgresql"), *_settled(connection))
+    return hashlib.sha256("\n".join(statements).encode()).hexdigest()
 
 
 def _normal(sql: str) -> str:

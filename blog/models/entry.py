@@ -22,11 +22,20 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship, selectinload
+from sqlalchemy.orm import (
+    Mapped,
+    Session,
+    joinedload,
+    mapped_column,
+    object_session,
+    relationship,
+    selectinload,
+)
 from sqlalchemy.orm.attributes import set_committed_value
 
+from blog.database import language_of
 from blog.folding import order
-from blog.markup import RENDERER
+from blog.markup import renderer
 from blog.models.base import Base, UTCDateTime
 from blog.models.comment import Comment
 from blog.models.month import Month
@@ -93,9 +102,11 @@ class Entry(Base):
     @property
     def shown(self) -> Rendering:
         """What its text looks like: as it was rendered when it was saved, or else made now."""
-        if self.rendering is not None and self.rendering.renderer == RENDERER:
+        db = object_session(self)
+        language = language_of(db.get_bind()) if db else "en"
+        if self.rendering is not None and self.rendering.renderer == renderer(language):
             return self.rendering
-        return Rendering.of(self.id, self.body, self.format, self.summary)
+        return Rendering.of(self.id, self.body, self.format, self.summary, language)
 
     @classmethod
     def published(cls, now: datetime) -> Select[Self]:

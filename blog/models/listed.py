@@ -10,8 +10,9 @@ from markupsafe import Markup
 from sqlalchemy import Executable, Row, Select, and_, bindparam, select
 from sqlalchemy.orm import Session
 
+from blog.database import language_of
 from blog.folding import order
-from blog.markup import RENDERER
+from blog.markup import renderer
 from blog.models.base import UTCDateTime
 from blog.models.entry import Entry
 from blog.models.rendering import Rendering
@@ -47,7 +48,7 @@ def _list(ids: "Select[int]") -> Executable:
     What is skipped and counted are ids alone, along an index, however long the bodies are.
     """
     chosen = ids.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
-    made = and_(_MADE.entry_id == _ENTRY.id, _MADE.renderer == RENDERER)
+    made = and_(_MADE.entry_id == _ENTRY.id, _MADE.renderer == bindparam("renderer"))
     return (
         select(_ENTRY.id, _ENTRY.title, _ENTRY.slug, _ENTRY.timestamp, _ENTRY.featured)
         .add_columns(_ENTRY.author, _MADE.teaser, _MADE.minutes)
@@ -100,12 +101,13 @@ def listed(db: Session, statement: Executable, **values: object) -> list[Listed]
     :param statement: one of :data:`NEWEST`, :data:`FEATURED`, :data:`TAGGED`.
     :param values: what it asks for: ``now``, ``limit``, ``offset`` and its own.
     """
-    rows = db.execute(statement, values).all()
+    language = language_of(db.get_bind())
+    rows = db.execute(statement, {"renderer": renderer(language), **values}).all()
     tags: defaultdict[int, list[Any]] = defaultdict(list)
     carried = db.execute(_TAGS, {"ids": [row.id for row in rows]}).all() if rows else []
     for row in sorted(carried, key=lambda row: (order(row.name), row.slug)):
         tags[row.entry_id].append(row)
-    made = _made_now(db, [row.id for row in rows if row.teaser is None])
+    made = _made_now(db, [row.id for row in rows if row.teaser is None], language)
     return [_listed(row, made.get(row.id, row), tags[row.id]) for row in rows]
 
 
@@ -115,8 +117,8 @@ def _listed(row: Any, rendering: Any, tags: Sequence[Any]) -> Listed:
     return Listed(id_, title, slug, timestamp, featured, author, teaser, rendering.minutes, tags)
 
 
-def _made_now(db: Session, ids: Sequence[int]) -> Mapping[int, Rendering]:
+def _made_now(db: Session, ids: Sequence[int], language: str) -> Mapping[int, Rendering]:
     """Render the entries that were changed by somebody who does not render."""
     if not ids:
         return {}
-    return {row.id: Rendering.of(*row) for row in db.execute(_TEXTS, {"ids": ids})}
+    return {row.id: Rendering.of(*row, language) for row in db.execute(_TEXTS, {"ids": ids})}

@@ -6,7 +6,7 @@ from markupsafe import Markup, escape
 from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from blog.markup import RENDERER, plain, render, render_summary, shorten
+from blog.markup import plain, render, render_summary, renderer, shorten
 from blog.models.base import Base
 
 #: How long the description of a page for whoever links to it is, in characters.
@@ -40,15 +40,20 @@ class Rendering(Base):
 
     @classmethod
     def of(
-        cls, entry_id: int, body: str, format: Literal["markdown", "html"], summary: str | None
+        cls,
+        entry_id: int,
+        body: str,
+        format: Literal["markdown", "html"],
+        summary: str | None,
+        language: str = "en",
     ) -> Self:
-        """Render the text of an entry."""
-        rendered = render(body, format)
-        teaser = render_summary(summary) if summary else escape(rendered.excerpt)
+        """Render the text of an entry, with the quotes of the blog's language."""
+        rendered = render(body, format, language)
+        teaser = render_summary(summary, language) if summary else escape(rendered.excerpt)
         words = plain(teaser) if summary else rendered.excerpt
         return cls(
             entry_id=entry_id,
-            renderer=RENDERER,
+            renderer=renderer(language),
             minutes=rendered.minutes,
             teaser=str(teaser),
             description=shorten(words, DESCRIPTION),

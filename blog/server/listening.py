@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 
 #: Connections that may wait to be accepted; where it is full, clients try again after a second, and
 #: then after two more. Systems have a limit of their own, of 4096 on Linux.
@@ -43,6 +44,13 @@ def _reason(host: str, port: int, error: OSError) -> str:
         return (
             f"{where}: the port is in use. Stop the server that listens there, perhaps an earlier "
             "one of this blog, or choose another port."
+        )
+    # https://learn.microsoft.com/en-us/windows/win32/winsock/windows-sockets-error-codes-2#WSAEACCES
+    if sys.platform == "win32" and error.errno == errno.EACCES:
+        return (
+            f"{where}: another program holds the port for itself, or Windows has reserved it "
+            "(`netsh interface ipv4 show excludedportrange protocol=tcp` lists such ports). "
+            "Choose another port."
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return (

@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 from werkzeug import Response
 
 from blog import markup
+from blog.markup.titles import title_text
 from blog.models import Comment, Entry, Site, Tag
 from blog.models.comment import LONG_AGO
 from blog.request import Request
@@ -38,7 +39,8 @@ def comments(request: Request, slug: str, format: str) -> Response:
     found = request.db.scalars(newest.limit(request.config.feed_size))
     items = [comment_item(request, entry, comment) for comment in found]
     page = request.absolute_url_for("reader.entry", slug=slug)
-    return feed(request, format, f"comments/{entry.uid}", f"Comments on {entry.title}", page, items)
+    title = f"Comments on {title_text(entry.title)}"
+    return feed(request, format, f"comments/{entry.uid}", title, page, items)
 
 
 def feed(
@@ -69,13 +71,15 @@ def entry_item(request: Request, entry: Entry) -> Item:
     url = request.absolute_url_for("reader.entry", slug=entry.slug)
     return Item(
         id=entry.uid,
-        title=entry.title,
+        title=title_text(entry.title),
         url=url,
         published=entry.timestamp,
         updated=max(entry.updated, entry.timestamp),
         author=entry.author or request.config.author or request.config.title,
         html=markup.absolute_links(entry.shown.html, url, request.config.mount),
-        summary=markup.plain(markup.render_summary(entry.summary)) if entry.summary else "",
+        summary=markup.plain(markup.render_summary(entry.summary, request.config.language))
+        if entry.summary
+        else "",
         tags=[tag.name for tag in sorted(entry.tags, key=Tag.order)],
     )
 
@@ -84,10 +88,10 @@ def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
     """Return a comment as feeds carry it."""
     url = f"{request.absolute_url_for('reader.entry', slug=entry.slug)}#comment-{comment.id}"
     created = comment.created or LONG_AGO
-    html = markup.render_comment(comment.text, comment.format)
+    html = markup.render_comment(comment.text, comment.format, request.config.language)
     return Item(
         id=comment.uid,
-        title=f"{comment.author} on {entry.title}",
+        title=f"{comment.author} on {title_text(entry.title)}",
         url=url,
         published=created,
         updated=created,

@@ -12,6 +12,7 @@ from werkzeug.exceptions import NotFound
 from blog.models import Entry, Series, Site
 from blog.request import Request
 from blog.staticfiles import immutable_names
+from blog.syndication import rfc3339
 
 #: The most entries in one sitemap file: 50,000 addresses are allowed, and the first file has the
 #: front page and the series, too (https://www.sitemaps.org/protocol.html).
@@ -64,7 +65,7 @@ def listed(request: Request) -> "Select[str, str, datetime]":
 
 def location(request: Request, page: str, slug: str, updated: datetime) -> str:
     address = escape(request.absolute_url_for(f"reader.{page}", slug=slug))
-    return f"<url><loc>{address}</loc><lastmod>{updated:%Y-%m-%dT%H:%M:%SZ}</lastmod></url>"
+    return f"<url><loc>{address}</loc><lastmod>{rfc3339(updated)}</lastmod></url>"
 
 
 def document(root: str, parts: list[str]) -> Response:

@@ -1,6 +1,7 @@
 """Pictures and other files that the author keeps in a folder."""
 
 import re
+import sys
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -169,7 +170,11 @@ def find(folder: Path, name: str) -> Path | None:
         return None
     try:
         path = Path(joined).resolve()
-        is_inside = path.is_relative_to(folder.resolve())
-        return path if is_inside and path.is_file() else None
-    except (OSError, ValueError):  # a name that is too long, or has a NUL in it
+        inside = path.relative_to(folder.resolve())
+        if not path.is_file():
+            return None
+    except (OSError, ValueError):  # outside, too long, or with a NUL in it
         return None
+    # Windows has a second name for most files, without the full stop: HTPASS~1.TXT.
+    is_hidden = sys.platform == "win32" and any(part.startswith(".") for part in inside.parts)
+    return None if is_hidden else path

@@ -13,7 +13,7 @@ from jinja2 import Environment
 from blog import structured, templating
 from blog.config import Config
 from blog.forms import CommentForm
-from blog.markup import render_comment
+from blog.markup import first_picture, render_comment
 from blog.models.comment import threads
 from blog.pagination import Page
 from blog.request import Request
@@ -119,6 +119,7 @@ def translated(rule: str, number: str, text: str) -> str:
 FILTERS: dict[str, Callable[..., Any]] = templating.environment.filters | {
     "comment_html": render_comment,
     "mounted": lambda html: html,
+    "picture": first_picture,
 }
 
 

@@ -213,7 +213,7 @@ def discussion(address: str, comments: Sequence[Any]) -> str:
 <span class="p-author h-card">{escape(placed.comment.author)}</span>
 <a class="u-url" href="#comment-{placed.comment.id}">{moment(placed.comment.created, "dt-published")}</a>
 </div>
-<div class="e-content p-content">
+<div class="e-content">
 {markup.render_comment(placed.comment.text, placed.comment.format)}
 </div>
 <p class="reply"><a rel="nofollow" href="{address}/reply/{placed.comment.id}" aria-label="Reply to {escape(placed.comment.author)}">Reply</a></p>
