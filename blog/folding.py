@@ -10,7 +10,8 @@ import unicodedata
 from bisect import bisect_right
 from itertools import accumulate
 
-#: Raise it with each change of the folding: `threadleaf upgrade` then rebuilds the search index.
+#: Raise it with each change of the folding or of the text of a title: `threadleaf upgrade` then
+#: rebuilds the search index.
 VERSION = 1
 
 # Scripts without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, kana, and ideographs

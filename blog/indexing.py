@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, bindparam, text
 
 from blog.folding import fold
+from blog.markup.titles import title_text
 
 #: An entry has its own id in the index, and a comment its id less this. In descending order entries
 #: come first, the newest before the others, and then comments likewise.
@@ -102,7 +103,7 @@ def _folded(id_: int, *columns: str | bytes) -> dict[str, Any]:
     title, tags, body, marks = (
         each.decode(errors="replace") if isinstance(each, bytes) else each for each in columns
     )
-    texts = {"title": fold(title), "tags": fold(tags), "text": fold(body)}
+    texts = {"title": fold(title_text(title)), "tags": fold(tags), "text": fold(body)}
     words = {word for folded in texts.values() for word in folded.split()}
     lexemes = sorted(words) + [f":{mark}" for mark in marks.split()]
     return {"id": id_, **texts, "marks": marks, "words": lexemes}

@@ -29,11 +29,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from blog import ranking
-from blog.database import begin_writing
+from blog.database import begin_writing, language_of
 from blog.folding import order
 from blog.highlights import Highlighter, excerpt, marked
 from blog.indexing import BELOW, stale
 from blog.markup import plain, render_comment
+from blog.markup.titles import title_text
 from blog.models import Comment, Entry, Rendering, Tag
 from blog.models.base import UTCDateTime
 from blog.models.comment import ANONYMOUS
@@ -124,8 +125,9 @@ def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
     entries, comments = _entries(ids), [id_ + BELOW for id_ in ids if id_ <= LEAST_ENTRY]
     highlighter = Highlighter(query.words, is_open=query.is_open)
     found = {row.id: _entry(row, highlighter) for row in db.execute(_ENTRIES, {"ids": entries})}
+    language = language_of(db.get_bind())
     for row in db.execute(_COMMENTS, {"ids": comments}) if comments else ():
-        found[row.comment_id - BELOW] = _comment(row, highlighter)
+        found[row.comment_id - BELOW] = _comment(row, highlighter, language)
     return [found[id_] for id_ in ids if id_ in found]
 
 
@@ -271,12 +273,13 @@ def _marks(scope: Scope) -> list[str]:
 
 
 def _entry(row: Any, highlighter: Highlighter) -> Found:
-    title = marked(row.title, highlighter)
+    title = marked(title_text(row.title), highlighter)
     shown = excerpt(row.text, highlighter)
     return Found(row.id, row.kind, row.slug, title, row.timestamp, shown, None, Markup())
 
 
-def _comment(row: Any, highlighter: Highlighter) -> Found:
-    shown = excerpt(plain(render_comment(row.text, row.format)), highlighter)
+def _comment(row: Any, highlighter: Highlighter, language: str) -> Found:
+    title = escape(title_text(row.title))
+    shown = excerpt(plain(render_comment(row.text, row.format, language)), highlighter)
     when, author = row.created or row.timestamp, marked(row.name or ANONYMOUS, highlighter)
-    return Found(row.id, row.kind, row.slug, escape(row.title), when, shown, row.comment_id, author)
+    return Found(row.id, row.kind, row.slug, title, when, shown, row.comment_id, author)

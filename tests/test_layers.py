@@ -34,10 +34,11 @@ LAYERS = [
     {"blog.highlights", "blog.outages", "blog.proxies", "blog.query", "blog.ranking"},
     {"blog.migrations"},
     {"blog.models"},
-    {"blog.markup"},
     {"blog.additions", "blog.logs", "blog.networks", "blog.spam"},
-    {"blog.caches", "blog.config", "blog.database", "blog.slugs", "blog.urls"},
+    {"blog.config", "blog.database"},
     {"blog.indexing", "blog.rules"},
+    {"blog.markup"},
+    {"blog.caches", "blog.slugs", "blog.urls"},
     {"blog.database_url", "blog.folding", "blog.postgresql"},
     {"pool"},
 ]

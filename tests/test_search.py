@@ -5,6 +5,7 @@ import sqlite3
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
-from blog.application import Blog
+from blog.application import Blog, create_app
 from blog.config import Config
 from blog.indexing import BELOW, PORTION
 from blog.models import Comment, searchable
@@ -64,6 +65,32 @@ def test_a_page_and_a_comment_are_found_too(
     page = client.get("/blog/search?q=heron").text
     assert 'href="/about"' in page
     assert f'href="/blog/birds#comment-{comment.id}"' in page
+
+
+def test_html_in_a_title_is_no_word_of_it(
+    client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    titles = ["The <em>Odys</em>sey &amp; more", "A <video> for 1 < 2"]
+    for title in titles:
+        make_comment(make_entry(title, slug=title[0]), "A heron.", name="Ann")
+
+    shown = ["The Odyssey &amp; more", "A <video> for 1 < 2"]
+    assert found(client, "odyssey") == [shown[0]]
+    assert found(client, "em") == found(client, "odys sey") == []
+    assert found(client, "video") == [shown[1]]
+    assert sorted(found(client, "heron")) == sorted(f"Ann on {title}" for title in shown)
+    page = client.get("/blog/search?q=odyssey").text
+    assert "The <mark>Odyssey</mark> &amp;amp; more" in page
+
+
+def test_an_excerpt_has_the_quotes_of_the_comment(
+    config: Config, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    make_comment(make_entry("Birds"), 'I saw a "heron".', format="markdown")
+    app = create_app(replace(config, language="de"))
+
+    assert "I saw a „<mark>heron</mark>“." in BlogClient(app).get("/blog/search?q=heron").text
+    app.engine.dispose()
 
 
 def test_the_setting_leaves_comments_out(
