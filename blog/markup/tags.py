@@ -30,8 +30,7 @@ _EMBEDS = frozenset({"embed", "iframe"})
 SOURCE = re.compile(r"""src\s*=\s*["']?((?:https?:)?//[^\s"']+)""", re.IGNORECASE)
 #: The elements whose content ends only with their end tag, or is hidden until it does.
 _ALWAYS_CLOSED = names(
-    """audio button details iframe math noembed noframes noscript object plaintext rp script
-    select
+    """audio button details iframe math noembed noframes noscript object plaintext rp script select
     style svg template textarea title video xmp"""
 )
 #: The elements whose content nobody reads.
@@ -39,21 +38,20 @@ _CODE = ("script", "style")
 _END_OF_CODE = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _CODE}
 #: The elements of HTML, SVG and MathML that no text here may have. Their content stays.
 _KNOWN = names(
-    """animate animateMotion animateTransform annotation annotation-xml applet area base
-    basefont
+    """animate animateMotion animateTransform annotation annotation-xml applet area base basefont
     bgsound big blink body button canvas circle clipPath color-profile data datalist defs desc
     ellipse embed feBlend feColorMatrix feComponentTransfer feComposite feConvolveMatrix
-    feDiffuseLighting feDisplacementMap feDistantLight feDropShadow feFlood feFuncA feFuncB feFuncG
-    feFuncR feGaussianBlur feImage feMerge feMergeNode feMorphology feOffset fePointLight
+    feDiffuseLighting feDisplacementMap feDistantLight feDropShadow feFlood feFuncA feFuncB
+    feFuncG feFuncR feGaussianBlur feImage feMerge feMergeNode feMorphology feOffset fePointLight
     feSpecularLighting feSpotLight feTile feTurbulence filter font font-face foreignObject form
     frame frameset g head html iframe image isindex keygen label legend line linearGradient link
     listing maction maligngroup malignmark map marker marquee mask math menclose menuitem merror
     meta metadata meter mfenced mfrac mglyph mi mlabeledtr mmultiscripts mn mo mover mpadded mpath
     mphantom mprescripts mroot mrow ms mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr
     multicol munder munderover nextid nobr noembed noframes noscript none object optgroup option
-    output param path pattern plaintext polygon polyline progress radialGradient rb rect rtc script
-    select selectedcontent semantics set slot spacer stop style svg switch symbol template text
-    textPath textarea time title tspan use view xmp"""
+    output param path pattern plaintext polygon polyline progress radialGradient rb rect rtc
+    script select selectedcontent semantics set slot spacer stop style svg switch symbol template
+    text textPath textarea time title tspan use view xmp"""
 )
 
 # A quoted value may have anything in it; a quote elsewhere is a character like others, unless a
