@@ -1,7 +1,6 @@
 """Views and triggers: create them, drop them, and compare them with those of a database."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 
 from sqlalchemy import Connection
@@ -9,9 +8,6 @@ from sqlalchemy import Connection
 from blog.models import searchable
 from blog.models.triggers import recount, triggers
 from blog.postgresql import schema_of
-
-_FUNCTION = re.compile(r"CREATE OR REPLACE FUNCTION (\w+)\(\) RETURNS trigger")
-_TRIGGER = re.compile(r"CREATE OR REPLACE TRIGGER (\w+)\s.*?\sON (\w+)", re.DOTALL)
 
 
 def is_current(connection: Connection) -> bool:
@@ -69,10 +65,12 @@ def _settled(connection: Connection) -> Iterator[str]:
     """
     path = f"{schema_of(connection)}, pg_temp"
     for statement in _definitions("postgresql"):
-        if found := _FUNCTION.search(statement):
-            yield f"ALTER FUNCTION {found[1]}() SET search_path = {path}"
-        elif found := _TRIGGER.search(statement):
-            yield f"ALTER TABLE {found[2]} ENABLE ALWAYS TRIGGER {found[1]}"
+        match statement.split():
+            case ["CREATE", "OR", "REPLACE", "FUNCTION", function, *_]:
+                yield f"ALTER FUNCTION {function} SET search_path = {path}"
+            case ["CREATE", "OR", "REPLACE", "TRIGGER", name, *when]:
+                table = when[when.index("ON") + 1]
+                yield f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"
 
 
 def _digest(connection: Connection) -> str:
