@@ -38,9 +38,10 @@ def without_password(text: str) -> str:
     Everything that could be part of a password is left out: from the first colon after the scheme
     to the last ``@``, and a URL's parameters.
     """
-    text = re.sub(r"(?s)^(\s*[A-Za-z][\w+.-]*:/+)?([^:]*):.*@", r"\1\2:***@", text)
+    if start := re.match(r"(?s)((?:\s*[A-Za-z][\w+.-]*:/++)?[^:]*:).*@", text):
+        text = f"{start[1]}***@{text[start.end() :]}"
     text = re.sub(r"(?is)((?:password|secret|key)\s*=).*", r"\1***", text)
-    return re.sub(r"(?is)(postgres[^?]*\?).*", r"\1***", text)
+    return re.sub(r"(?is)postgres.*", lambda address: re.sub(r"(?s)\?.*", "?***", address[0]), text)
 
 
 def database_url(database: str) -> URL:
