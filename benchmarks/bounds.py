@@ -33,7 +33,7 @@ from blog.importing.visibility import decide, stray_metadata  # noqa: E402
 from blog.importing.wxr import _mended_part, _name  # noqa: E402
 from blog.markup.contents import contents  # noqa: E402
 from blog.markup.markdown import comment_to_html, phrase_to_html, to_html  # noqa: E402
-from blog.search import Query  # noqa: E402
+from blog.query import Query  # noqa: E402
 from blog.slugs import slugify  # noqa: E402
 
 PAGE = ROOT / "docs" / "bounds.md"

@@ -25,7 +25,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.utils import redirect
 
-from blog import csrf, flash, freshness, moderation, publishing, schema, upgrading
+from blog import csrf, flash, freshness, indexing, moderation, publishing, schema
 from blog.auth import GUARDS, Guard
 from blog.config import Config
 from blog.database import DatabaseOutdatedError, begin_writing, connect, session_factory
@@ -305,9 +305,9 @@ def warn_of_unfinished(engine: Engine) -> None:
                 kind,
                 slug,
             )
-        if texts := upgrading.unindexed(db.connection()):
+        if texts := indexing.stale(db.connection()):
             log.warning(
-                "The search lacks %d texts, because an upgrade was interrupted: run `threadleaf "
-                "upgrade` to finish it.",
+                "%d texts are not indexed yet, because an upgrade was interrupted or another "
+                "program changed them: run `threadleaf upgrade`, or the next searches take longer.",
                 texts,
             )

@@ -11,7 +11,7 @@ from threading import Event
 import click
 from sqlalchemy import Engine
 
-from blog import publishing, schema, upgrading
+from blog import indexing, publishing, schema, upgrading
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
 from blog.database_url import file_of, name_of
@@ -72,8 +72,8 @@ def upgrade_database(engine: Engine) -> tuple[str | None, str]:
         with engine.connect() as connection:
             ids = upgrading.unrendered(connection)
         show("Rendering", len(ids), upgrading.render_all(engine, ids), interrupted)
-        with engine.connect() as connection:  # what rendering has not indexed: comments
-            texts = upgrading.unindexed(connection)
+        with engine.connect() as connection:
+            texts = indexing.stale(connection)
         show("Indexing", texts, upgrading.index_all(engine), interrupted)
     return versions
 

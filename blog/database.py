@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,10 +19,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
-from blog import postgresql
+from blog import indexing, postgresql
 from blog.database_url import connection_parameters, database_url
 from pool import ThreadLocalPool
-from pool.sqlite import WRITING, configure, opened_file
+from pool.sqlite import WRITING, WRITING_NOWAIT, configure, opened_file
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +114,10 @@ def connect(
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, poolclass=ThreadLocalPool, execution_options=options)
         configure(engine, busy_timeout=BUSY_TIMEOUT)
-        event.listen(engine, "connect", _trust_the_schema)
         return engine
     url, parameters = connection_parameters(url)
+    # Otherwise the environment decides, and from a database with SQL_ASCII the driver reads bytes.
+    parameters["client_encoding"] = "utf8"
     engine = create_engine(
         url,
         poolclass=ThreadLocalPool,
@@ -128,11 +130,6 @@ def connect(
     is_pooled = parameters.get("prepare_threshold", 0) is None
     postgresql.configure(engine, timeout=BUSY_TIMEOUT, is_pooled=is_pooled)
     return engine
-
-
-def _trust_the_schema(connection: Any, record: object) -> None:  # noqa: ARG001
-    # Triggers fill the full-text index, which SQLite 3.40 lets no schema touch that is not trusted.
-    connection.execute("PRAGMA trusted_schema = ON")
 
 
 def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
@@ -205,28 +202,41 @@ def language_of(bind: Engine | Connection) -> str:
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
-    """Return what opens a session on `engine`. It takes no connection before its first query."""
-    return sessionmaker(engine)
+    """Return what opens a session on `engine`. It takes no connection before its first query.
+
+    A session indexes for the search what it has written, in the same transaction.
+    """
+    sessions = sessionmaker(engine)
+    event.listen(sessions, "before_commit", _index)
+    return sessions
 
 
-def begin_writing(db: Session) -> None:
+def _index(db: Session) -> None:
+    if db.in_transaction():
+        db.flush()
+        indexing.refresh(db.connection())
+
+
+def begin_writing(db: Session, *, nowait: bool = False) -> None:
     """End what `db` was reading, and begin a transaction that will write.
 
     This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
     have changed: read it again.
 
+    :param nowait: fail at once if another transaction writes.
     :raises DatabaseOutdatedError: the database has another schema than this code.
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
     :raises WriteQueueFullError: too many threads are waiting.
     """
     db.rollback()
     queue: WriteQueue = db.get_bind().get_execution_options()[_QUEUE]
-    with queue:
-        connection = db.connection(execution_options=WRITING)
+    with nullcontext() if nowait else queue:
+        connection = db.connection(execution_options=WRITING_NOWAIT if nowait else WRITING)
         if connection.dialect.name != "sqlite":
             # Each change ends in this row. Otherwise two writers holding different row locks could
             # deadlock here.
-            connection.exec_driver_sql("SELECT id FROM site FOR UPDATE")
+            lock = "SELECT id FROM site FOR UPDATE"
+            connection.exec_driver_sql(f"{lock} NOWAIT" if nowait else lock)
     # In the transaction, so that no upgrade comes in between.
     found = connection.exec_driver_sql(SCHEMA_VERSION).scalar()
     if found != HEAD:

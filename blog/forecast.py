@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from blog import schema, upgrading
+from blog import indexing, schema, upgrading
 from blog.database_url import file_of
 
 #: The size of the write-ahead log while portions are written, in bytes: SQLite restarts it at
@@ -60,12 +60,12 @@ def forecast(engine: Engine) -> Forecast:
         is_current = schema.is_current(connection)
         ids = upgrading.unrendered(connection) if before >= RENDERED_SINCE else _ids(connection)
         entries, comments = (_count(connection, table) for table in ("entry", "comment"))
-        texts = upgrading.unindexed(connection) if is_current else entries + comments
+        texts = indexing.stale(connection) if is_current else entries + comments
         each, growth = _sample(connection, ids[:: len(ids) // SAMPLE + 1])
     file = file_of(engine.url)
     size = file.stat().st_size if file is not None and file.is_file() else 0
     # The figures are upper bounds of what benchmarks/upgrade.py measured.
-    seconds = len(ids) * (each / upgrading.processes(len(ids)) + 0.0004) + texts * 0.00004
+    seconds = len(ids) * (each / upgrading.processes(len(ids)) + 0.0004) + texts * 0.0003
     space = int(len(ids) * growth + texts * 400) + LOG
     if is_current:
         return Forecast(before, len(ids), texts, seconds, 0, size, space)

@@ -5,15 +5,13 @@ becomes a regular expression: overlapping repeats in one would let a query of a 
 hours.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
 
 from markupsafe import Markup, escape
 
-from blog.models.searchable import UNSPACED
+from blog.folding import WORD, Origins, joined, letters
 
 #: The length of an excerpt, and of its part before the first match, in characters.
 EXCERPT = 240
@@ -21,13 +19,6 @@ BEFORE = 80
 
 #: The part of a text that is searched for an excerpt, in characters.
 LOOKED_THROUGH = 200_000
-
-_ACCENTS = "\u0300-\u036f"
-# A letter of a script without spaces, or letters and digits of any other; each with its accents.
-_WORD = re.compile(
-    rf"[{UNSPACED}][{_ACCENTS}]*+|[^\W_{UNSPACED}](?:[^\W_{UNSPACED}]|[{_ACCENTS}])*+"
-)
-_ACCENT = re.compile(f"[{_ACCENTS}]+")
 
 Place = tuple[int, int]
 
@@ -40,17 +31,18 @@ class Highlighter:
     """
 
     def __init__(self, words: Sequence[str], *, is_open: bool) -> None:
-        runs = [f" {_words_of(word)} " for word in words]
+        runs = [f" {word} " for word in words]
         if is_open:
             runs[-1] = runs[-1].rstrip()
         self._runs = tuple(dict.fromkeys(runs))
 
     def places(self, text: str) -> Iterator[Place]:
         """Yield the beginning and end of each match in `text`, in order and without overlaps."""
-        words = f" {_words_of(text)} "
+        folded = letters(text)
+        words = f" {joined(folded)} "
         found = merge(*(_occurrences(words, run) for run in self._runs), key=_longest_first)
-        unread = _WORD.finditer(text)
-        counted = past = 0
+        unread, origins = WORD.finditer(folded), Origins(text, folded)
+        counted = past = shown = 0
         for start, end in found:
             if start < past:
                 continue
@@ -59,17 +51,11 @@ class Highlighter:
             first = next(islice(unread, skipped, None))
             last = next(islice(unread, more - 1, None)) if more else first
             counted, past = end, end
-            yield first.start(), last.end()
-
-
-def _words_of(text: str) -> str:
-    """Return the words of `text` without case and accents, separated by single spaces."""
-    words = " ".join(_WORD.findall(text))
-    if words.isascii():
-        return words.lower()
-    # Normalising sorts each run of accents, in time quadratic in its length.
-    apart = unicodedata.normalize("NFD", _ACCENT.sub("", words).casefold())
-    return unicodedata.normalize("NFC", _ACCENT.sub("", apart))
+            begin, finish = origins.of(first.start(), last.end())
+            # One character can have several words: ½.
+            if begin >= shown:
+                yield begin, finish
+                shown = finish
 
 
 def _occurrences(words: str, run: str) -> Iterator[Place]:

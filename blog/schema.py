@@ -33,7 +33,7 @@ _SEED_TABLES = {
 _SITE_COLUMNS = {"id", "version", "changed", "secret", "uid"}
 
 #: What an upgrade changes on PostgreSQL.
-_OURS = {*Base.metadata.tables, "alembic_version", "search_index"}
+_OURS = {*Base.metadata.tables, "alembic_version", "search_index", "search_stale"}
 _OURS |= {"searchable_entry", "searchable_comment"}
 
 #: How many instructions SQLite executes between two reports of its progress.
@@ -47,7 +47,8 @@ class DatabaseUnusableError(Exception):
 def version(connection: Connection) -> str | None:
     """Return the schema version of a database, or None for an empty one.
 
-    :raises DatabaseUnusableError: its tables are another program's, or the server is too old.
+    :raises DatabaseUnusableError: its tables are another program's, its encoding is not UTF-8, or
+        the server is too old.
     """
     if connection.dialect.name == "postgresql":
         number = connection.dialect.server_version_info
@@ -57,6 +58,7 @@ def version(connection: Connection) -> str | None:
                 f"{'.'.join(map(str, number))}, and Threadleaf needs {postgresql.OLDEST} or newer: "
                 "upgrade the server."
             )
+    _check_encoding(connection)
     inspector = inspect(connection)
     tables = set(inspector.get_table_names())
 
@@ -77,6 +79,22 @@ def version(connection: Connection) -> str | None:
         f"The database {_name(connection.engine)} belongs to another program (it has the tables "
         f"{names}) and was not changed: set `database` to a new file or an empty database."
     )
+
+
+def _check_encoding(connection: Connection) -> None:
+    """Refuse a database that cannot store each character, or does not know what one is.
+
+    :raises DatabaseUnusableError: its encoding is not UTF-8.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise DatabaseUnusableError(
+            f"The database {_name(connection.engine)} has the encoding {encoding}, which cannot "
+            "store every text: create one with `CREATE DATABASE ... TEMPLATE template0 ENCODING "
+            "'UTF8'`, and move the blog to it."
+        )
 
 
 def check(engine: Engine) -> Site:

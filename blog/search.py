@@ -1,13 +1,10 @@
 """Search for entries, pages and comments.
 
-A query is words, ``"phrases"`` and ``-exclusions``; all words must match, the last one as a prefix.
-Any text is a valid query. It is never part of a statement: in the query languages of SQLite and
-PostgreSQL each word is a string.
+A query is never part of a statement: in the query languages of SQLite and PostgreSQL each word is a
+string.
 """
 
-import re
 import sys
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,36 +16,39 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Executable,
-    Float,
     Row,
+    Text,
     bindparam,
     column,
     func,
     select,
     text,
 )
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from blog import ranking
+from blog.database import begin_writing, language_of
+from blog.folding import order
 from blog.highlights import Highlighter, excerpt, marked
+from blog.indexing import BELOW, stale
 from blog.markup import plain, render_comment
+from blog.markup.titles import title_text
 from blog.models import Comment, Entry, Rendering, Tag
 from blog.models.base import UTCDateTime
 from blog.models.comment import ANONYMOUS
-from blog.models.searchable import BELOW, LEAST_ENTRY, PLAIN, UNSPACED
 from blog.models.tag import entry_tag
-
-#: The most words and phrases of a query that count.
-MOST_WORDS = 20
-
-#: The most characters of one of them that count.
-LONGEST_WORD = 100
-
-#: The least length of a prefix, in bytes of UTF-8: three Latin letters, two Cyrillic ones, or one
-#: Korean syllable. A single letter would match much of the index.
-SHORTEST_BEGINNING = 3
+from blog.query import Query, Scope
 
 #: How many of the latest matches are ranked. In a large blog a word may be in every entry.
 CANDIDATES = 300
+
+#: The most transactions in which a search indexes the changes of other programs.
+MOST_PORTIONS = 20
+
+#: In the index, a higher id is an entry's, and a lower one a comment's.
+LEAST_ENTRY = -BELOW // 2
 
 #: The most words in a query that gets a proposal, the most candidates per word, and the most of
 #: these that are tried. Comparing two words takes more than the square of their length, so longer
@@ -57,72 +57,6 @@ MOST_PROPOSED = 4
 MOST_TERMS = 500
 MOST_NEAR = 5
 LONGEST_PROPOSED = 20
-
-_PART = re.compile(r'(-?)"([^"]*)"?|([^\s"]+)')
-_PLAIN = str.maketrans(PLAIN)
-_DIVIDED = re.compile(f"([{UNSPACED}])")
-
-
-@dataclass(frozen=True)
-class Query:
-    """A parsed query.
-
-    :param words: the words and phrases that must match.
-    :param without: the words and phrases that must not match.
-    :param is_open: whether the last word is a prefix.
-    :param is_cut: whether a part of the query was ignored, because it is too long.
-    """
-
-    words: tuple[str, ...]
-    without: tuple[str, ...]
-    is_open: bool
-    is_cut: bool = False
-
-    @classmethod
-    def parse(cls, given: str) -> "Query":
-        """Parse a query, any text."""
-        words: list[str] = []
-        without: list[str] = []
-        is_open = False
-        parts = [m.groups() for m in _PART.finditer(given[: MOST_WORDS * LONGEST_WORD])]
-        for minus, phrase, word in parts[:MOST_WORDS]:
-            excluded = bool(minus) or (word or "").startswith("-")
-            wanted = _words(phrase if word is None else word)
-            if wanted:
-                (without if excluded else words).append(wanted)
-                is_open = word is not None and not excluded and _may_go_on(wanted)
-        cut = len(parts) > MOST_WORDS or len(given) > MOST_WORDS * LONGEST_WORD
-        return cls(tuple(words), tuple(without), is_open, cut)
-
-
-def _may_go_on(phrase: str) -> bool:
-    """Tell whether not too much begins so: with three letters, or one that says as much."""
-    last = phrase.split()[-1]
-    return len(last.encode()) >= SHORTEST_BEGINNING and _DIVIDED.match(last) is None
-
-
-def _words(given: str) -> str:
-    """Return the letters and digits of `given`, with spaces between what the index divides."""
-    letters = "".join(
-        c if unicodedata.category(c)[0] in "LNM" else " "
-        for c in unicodedata.normalize("NFC", given[:LONGEST_WORD]).lower()
-    )
-    divided = _DIVIDED.sub(r" \1 ", letters)
-    return " ".join(w for w in divided.split() if unicodedata.category(w[0])[0] in "LN")
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Where to look.
-
-    :param tag: in entries with the tag of this id; comments have none.
-    :param year: in what was published in this year.
-    :param comments: in comments, too.
-    """
-
-    tag: int | None = None
-    year: int | None = None
-    comments: bool = True
 
 
 @dataclass(frozen=True)
@@ -139,16 +73,51 @@ class Found:
     author: Markup
 
 
-def matches(db: Session, query: Query, scope: Scope, now: datetime) -> "Sequence[Row[Any]]":
-    """Return id in the index and moment of each match: the best first, then the newest.
+@dataclass(frozen=True)
+class Match:
+    """A text that is found: its id in the index, and when it was published."""
+
+    id: int
+    moment: datetime
+
+
+def index_others(db: Session) -> bool:
+    """Index the texts that other programs have changed, and tell whether all could be.
+
+    This writes only if there are some, and waits for no other writer. What is left, because the
+    database is locked or can only be read, is not found until a later search.
+    """
+    for _ in range(MOST_PORTIONS):
+        if not stale(db.connection()):
+            return True
+        try:
+            begin_writing(db, nowait=True)
+            db.commit()  # a session indexes as it commits
+        except (DBAPIError, PoolTimeout):
+            db.rollback()
+            return False
+    return not stale(db.connection())
+
+
+def matches(db: Session, query: Query, scope: Scope, now: datetime) -> Sequence[Match]:
+    """Return all that is found: the best first, then the newest.
 
     Of more matches the latest :data:`CANDIDATES` are ranked, entries before comments.
     """
     if not query.words:
         return []
     written, values = _WRITERS[db.get_bind().dialect.name](query, scope)
-    values["least"] = -BELOW if scope.comments else LEAST_ENTRY
-    return db.execute(_visible(written), {**values, "now": now}).all()
+    values |= {"least": -BELOW if scope.comments else LEAST_ENTRY, "now": now}
+    rows = db.execute(_visible(written), values).all()
+    texts = [(row.title, row.tags, row.text) for row in rows]
+    scores = ranking.scores(texts, query.words, is_open=query.is_open)
+    found = sorted(zip(scores, rows, strict=True), key=_rank, reverse=True)
+    return [Match(row.id, row.moment) for _, row in found]
+
+
+def _rank(found: "tuple[float, Row[Any]]") -> tuple[float, datetime, int]:
+    score, row = found
+    return score, row.moment, row.id
 
 
 def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
@@ -156,8 +125,9 @@ def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
     entries, comments = _entries(ids), [id_ + BELOW for id_ in ids if id_ <= LEAST_ENTRY]
     highlighter = Highlighter(query.words, is_open=query.is_open)
     found = {row.id: _entry(row, highlighter) for row in db.execute(_ENTRIES, {"ids": entries})}
+    language = language_of(db.get_bind())
     for row in db.execute(_COMMENTS, {"ids": comments}) if comments else ():
-        found[row.comment_id - BELOW] = _comment(row, highlighter)
+        found[row.comment_id - BELOW] = _comment(row, highlighter, language)
     return [found[id_] for id_ in ids if id_ in found]
 
 
@@ -181,7 +151,7 @@ def _nearest(db: Session, word: str, now: datetime) -> str:
         return f'"{word}"'
     if len(word) > LONGEST_PROPOSED:
         return word
-    start = word.translate(_PLAIN)[:2]
+    start = word[:2]
     values = {"start": start, "end": start + chr(sys.maxunicode), "most": MOST_TERMS}
     terms = [term for term in db.scalars(_TERMS, values) if len(term) <= LONGEST_PROPOSED]
     near = get_close_matches(word, terms, MOST_NEAR, 0.75)
@@ -192,7 +162,8 @@ def _nearest(db: Session, word: str, now: datetime) -> str:
 
 def subjects(db: Session, ids: Sequence[int], most: int = 12) -> "Sequence[Row[str, str, int]]":
     """Return name, slug and count of the most frequent tags of the entries among `ids`."""
-    return db.execute(_SUBJECTS, {"ids": _entries(ids), "most": most}).all() if ids else []
+    rows = db.execute(_SUBJECTS, {"ids": _entries(ids)}).all() if ids else []
+    return sorted(rows, key=lambda row: (-row[2], order(row[0]), row[1]))[:most]
 
 
 def _entries(ids: Sequence[int]) -> list[int]:
@@ -220,70 +191,77 @@ _SUBJECTS = (
     .join(entry_tag, entry_tag.c.tag_id == Tag.id)
     .where(entry_tag.c.entry_id.in_(_IDS))
     .group_by(Tag.id)
-    .order_by(func.count().desc(), func.lower(Tag.name))
-    .limit(bindparam("most"))
 )
 
 
 def _visible(written: str) -> Executable:
-    """Return a statement for the visible ones among the ids and ranks that SQL selects."""
-    columns = column("id", BigInteger), column("rank", Float)
-    match = text(written).columns(*columns).subquery("match")
+    """Return a statement for the visible ones among the matches that SQL selects."""
+    texts = column("title", Text), column("tags", Text), column("text", Text)
+    match = text(written).columns(column("id", BigInteger), *texts).subquery("match")
     moment = func.coalesce(_COMMENT.created, _ENTRY.timestamp, type_=UTCDateTime())
     return (
-        select(match.c.id, moment.label("moment"))
+        select(match.c.id, moment.label("moment"), match.c.title, match.c.tags, match.c.text)
         .select_from(match)
         .outerjoin(Comment.__table__, _COMMENT.id == match.c.id + BELOW)
         .join(Entry.__table__, _ENTRY.id == func.coalesce(_COMMENT.entry_id, match.c.id))
         .where(Entry.is_visible(bindparam("now", type_=UTCDateTime())))
-        .order_by(match.c.rank, moment.desc(), match.c.id.desc())
     )
 
 
+def _latest(number: str, condition: str) -> str:
+    """Write what selects the latest matches of a condition, without the stale ones."""
+    # Outside, because PostgreSQL would read all matches for it.
+    return f"""
+        SELECT id, title, tags, substr(text, 1, {ranking.LOOKED_THROUGH}) AS text FROM (
+            SELECT {number} AS id, title, tags, text FROM search_index
+            WHERE {condition} AND {number} > :least AND NOT EXISTS (
+                SELECT 1 FROM search_stale WHERE search_stale.id = search_index.{number})
+            ORDER BY {number} DESC LIMIT {CANDIDATES}) AS latest"""  # noqa: S608 - names and numbers of ours
+
+
 def _for_sqlite(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
-    """Write a query for FTS5, in which each word is a string. Words contain no quotes."""
-    words = [_string(word) for word in query.words]
+    """Write a query for FTS5. A folded word has no quotes."""
+    words = [f'"{word}"' for word in query.words]
     if query.is_open:
         words[-1] += " *"
     match = "{title tags text} : (" + " AND ".join(words) + ")"
     for mark in _marks(scope):
         match += f' AND marks : "{mark}"'
     if query.without:
-        without = " OR ".join(map(_string, query.without))
+        without = " OR ".join(f'"{word}"' for word in query.without)
         match = f"({match}) NOT {{title tags text}} : ({without})"
-    return (
-        f"""SELECT rowid AS id, bm25(search_index, 10, 5, 1, 0) AS rank FROM search_index
-            WHERE search_index MATCH :match AND rowid > :least
-            ORDER BY rowid DESC LIMIT {CANDIDATES}""",  # noqa: S608 - a number of ours
-        {"match": match},
-    )
-
-
-def _string(word: str) -> str:
-    return f'"{word.translate(_PLAIN)}"'
+    return _latest("rowid", "search_index MATCH :match"), {"match": match}
 
 
 def _for_postgresql(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
-    """Write a query with a tsquery per word, which PostgreSQL makes and joins."""
-    phrase = "phraseto_tsquery('simple', search_words(:{}))"
-    # ":*" after an empty tsquery is a syntax error.
-    beginning = f"CAST(nullif(CAST({phrase} AS text), '') || ':*' AS tsquery)"
-    values = {f"w{n}": word for n, word in enumerate(query.words)}
-    parts = [phrase.format(name) for name in values]
+    """Write a query for a tsquery. A folded word has no quotes.
+
+    The index finds texts with all words of a phrase; whether they follow each other, the texts
+    themselves say: a tsvector knows the places of the first 16,383 words only.
+    """
+    lexemes = [f"'{word}'" for phrase in query.words for word in phrase.split()]
+    phrases = [f" {phrase} " for phrase in query.words]
     if query.is_open:
-        parts[-1] = beginning.format(f"w{len(parts) - 1}")
-    for n, word in enumerate(query.without):
-        values[f"n{n}"] = word
-        parts.append(f"!!{phrase.format(f'n{n}')}")
-    # A mark begins with a colon, which no word does.
-    marks = {f"m{n}": f"':{mark}'" for n, mark in enumerate(_marks(scope))}
-    every = " && ".join([*parts, *(f"CAST(:{name} AS tsquery)" for name in marks)])
+        lexemes[-1] += ":*"
+        phrases[-1] = phrases[-1].rstrip()
+    lexemes += [f"':{mark}'" for mark in _marks(scope)]
+    lexemes += [f"!'{word}'" for word in query.without if " " not in word]
+    values = {f"p{number}": each for number, each in enumerate(phrases) if " " in each.strip()}
+    without = [f" {phrase} " for phrase in query.without if " " in phrase]
+    excluded = {f"n{number}": each for number, each in enumerate(without)}
+    conditions = [
+        "words @@ CAST(:lexemes AS tsquery)",
+        *(_HAS.format(name) for name in values),
+        *(f"NOT {_HAS.format(name)}" for name in excluded),
+    ]
     return (
-        f"""SELECT id, -ts_rank('{{0.1, 0.1, 0.5, 1}}', words, {" && ".join(parts)}) AS rank
-            FROM (SELECT id, words FROM search_index WHERE words @@ ({every}) AND id > :least
-                  ORDER BY id DESC LIMIT {CANDIDATES}) AS latest""",  # noqa: S608 - names of ours
-        values | marks,
+        _latest("id", " AND ".join(conditions)),
+        {"lexemes": " & ".join(lexemes), **values, **excluded},
     )
+
+
+# A phrase is in one of the texts, and not across two.
+_HAS = "strpos(' ' || title || ' / ' || tags || ' / ' || text || ' ', :{}) > 0"
 
 
 _WRITERS = {"sqlite": _for_sqlite, "postgresql": _for_postgresql}
@@ -295,12 +273,13 @@ def _marks(scope: Scope) -> list[str]:
 
 
 def _entry(row: Any, highlighter: Highlighter) -> Found:
-    title = marked(row.title, highlighter)
+    title = marked(title_text(row.title), highlighter)
     shown = excerpt(row.text, highlighter)
     return Found(row.id, row.kind, row.slug, title, row.timestamp, shown, None, Markup())
 
 
-def _comment(row: Any, highlighter: Highlighter) -> Found:
-    shown = excerpt(plain(render_comment(row.text, row.format)), highlighter)
+def _comment(row: Any, highlighter: Highlighter, language: str) -> Found:
+    title = escape(title_text(row.title))
+    shown = excerpt(plain(render_comment(row.text, row.format, language)), highlighter)
     when, author = row.created or row.timestamp, marked(row.name or ANONYMOUS, highlighter)
-    return Found(row.id, row.kind, row.slug, escape(row.title), when, shown, row.comment_id, author)
+    return Found(row.id, row.kind, row.slug, title, when, shown, row.comment_id, author)

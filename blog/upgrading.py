@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from sqlalchemy import (
     BindParameter,
@@ -23,17 +23,16 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    func,
     insert,
     not_,
     select,
-    text,
 )
 from sqlalchemy.orm import Session
 
-from blog.database import begin_writing, language_of, session_factory
+from blog import indexing
+from blog.database import begin_writing, language_of
 from blog.markup import renderer
-from blog.models import Entry, Rendering, searchable
+from blog.models import Entry, Rendering
 
 #: The number of rows per transaction, for which the writers of a running blog wait.
 PORTION = 250
@@ -75,30 +74,17 @@ def unrendered(connection: Connection) -> list[int]:
     return list(connection.scalars(missing.order_by(_ENTRY.c.id), current))
 
 
-def unindexed(connection: Connection) -> int:
-    """Return the number of published texts that are not indexed."""
-    dialect = connection.dialect.name
-    return sum(
-        connection.execute(
-            select(func.count()).select_from(
-                text(f"({searchable.missing(dialect, what)}) AS lacking")
-            ),
-            {"after": 0, "limit": 2**40},
-        ).scalar_one()
-        for what in get_args(searchable.Text)
-    )
-
-
 def render_all(engine: Engine, ids: Sequence[int]) -> Iterator[int]:
     """Render entries, store the renderings, and yield the number of entries in each portion.
 
-    Triggers index them. An entry that changes meanwhile may be left out. Call it in the main thread
-    of a command, the only one that may ignore a signal.
+    Triggers note them for :func:`index_all`. An entry that changes meanwhile may be left out. Call
+    it in the main thread of a command, the only one that may ignore a signal.
 
-    :param ids: entries, in ascending order: FTS5 collects words in memory as long as they ascend.
+    :param ids: entries, in ascending order.
     """
     portions = (ids[start : start + PORTION] for start in range(0, len(ids), PORTION))
-    with session_factory(engine)() as db, _workers(len(ids)) as workers:
+    # Indexed later: a session of the blog would index the newest texts first, rendered or not.
+    with Session(engine) as db, _workers(len(ids)) as workers:
         for portion, rendered in _rendered(db, portions, workers):
             begin_writing(db)
             db.execute(_OUTDATED, {"ids": portion, "renderer": renderer(language_of(engine))})
@@ -180,15 +166,10 @@ def _end_with_parent() -> None:
 
 
 def index_all(engine: Engine) -> Iterator[int]:
-    """Index the texts that the index lacks, and yield the number of texts in each portion."""
-    for what in get_args(searchable.Text):
-        missing = text(searchable.missing(engine.dialect.name, what))
-        fill = text(searchable.fill(engine.dialect.name, what))
-        portion = {"after": 0, "limit": PORTION}
-        with session_factory(engine)() as db:
-            while ids := db.scalars(missing, portion).all():
-                begin_writing(db)
-                db.execute(fill, portion)
-                db.commit()
-                yield len(ids)
-                portion["after"] = ids[-1]
+    """Index the stale texts, and yield the number of texts in each portion."""
+    with Session(engine) as db:
+        while indexing.stale(db.connection()):
+            begin_writing(db)
+            number = indexing.refresh(db.connection())
+            db.commit()
+            yield number

@@ -9,7 +9,8 @@ https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
 
 import os
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 #: Bytes that a log may have. SQLite itself tries to start it again from 4 MB on.
@@ -43,10 +44,17 @@ class Checkpoints:
 
 
 def _restart(connection: sqlite3.Connection) -> bool:
-    (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
-    try:
+    with waiting_up_to(connection, PATIENCE):
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    return not busy
+
+
+@contextmanager
+def waiting_up_to(connection: sqlite3.Connection, milliseconds: int) -> Iterator[None]:
+    """Let statements wait for a lock at most `milliseconds`, instead of the usual time."""
+    (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+    try:
+        yield
     finally:
         connection.execute(f"PRAGMA busy_timeout = {usual}")
-    return not busy

@@ -18,7 +18,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -28,12 +28,15 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from pool.checkpoints import LIMIT, Checkpoints
+from pool.checkpoints import LIMIT, Checkpoints, waiting_up_to
 from pool.errors import SettingError
 from pool.sqlite_file import DatabaseFile, OpenedFile, connect_existing
 
 #: Execution options of a transaction that will write.
 WRITING = {"sqlite_begin": "BEGIN IMMEDIATE"}
+
+#: The same, for one that fails at once while another connection writes.
+WRITING_NOWAIT = WRITING | {"sqlite_nowait": True}
 
 #: SQLite counts milliseconds in 32 bits: https://www.sqlite.org/c3ref/busy_timeout.html
 _LONGEST = 2_147_483
@@ -283,7 +286,8 @@ def _on_begin(checkpoints: Checkpoints, connection: Connection) -> None:
     # With AUTOCOMMIT there is a "begin" event as well, and nobody who commits.
     if connection._is_autocommit_isolation():
         return
-    begin = connection.get_execution_options().get("sqlite_begin", "BEGIN")
+    options = connection.get_execution_options()
+    begin = options.get("sqlite_begin", "BEGIN")
     driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     if begin == "BEGIN":
         # Past SQLAlchemy, which would take as long for it as for a query. It asks for no lock, so
@@ -291,10 +295,12 @@ def _on_begin(checkpoints: Checkpoints, connection: Connection) -> None:
         with suppress(sqlite3.Error):
             driver.execute(begin)
             return
+    nowait = options.get("sqlite_nowait")
     opened = opened_file(connection.connection)
-    if opened is not None and begin != "BEGIN":
+    if opened is not None and begin != "BEGIN" and not nowait:
         checkpoints.before_writing(driver, opened.file.path)
-    connection.exec_driver_sql(begin)
+    with waiting_up_to(driver, 0) if nowait else nullcontext():
+        connection.exec_driver_sql(begin)
     if opened is not None and not _asked(connection, opened.is_current_now):
         connection.invalidate()
         raise OperationalError(begin, None, _lost(opened))

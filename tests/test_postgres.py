@@ -1,10 +1,14 @@
 """The blog on PostgreSQL: its own schema and triggers, and every test of the pages once more."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice, product
+from pathlib import Path
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -57,6 +61,9 @@ from tests.test_schema import (  # noqa: F401
     test_a_change_that_nobody_sees_leaves_the_version,
 )
 from tests.test_search import *  # noqa: F403
+from tests.test_search import found
+from tests.test_search_scripts import *  # noqa: F403
+from tests.test_search_scripts import QUERIES, fill, fill_with_ties
 from tests.test_series import *  # noqa: F403
 from tests.test_triggers import *  # noqa: F403
 
@@ -68,6 +75,8 @@ del test_a_locked_database_costs_the_visitor_nothing  # noqa: F821
 del test_a_read_only_database_still_serves_readers  # noqa: F821
 # It has no limit on the terms of a statement, and takes its time over so many tags.
 del test_an_entry_with_hundreds_of_tags_has_a_page  # noqa: F821
+# It stores no text that is not one.
+del test_a_damaged_text_is_in_the_way_of_no_other  # noqa: F821
 # No list of the words in an index is there.
 del test_a_word_that_is_nearly_there_is_proposed  # noqa: F821
 del test_a_part_of_a_series_that_is_gone_has_a_page  # noqa: F821
@@ -360,3 +369,75 @@ def test_a_read_only_server_still_serves_readers(
     response = client.send_comment("a-title", text="Long thought about")
     assert response.status_code == 503
     assert "Long thought about" in response.text
+
+
+# The same search as on SQLite, whatever the locale
+
+
+@pytest.mark.parametrize(
+    "locale",
+    ["LC_COLLATE 'C' LC_CTYPE 'C'", "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"],
+)
+def test_pages_with_words_and_tags_are_those_of_sqlite(
+    server: URL, locale: str, tmp_path: Path
+) -> None:
+    url = make_database(server, f"template0 ENCODING 'UTF8' {locale}")
+    apps = [empty_blog(database) for database in (written(url), f"sqlite:///{tmp_path}/blog.db")]
+    for app in apps:
+        with app.sessions() as db:
+            fill(db)
+            fill_with_ties(db)
+    addresses = ["/blog", "/blog/tags", "/blog/tag/tag-1", "/blog/feed.json", "/blog/search?q=ties"]
+    addresses += [f"/blog/search?{urlencode({'q': q})}" for q in QUERIES]
+    ours, theirs = (BlogClient(app) for app in apps)
+    for address in addresses:
+        assert shown(ours, address) == shown(theirs, address), address
+    for app in apps:
+        app.engine.dispose()
+
+
+def empty_blog(database: str) -> Blog:
+    config = Config(title="Test blog", site_url=SITE_URL, database=database)
+    engine = connect(database)
+    schema.upgrade(engine)
+    return Blog(config, engine, schema.check(engine).secret)
+
+
+def shown(client: BlogClient, address: str) -> str:
+    """Return a page without the ids that each database makes for itself."""
+    response = client.get(address)
+    assert response.status_code == 200
+    return re.sub("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "", response.text)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
+def test_another_encoding_is_refused_in_a_sentence(server: URL, encoding: str) -> None:
+    url = make_database(server, f"template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
+    engine = connect(written(url))
+    for use in (schema.upgrade, schema.check):
+        with pytest.raises(
+            schema.DatabaseUnusableError, match=f"has the encoding {encoding}, .* ENCODING 'UTF8'`"
+        ):
+            use(engine)
+    engine.dispose()
+
+
+def test_a_phrase_is_found_beyond_the_places_that_a_tsvector_knows(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    make_entry("One", body="word " * 17_000 + "red green " + "word " * 10 + "green blue")
+
+    assert found(client, '"red green"') == ["One"]
+    assert found(client, '"red blue"') == []
+    assert found(client, 'word -"red blue"') == ["One"]
+    assert found(client, 'word -"red green"') == []
+
+
+def test_a_text_with_as_many_words_as_possible_is_stored(
+    client: BlogClient, make_entry: MakeEntry
+) -> None:
+    letters = [chr(code) for code in range(0x12000, 0x1236E)]
+    words = ("".join(triple) for triple in product(letters, repeat=3))
+    make_entry("One", body=" ".join(islice(words, 50_000)))
+
+    assert found(client, letters[0] * 3) == ["One"]

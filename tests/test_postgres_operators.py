@@ -237,10 +237,15 @@ def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
                 Blog(Config(site_url=SITE_URL), engine, schema.check(engine).secret)
             )
             assert client.get("/blog/a-title").status_code == 200
+            assert "A <mark>title</mark>" in client.get("/blog/search?q=title").text
+            execute(url, "UPDATE comment SET text = 'Changed.'")
+            assert "A <mark>title</mark>" in client.get("/blog/search?q=title").text
+            assert "<mark>" not in client.get("/blog/search?q=changed").text
             response = client.send_comment("a-title", text="Long thought about")
             assert (response.status_code, "Long thought about" in response.text) == (503, True)
             for grant in grants:
                 execute(url, grant)
+            assert "<mark>Changed</mark>" in client.get("/blog/search?q=changed").text
             assert client.send_comment("a-title", text="Long thought about").status_code == 303
             assert "Long thought about" in client.get("/blog/a-title").text
             execute(url, "COMMENT ON TABLE search_index IS 'of another version'")

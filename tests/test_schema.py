@@ -484,4 +484,4 @@ def test_a_trigger_that_is_gone_is_made_again(engine: Engine, make_entry: MakeEn
     assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
     list(upgrading.index_all(engine))
     with engine.connect() as connection:
-        assert connection.scalars(text("SELECT text FROM search_index")).all() == ["New words"]
+        assert connection.scalars(text("SELECT text FROM search_index")).all() == ["new words"]

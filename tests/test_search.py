@@ -5,6 +5,7 @@ import sqlite3
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
-from blog.application import Blog
+from blog.application import Blog, create_app
 from blog.config import Config
+from blog.indexing import BELOW, PORTION
 from blog.models import Comment, searchable
 from blog.search import CANDIDATES
 from blog.upgrading import index_all
@@ -63,6 +65,32 @@ def test_a_page_and_a_comment_are_found_too(
     page = client.get("/blog/search?q=heron").text
     assert 'href="/about"' in page
     assert f'href="/blog/birds#comment-{comment.id}"' in page
+
+
+def test_html_in_a_title_is_no_word_of_it(
+    client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    titles = ["The <em>Odys</em>sey &amp; more", "A <video> for 1 < 2"]
+    for title in titles:
+        make_comment(make_entry(title, slug=title[0]), "A heron.", name="Ann")
+
+    shown = ["The Odyssey &amp; more", "A <video> for 1 < 2"]
+    assert found(client, "odyssey") == [shown[0]]
+    assert found(client, "em") == found(client, "odys sey") == []
+    assert found(client, "video") == [shown[1]]
+    assert sorted(found(client, "heron")) == sorted(f"Ann on {title}" for title in shown)
+    page = client.get("/blog/search?q=odyssey").text
+    assert "The <mark>Odyssey</mark> &amp;amp; more" in page
+
+
+def test_an_excerpt_has_the_quotes_of_the_comment(
+    config: Config, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    make_comment(make_entry("Birds"), 'I saw a "heron".', format="markdown")
+    app = create_app(replace(config, language="de"))
+
+    assert "I saw a „<mark>heron</mark>“." in BlogClient(app).get("/blog/search?q=heron").text
+    app.engine.dispose()
 
 
 def test_the_setting_leaves_comments_out(
@@ -188,18 +216,23 @@ def test_of_very_many_the_latest_are_ranked(
     client: BlogClient, make_entry: MakeEntry, engine: Engine
 ) -> None:
     make_entry("Entry", body="heron")
-    with engine.begin() as connection:
-        for number in range(CANDIDATES):
-            connection.exec_driver_sql(
-                "INSERT INTO entry (title, body, timestamp, featured, slug, state, uid, updated,"
-                " format, kind, comments_open) SELECT title, body, timestamp, featured,"
-                f" 's{number}', state, 'u{number}', updated, format, kind, comments_open"
-                " FROM entry WHERE slug = 'entry'"
-            )
+    copy(engine, CANDIDATES)
 
     assert f"the latest {CANDIDATES}" in client.get("/blog/search?q=heron").text
     assert len(found(client, "heron", page=str(CANDIDATES // 10))) == 10
     assert client.get(f"/blog/search?q=heron&page={CANDIDATES // 10 + 1}").status_code == 404
+
+
+def copy(engine: Engine, number: int) -> None:
+    """Copy the entry `entry`, as another program would."""
+    with engine.begin() as connection:
+        for each in range(number):
+            connection.exec_driver_sql(
+                "INSERT INTO entry (title, body, timestamp, featured, slug, state, uid, updated,"
+                " format, kind, comments_open) SELECT title, body, timestamp, featured,"
+                f" 's{each}', state, 'u{each}', updated, format, kind, comments_open"
+                " FROM entry WHERE slug = 'entry'"
+            )
 
 
 # What is not
@@ -239,6 +272,81 @@ def test_what_changes_is_found_as_it_is_now(
         db.commit()
         assert found(client, q) == titles, statement
     assert comment.text == "ibis"
+
+
+def test_what_another_program_writes_is_found_at_once(
+    client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment, engine: Engine
+) -> None:
+    make_comment(make_entry("Old", body="heron", tags=("birds",)), "stork")
+    assert found(client, "heron") == ["Old"]
+
+    for statement, q, titles in [
+        ("UPDATE entry SET body = 'Łódź C++'", "lodz c++", ["Old"]),
+        ("UPDATE entry SET title = 'New'", "heron", []),
+        ("UPDATE tag SET name = 'Vögel'", "vogel", ["New"]),
+        ("UPDATE comment SET text = 'ЁЛКА'", "елка", ["Anonymous on New"]),
+        ("UPDATE entry SET state = 'draft'", "lodz", []),
+        ("UPDATE entry SET state = 'published'", "lodz", ["New"]),
+        ("DELETE FROM comment", "елка", []),
+    ]:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+        assert found(client, q) == titles, statement
+
+
+def test_the_changes_of_another_program_to_many_texts_are_found(
+    client: BlogClient, make_entry: MakeEntry, engine: Engine
+) -> None:
+    make_entry("Entry", body="heron")
+    copy(engine, 2 * PORTION)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE entry SET body = 'Łódź' WHERE slug != 'entry'")
+
+    assert found(client, "heron") == ["Entry"]
+    assert f"the latest {CANDIDATES}" in client.get("/blog/search?q=lodz").text
+
+
+def test_a_search_does_not_wait_for_a_writer(
+    client: BlogClient, make_entry: MakeEntry, engine: Engine
+) -> None:
+    make_entry("One", body="heron")
+    make_entry("Two", body="heron")
+    an_hour = {"sqlite": "PRAGMA busy_timeout = 3600000", "postgresql": "SET lock_timeout = '1h'"}
+    with engine.connect() as connection:
+        connection.exec_driver_sql(an_hour[engine.dialect.name])
+        connection.commit()
+    other = create_engine(engine.url, poolclass=NullPool)
+    with other.begin() as connection:
+        connection.exec_driver_sql("UPDATE entry SET body = 'stork' WHERE slug = 'two'")
+
+    with other.begin() as connection:
+        connection.exec_driver_sql("UPDATE site SET version = version")
+        assert found(client, "heron") == ["One"], "and not what is there no more"
+        assert found(client, "stork") == []
+        assert "no-store" in client.get("/blog/search?q=stork").headers["Cache-Control"]
+    assert found(client, "stork") == ["Two"]
+    assert found(client, "heron") == ["One"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "title = X'ff'",
+        "body = CAST(X'c3' AS TEXT)",
+        "body = 5",
+        "body = ''",
+    ],
+)
+def test_a_damaged_text_is_in_the_way_of_no_other(
+    client: BlogClient, make_entry: MakeEntry, engine: Engine, damage: str
+) -> None:
+    make_entry("Damaged")
+    make_entry("Whole", body="heron")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE entry SET {damage} WHERE slug = 'damaged'")
+
+    make_entry("Another", body="heron")
+    assert sorted(found(client, "heron")) == ["Another", "Whole"]
 
 
 BY_ANYBODY = [
@@ -293,7 +401,7 @@ def indexed(engine: Engine) -> list[Any]:
             connection.exec_driver_sql(
                 f"""SELECT {number}, {columns} FROM search_index
                     WHERE {number} IN (SELECT id FROM entry WHERE state = 'published')
-                    OR {number} + {searchable.BELOW} IN
+                    OR {number} + {BELOW} IN
                         (SELECT id FROM comment WHERE state = 'published')
                     ORDER BY 1"""
             )
@@ -317,11 +425,13 @@ def test_whatever_was_done_the_index_is_as_if_made_anew(
             for statement in written:
                 connection.exec_driver_sql(statement)
 
-    kept = indexed(engine)
+    list(index_all(engine))
+    followed = indexed(engine)
     with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM search_index")
-    assert sum(index_all(engine)) == len(kept)
-    assert kept == indexed(engine)
+        for statement in searchable.empty():
+            connection.exec_driver_sql(statement)
+    assert sum(index_all(engine)) == len(followed)
+    assert followed == indexed(engine)
 
 
 # Any text is a query

@@ -43,7 +43,7 @@ def make(connection: Connection) -> None:
     Filling the index takes long: :mod:`blog.upgrading` does it in portions.
     """
     dialect = connection.dialect.name
-    for statement in (*_definitions(dialect), *recount(dialect), "DELETE FROM search_index"):
+    for statement in (*_definitions(dialect), *recount(dialect), *searchable.empty()):
         connection.exec_driver_sql(statement)
     if dialect == "postgresql":
         for statement in _settled(connection):
@@ -66,7 +66,7 @@ def _settled(connection: Connection) -> Iterator[str]:
     path = f"{schema_of(connection)}, pg_temp"
     for statement in _definitions("postgresql"):
         match statement.split():
-            case ["CREATE", "OR", "REPLACE", "FUNCTION", function, "RETURNS", "trigger", *_]:
+            case ["CREATE", "OR", "REPLACE", "FUNCTION", function, *_]:
                 yield f"ALTER FUNCTION {function} SET search_path = {path}"
             case ["CREATE", "OR", "REPLACE", "TRIGGER", name, *when]:
                 table = when[when.index("ON") + 1]

@@ -34,6 +34,7 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.attributes import set_committed_value
 
 from blog.database import language_of
+from blog.folding import order
 from blog.markup import renderer
 from blog.models.base import Base, UTCDateTime
 from blog.models.comment import Comment
@@ -82,7 +83,7 @@ class Entry(Base):
     series_id: Mapped[int | None] = mapped_column(ForeignKey("series.id"), index=True)
     series_number: Mapped[int | None]
 
-    tags: Mapped[list[Tag]] = relationship(secondary=entry_tag, order_by=func.lower(Tag.name))
+    tags: Mapped[list[Tag]] = relationship(secondary=entry_tag, order_by=Tag.id)
     comments: Mapped[list[Comment]] = relationship(
         back_populates="entry", cascade="all, delete-orphan"
     )
@@ -143,7 +144,7 @@ class Entry(Base):
             db.scalars(_DATES, {"kind": kind, "slug": slug}).all()
             return None
         tags = db.scalars(_TAGS, {"entry_id": found.id}).all()
-        set_committed_value(found, "tags", tags)
+        set_committed_value(found, "tags", sorted(tags, key=Tag.order))
         return found
 
     @classmethod
@@ -164,18 +165,19 @@ class Entry(Base):
     @classmethod
     def pages(cls, db: Session, now: datetime) -> "Sequence[Row[str, str]]":
         """Slug and title of each standing page that readers see at `now`, by title."""
-        return db.execute(_PAGES, {"now": now}).all()
+        pages = db.execute(_PAGES, {"now": now}).all()
+        return sorted(pages, key=lambda page: (order(page.title), page.slug))
 
     @classmethod
-    def tag_counts(cls, now: datetime) -> "Select[str, str, int]":
+    def tag_counts(cls, db: Session, now: datetime) -> "Sequence[Row[str, str, int]]":
         """Name and slug of each tag, and how many entries readers see under it, by name."""
-        return (
+        counts = (
             select(Tag.name, Tag.slug, func.count())
             .join(entry_tag, entry_tag.c.tag_id == Tag.id)
             .where(entry_tag.c.listed, entry_tag.c.timestamp <= now)
             .group_by(Tag.id)
-            .order_by(func.lower(Tag.name), Tag.id)
         )
+        return sorted(db.execute(counts).all(), key=lambda row: (order(row.name), row.slug))
 
     @classmethod
     def months(cls, db: Session, now: datetime) -> dict[str, int]:
@@ -221,16 +223,10 @@ _DATES = select(Entry.timestamp).where(
 )
 # By itself: what SQLAlchemy would make of it is built for each entry anew, or, joined to it, makes
 # SQLite read all tags of all entries.
-_TAGS = (
-    select(Tag)
-    .join(entry_tag)
-    .where(entry_tag.c.entry_id == bindparam("entry_id"))
-    .order_by(func.lower(Tag.name))
-)
+_TAGS = select(Tag).join(entry_tag).where(entry_tag.c.entry_id == bindparam("entry_id"))
 _ENTRY = Entry.__table__.c
 _PAGES = (
     select(_ENTRY.slug, _ENTRY.title)
     # Written out: for a parameter no database would look into a partial index.
     .where(_ENTRY.kind == literal("page", literal_execute=True), Entry.is_visible(_NOW))
-    .order_by(func.lower(_ENTRY.title), _ENTRY.id)
 )

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
-from sqlalchemy import Executable, Row, Select, and_, bindparam, func, select
+from sqlalchemy import Executable, Row, Select, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from blog.database import language_of
+from blog.folding import order
 from blog.markup import renderer
 from blog.models.base import UTCDateTime
 from blog.models.entry import Entry
@@ -88,7 +89,6 @@ _TAGS = (
     select(_UNDER.entry_id, _TAG.name, _TAG.slug)
     .join(Tag.__table__, _TAG.id == _UNDER.tag_id)
     .where(_UNDER.entry_id.in_(bindparam("ids", expanding=True)))
-    .order_by(func.lower(_TAG.name))
 )
 _TEXTS = select(_ENTRY.id, _ENTRY.body, _ENTRY.format, _ENTRY.summary).where(
     _ENTRY.id.in_(bindparam("ids", expanding=True))
@@ -104,7 +104,8 @@ def listed(db: Session, statement: Executable, **values: object) -> list[Listed]
     language = language_of(db.get_bind())
     rows = db.execute(statement, {"renderer": renderer(language), **values}).all()
     tags: defaultdict[int, list[Any]] = defaultdict(list)
-    for row in db.execute(_TAGS, {"ids": [row.id for row in rows]}) if rows else ():
+    carried = db.execute(_TAGS, {"ids": [row.id for row in rows]}).all() if rows else []
+    for row in sorted(carried, key=lambda row: (order(row.name), row.slug)):
         tags[row.entry_id].append(row)
     made = _made_now(db, [row.id for row in rows if row.teaser is None], language)
     return [_listed(row, made.get(row.id, row), tags[row.id]) for row in rows]

@@ -6,6 +6,7 @@ from typing import Self
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from blog.folding import order
 from blog.models.base import Base, UTCDateTime
 
 entry_tag = Table(
@@ -29,6 +30,10 @@ class Tag(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     slug: Mapped[str] = mapped_column(Text, unique=True)
+
+    def order(self) -> tuple[tuple[str, str], str]:
+        """Return its sort key among tags."""
+        return order(self.name), self.slug
 
     @classmethod
     def by_slug(cls, db: Session, slug: str) -> Self | None:

@@ -7,7 +7,7 @@ from werkzeug import Response
 
 from blog import markup
 from blog.markup.titles import title_text
-from blog.models import Comment, Entry, Site
+from blog.models import Comment, Entry, Site, Tag
 from blog.models.comment import LONG_AGO
 from blog.request import Request
 from blog.syndication import FORMATS, Feed, Item
@@ -80,7 +80,7 @@ def entry_item(request: Request, entry: Entry) -> Item:
         summary=markup.plain(markup.render_summary(entry.summary, request.config.language))
         if entry.summary
         else "",
-        tags=[tag.name for tag in entry.tags],
+        tags=[tag.name for tag in sorted(entry.tags, key=Tag.order)],
     )
 
 

@@ -110,9 +110,7 @@ def month(request: Request, year: int, month: int) -> Response:
 
 def tags(request: Request) -> Response:
     """All tags, with the number of entries under each."""
-    return render(
-        request, "reader/tags.html", tags=request.db.execute(Entry.tag_counts(request.now)).all()
-    )
+    return render(request, "reader/tags.html", tags=Entry.tag_counts(request.db, request.now))
 
 
 def tag(request: Request, slug: str) -> Response:

@@ -8,8 +8,17 @@ from werkzeug import Response
 
 from blog.models import Tag
 from blog.pagination import paginate
+from blog.query import Query, Scope
 from blog.request import Request
-from blog.search import CANDIDATES, Found, Query, Scope, details, matches, proposal, subjects
+from blog.search import (
+    CANDIDATES,
+    Found,
+    details,
+    index_others,
+    matches,
+    proposal,
+    subjects,
+)
 from blog.staticfiles import immutable_name
 from blog.templating import render
 
@@ -26,6 +35,7 @@ def results(request: Request) -> Response:
     """
     given, tag, year = (request.args.get(name, "") for name in ("q", "tag", "year"))
     query = Query.parse(given)
+    is_complete = not query.words or index_others(request.db)
     subject = Tag.shown(request.db, tag, request.now) if tag else None
     scope = Scope(
         tag=(subject.id if subject else 0) if tag else None,
@@ -38,7 +48,7 @@ def results(request: Request) -> Response:
     def fetch(limit: int, offset: int) -> list[Found]:
         return details(request.db, query, ids[offset : offset + limit])
 
-    return render(
+    response = render(
         request,
         "search/results.html",
         given=given,
@@ -53,6 +63,9 @@ def results(request: Request) -> Response:
         tags=subjects(request.db, ids),
         years=sorted(Counter(match.moment.year for match in found).items(), reverse=True),
     )
+    if not is_complete:
+        response.cache_control.no_store = True
+    return response
 
 
 def description(request: Request) -> Response:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from pool import SettingError, ThreadLocalPool
-from pool.sqlite import WRITING, configure, use_wal
+from pool.sqlite import WRITING, WRITING_NOWAIT, configure, use_wal
 from tests.pool.configured import (
     POOLS,
     add,
@@ -217,6 +217,22 @@ def test_a_session_can_write_for_one_transaction(engine: Engine, path: Path) -> 
         session.commit()
         session.execute(text("SELECT 1"))
         other.execute("BEGIN IMMEDIATE")
+
+
+def test_writing_can_be_refused_at_once(path: Path) -> None:
+    with (
+        configured(path, busy_timeout=3600) as engine,
+        closing(sqlite3.connect(path, timeout=0)) as other,
+        engine.connect().execution_options(**WRITING_NOWAIT) as connection,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError, match="database is locked"):
+            connection.begin()
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 3_600_000
+        connection.rollback()
+        other.rollback()
+        with connection.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
 
 
 def test_a_savepoint_is_undone_alone(engine: Engine, path: Path) -> None:
