@@ -4,8 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import DateTime, Dialect, MetaData
+from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, literal_column
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.expression import ColumnClause
+from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import TypeDecorator
 
 
@@ -46,6 +48,20 @@ class UTCDateTime(TypeDecorator[datetime]):
                 raise DamagedValueError(f"{value!r} is not a date") from error
 
         return read_or_refuse
+
+
+def sql(rule: ColumnElement[bool], row: str) -> str:
+    """Return a rule about the rows of a table as SQL about one of them, for triggers and views.
+
+    :param row: what the SQL calls the row: ``NEW`` or ``OLD`` in a trigger, or the table.
+    """
+
+    def of_the_row(element: Any, **_: object) -> ColumnClause[Any] | None:
+        is_column = isinstance(element, ColumnClause)
+        return literal_column(f"{row}.{element.name}") if is_column else None
+
+    about = replacement_traverse(rule, {}, of_the_row)
+    return f"({about.compile(compile_kwargs={'literal_binds': True})})"
 
 
 class Base(DeclarativeBase):

@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Select, Text, bindparam, func, select
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Select,
+    Text,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from blog.models.base import Base
@@ -64,6 +74,11 @@ class Comment(Base):
         return self.name or ANONYMOUS
 
     @classmethod
+    def is_visible(cls) -> ColumnElement[bool]:
+        """Whether readers may see it below an entry that they may see."""
+        return cls.state == "published"
+
+    @classmethod
     def below(cls, db: Session, entry_id: int) -> Sequence[Any]:
         """What readers see below an entry, in the order it was stored, as rows."""
         return db.execute(_BELOW, {"entry_id": entry_id}).all()
@@ -71,9 +86,7 @@ class Comment(Base):
     @classmethod
     def published(cls, entry_id: int) -> Select["Comment"]:
         """What readers see below an entry, in the order it was stored."""
-        return (
-            select(cls).where(cls.entry_id == entry_id, cls.state == "published").order_by(cls.id)
-        )
+        return select(cls).where(cls.entry_id == entry_id, cls.is_visible()).order_by(cls.id)
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,6 @@ _AUTHOR = func.coalesce(func.nullif(_COMMENT.name, ""), ANONYMOUS).label("author
 _BELOW = (
     select(_COMMENT.id, _COMMENT.parent_id, _COMMENT.created, _AUTHOR)
     .add_columns(_COMMENT.website, _COMMENT.text, _COMMENT.format)
-    .where(_COMMENT.entry_id == bindparam("entry_id"), _COMMENT.state == "published")
+    .where(_COMMENT.entry_id == bindparam("entry_id"), Comment.is_visible())
     .order_by(_COMMENT.id)
 )

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 from blog import folding
 from blog.indexing import BELOW, LENGTH
+from blog.models.base import sql
+from blog.models.comment import Comment
+from blog.models.entry import Entry
 
 # For each table, the columns that a text in the index is made of, and the id of the text: the
 # entry's or comment's, written with a placeholder for the changed row.
@@ -21,9 +24,10 @@ _SOURCES = {
 }
 _ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
+_PUBLISHED, _VISIBLE = sql(Entry.is_published(), "entry"), sql(Comment.is_visible(), "comment")
 _ALL = (
-    "INSERT INTO search_stale SELECT id FROM entry WHERE state = 'published'",
-    f"INSERT INTO search_stale SELECT id - {BELOW} FROM comment WHERE state = 'published'",  # noqa: S608 - a number of ours
+    f"INSERT INTO search_stale SELECT id FROM entry WHERE {_PUBLISHED}",  # noqa: S608 - rules of ours
+    f"INSERT INTO search_stale SELECT id - {BELOW} FROM comment WHERE {_VISIBLE}",  # noqa: S608
 )
 
 # The comment makes the views of another version of the folding differ.
@@ -34,12 +38,12 @@ _ENTRIES = """
         substr(coalesce(rendering.text, body), 1, {length}) AS text,
         coalesce('year' || {year}, '') || coalesce(({marks}), '') AS marks
     FROM entry LEFT JOIN rendering ON rendering.entry_id = entry.id
-    WHERE state = 'published'"""
+    WHERE {published}"""
 _COMMENTS = """
     CREATE VIEW searchable_comment AS /* folding {folding} */
     SELECT id, '' AS title, substr(coalesce(name, ''), 1, 2000) AS tags,
         substr(text, 1, {length}) AS text, coalesce('year' || {created}, '') AS marks
-    FROM comment WHERE state = 'published'"""
+    FROM comment WHERE {visible}"""
 _CARRIED = "entry_tag JOIN tag ON tag.id = tag_id WHERE entry_tag.entry_id = entry.id"
 _NAMES = f"SELECT name FROM {_CARRIED}"  # noqa: S608 - names of ours
 _WRITTEN = {
@@ -65,7 +69,8 @@ def definitions(dialect: str) -> Iterator[str]:
     """
     yield from drop(dialect)
     for view in (_ENTRIES, _COMMENTS):
-        yield view.format(folding=folding.VERSION, length=LENGTH, **_WRITTEN[dialect])
+        rules = {"published": _PUBLISHED, "visible": _VISIBLE}
+        yield view.format(folding=folding.VERSION, length=LENGTH, **rules, **_WRITTEN[dialect])
     yield from _on_postgresql() if dialect == "postgresql" else _on_sqlite()
 
 

@@ -8,26 +8,32 @@ a table (the only way SQLite knows for many changes) drops the table's triggers.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sqlalchemy import ColumnElement
+
+from blog.models.base import sql
+from blog.models.comment import Comment
+from blog.models.entry import Entry
+
 
 @dataclass(frozen=True)
 class Seen:
     """A table that readers see.
 
     :param columns: those that they see; none named means all.
-    :param only: which of its rows, as a condition on the state; empty means all.
+    :param only: which of its rows; None means all.
     """
 
     columns: tuple[str, ...] = ()
-    only: str = ""
+    only: ColumnElement[bool] | None = None
 
 
 #: A change in one of these raises the site's version. What nobody sees leaves it, and with it every
 #: page that is kept: drafts, comments that wait or are spam, what moderation notes of a comment.
 SEEN_BY_READERS = {
-    "entry": Seen(only="state = 'published'"),
+    "entry": Seen(only=Entry.is_published()),
     "comment": Seen(
         ("entry_id", "text", "name", "created", "state", "format", "parent_id", "website"),
-        only="state = 'published'",
+        only=Comment.is_visible(),
     ),
     "tag": Seen(),
     "entry_tag": Seen(("entry_id", "tag_id")),
@@ -51,14 +57,14 @@ def recount(dialect: str) -> Iterator[str]:
     month = _MONTH[dialect].format(row="entry")
     yield f"""
         INSERT INTO month SELECT {month}, count(*) FROM entry
-        WHERE kind = 'entry' AND state = 'published' GROUP BY 1"""  # noqa: S608 - stands below
+        WHERE {sql(Entry.is_listable(), "entry")} GROUP BY 1"""  # noqa: S608 - stands below
     yield _LISTED.format(which="")
 
 
 def _conditions(seen: Seen, event: str) -> str:
-    if not seen.only:
+    if seen.only is None:
         return ""
-    return f"WHEN ({' OR '.join(f'{row}.{seen.only}' for row in _ROWS[event])})"
+    return f"WHEN ({' OR '.join(sql(seen.only, row) for row in _ROWS[event])})"
 
 
 def _columns(seen: Seen, event: str) -> str:
@@ -66,12 +72,11 @@ def _columns(seen: Seen, event: str) -> str:
 
 
 # What a list of one tag needs to know of an entry, in the order in which it lists them.
-_LISTED = """
+_LISTED = f"""
     UPDATE entry_tag SET
         timestamp = (SELECT timestamp FROM entry WHERE entry.id = entry_id),
-        listed = (SELECT kind = 'entry' AND state = 'published' FROM entry
-                  WHERE entry.id = entry_id)
-    {which}"""
+        listed = (SELECT {sql(Entry.is_listable(), "entry")} FROM entry WHERE entry.id = entry_id)
+    {{which}}"""  # noqa: S608 - a rule of ours
 
 _MONTH = {
     "sqlite": "substr({row}.timestamp, 1, 7)",
@@ -79,20 +84,19 @@ _MONTH = {
 }
 
 _COUNT = """
-    INSERT INTO month (month, entries) SELECT {month}, 1
-    WHERE {row}.kind = 'entry' AND {row}.state = 'published'
+    INSERT INTO month (month, entries) SELECT {month}, 1 WHERE {listable}
     ON CONFLICT (month) DO UPDATE SET entries = month.entries + 1;"""
 
 _UNCOUNT = """
     UPDATE month SET entries = entries - 1
-    WHERE month = {month} AND {row}.kind = 'entry' AND {row}.state = 'published';"""
+    WHERE month = {month} AND {listable};"""
 
 
 def _count(dialect: str, event: str) -> str:
     """Return the statements that count an entry for its month, and no more for its former one."""
     return "".join(
         (_COUNT if row == "NEW" else _UNCOUNT).format(
-            row=row, month=_MONTH[dialect].format(row=row)
+            month=_MONTH[dialect].format(row=row), listable=sql(Entry.is_listable(), row)
         )
         for row in _ROWS[event]
     )
@@ -139,13 +143,16 @@ def _replacing() -> Iterator[str]:
     They fire before it is known whether anything will be replaced. So they may raise the version
     for nothing, and of the month they only say that its number is not known any more.
     """
-    own = "(id = NEW.id OR uid = NEW.uid{}) AND state = 'published'{}"
-    for table, unique in (("entry", " OR (slug = NEW.slug AND kind = NEW.kind)"), ("comment", "")):
+    own = "(id = NEW.id OR uid = NEW.uid{}) AND {}{}"
+    for table, unique, seen in (
+        ("entry", " OR (slug = NEW.slug AND kind = NEW.kind)", Entry.is_published()),
+        ("comment", "", Comment.is_visible()),
+    ):
         for event, others in (
             ("INSERT", ""),
             (f"UPDATE OF id, uid{', slug, kind' if unique else ''}", " AND id != OLD.id"),
         ):
-            rows = f"FROM {table} WHERE {own.format(unique, others)}"
+            rows = f"FROM {table} WHERE {own.format(unique, sql(seen, table), others)}"
             month = _MONTH["sqlite"].format(row="entry")
             unknown = f"""UPDATE month SET entries = NULL
                           WHERE month IN (SELECT {month} {rows});"""  # noqa: S608 - as above
