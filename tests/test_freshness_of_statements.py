@@ -134,6 +134,20 @@ def test_it_is_so_where_rows_are_replaced(
     compare(app, config, engine, performed)
 
 
+def test_a_comment_that_another_one_replaces_is_gone(app: Blog, engine: Engine) -> None:
+    fill(engine)
+    execute(engine, "UPDATE comment SET digest = 'd'")
+    client = BlogClient(app)
+    assert "<p>C</p>" in client.get("/blog/s1").text
+
+    execute(
+        engine,
+        "REPLACE INTO comment (id, entry_id, text, state, format, uid, digest) "
+        "VALUES (9, 1, 'Held', 'held', 'text', 'u9', 'd')",
+    )
+    assert "<p>C</p>" not in client.get("/blog/s1").text
+
+
 def test_an_entry_of_the_year_9999_can_be_replaced(app: Blog, engine: Engine) -> None:
     never = entry(1, "9999-12-31", "published", "entry")
     execute(engine, never, "REPLACE" + never.removeprefix("INSERT"))

@@ -213,12 +213,52 @@ def test_an_upgrade_makes_again_what_is_not_of_this_code(
     make_entry(body="Some words")
     with engine.begin() as connection:
         connection.execute(text("COMMENT ON TABLE search_index IS 'of another version'"))
-        connection.execute(text("DROP TRIGGER search ON entry"))
+        connection.execute(text("DROP TRIGGER search_entry_update ON entry"))
 
     assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
     assert sum(upgrading.index_all(engine)) == 1
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT words @@ 'words' FROM search_index"))
+
+
+#: Functions and triggers that versions up to schema 0007 had under other names.
+FORMER = [
+    *(("site_changed", f"site_changed_{event}", "comment") for event in ("insert", "truncate")),
+    ("entry_tag_listed", "entry_tag_listed", "entry_tag"),
+    ("entry_listed", "entry_listed", "entry"),
+    ("rendering_void", "rendering_void", "entry"),
+    *((f"search_{each}", "search", each) for each in ("entry", "rendering", "tag", "comment")),
+    ("search_entry_tag", "search", "entry_tag"),
+    ("search_anew", "search_truncate", "comment"),
+]
+
+
+def test_an_upgrade_drops_the_triggers_of_older_versions(engine: Engine) -> None:
+    def objects() -> list[tuple[str, ...]]:
+        queries = (
+            "SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal",
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        )
+        with engine.connect() as connection:
+            return sorted(
+                tuple(row) for query in queries for row in connection.execute(text(query))
+            )
+
+    new = objects()
+    with engine.begin() as connection:
+        for function, trigger, table in FORMER:
+            event = "TRUNCATE" if trigger.endswith("truncate") else "INSERT"
+            for statement in (
+                f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
+                "AS 'BEGIN RETURN NULL; END'",
+                f"CREATE TRIGGER {trigger} AFTER {event} ON {table} EXECUTE FUNCTION {function}()",
+            ):
+                connection.exec_driver_sql(statement)
+        connection.execute(text("COMMENT ON TABLE search_index IS 'of another version'"))
+    assert len(objects()) > len(new) + len(FORMER)
+
+    schema.upgrade(engine)
+    assert objects() == new
 
 
 def test_a_change_raises_the_version_whoever_makes_it(
