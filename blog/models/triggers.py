@@ -46,8 +46,8 @@ SEEN = {
     ),
     "comment": Seen(
         (
-            *("entry_id", "text", "name", "created", "state", "format", "parent_id"),
-            *("website",),
+            *("id", "entry_id", "text", "name", "created", "state", "format", "parent_id"),
+            *("website", "uid"),
         ),
         rows=Comment.is_visible(),
         unseen={
