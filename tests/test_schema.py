@@ -94,6 +94,17 @@ def test_a_new_database_has_the_tables_of_the_models(engine: Engine) -> None:
         assert differences(connection) == []
 
 
+def test_the_migrations_allow_the_words_that_the_models_do(engine: Engine) -> None:
+    def checks(engine: Engine) -> dict[tuple[str, str | None], str]:
+        found = inspect(engine).get_multi_check_constraints()
+        return {(name[1], each["name"]): each["sqltext"] for name in found for each in found[name]}
+
+    modelled = create_engine("sqlite://")
+    Base.metadata.create_all(modelled)
+    assert checks(engine) == checks(modelled)
+    assert checks(modelled)["entry", "ck_entry_state"] == "state IN ('draft', 'published')"
+
+
 def test_the_seeds_database_gets_the_same_tables(seed: Engine) -> None:
     assert schema.upgrade(seed) == ("0001", schema.HEAD)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, literal_column
+from sqlalchemy import CheckConstraint, ColumnElement, DateTime, Dialect, MetaData, literal_column
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql.expression import ColumnClause
 from sqlalchemy.sql.visitors import replacement_traverse
@@ -48,6 +48,12 @@ class UTCDateTime(TypeDecorator[datetime]):
                 raise DamagedValueError(f"{value!r} is not a date") from error
 
         return read_or_refuse
+
+
+def one_of(column: str, words: Any) -> CheckConstraint:
+    """Return the constraint of a column that has one of the words of a ``Literal``."""
+    quoted = ", ".join(f"'{word}'" for word in get_args(words))
+    return CheckConstraint(f"{column} IN ({quoted})", name=column)
 
 
 def sql(rule: ColumnElement[bool], row: str) -> str:

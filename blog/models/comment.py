@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from sqlalchemy import (
-    CheckConstraint,
     ColumnElement,
     ForeignKey,
     Index,
@@ -20,13 +19,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from blog.models.base import Base
+from blog.markup import CommentFormat as CommentFormat
+from blog.models.base import Base, one_of
 
 if TYPE_CHECKING:
     from blog.models.entry import Entry
 
 CommentState = Literal["published", "held", "spam", "trash"]
-CommentFormat = Literal["text", "markdown", "html"]
+Taught = Literal["spam", "real"]
 
 ANONYMOUS = "Anonymous"
 
@@ -44,9 +44,9 @@ class Comment(Base):
 
     __tablename__ = "comment"
     __table_args__ = (
-        CheckConstraint("state IN ('published', 'held', 'spam', 'trash')", name="state"),
-        CheckConstraint("format IN ('text', 'markdown', 'html')", name="format"),
-        CheckConstraint("taught IN ('spam', 'real')", name="taught"),
+        one_of("state", CommentState),
+        one_of("format", CommentFormat),
+        one_of("taught", Taught),
         # For the number of those that came lately, from all the world or from one network.
         Index("ix_comment_created", "created", "network"),
     )
@@ -62,7 +62,7 @@ class Comment(Base):
     website: Mapped[str | None] = mapped_column(Text)
     uid: Mapped[str] = mapped_column(Text, unique=True, default=lambda: uuid4().urn)
     reason: Mapped[str | None] = mapped_column(Text)
-    taught: Mapped[Literal["spam", "real"] | None] = mapped_column(Text)
+    taught: Mapped[Taught | None] = mapped_column(Text)
     person: Mapped[str | None] = mapped_column(Text, index=True)
     network: Mapped[str | None] = mapped_column(Text)
     digest: Mapped[str | None] = mapped_column(Text, unique=True)

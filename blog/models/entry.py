@@ -7,7 +7,6 @@ from typing import Literal, Self
 from uuid import uuid4
 
 from sqlalchemy import (
-    CheckConstraint,
     ColumnElement,
     ForeignKey,
     Index,
@@ -35,8 +34,8 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from blog.database import language_of
 from blog.folding import order
-from blog.markup import renderer
-from blog.models.base import Base, UTCDateTime
+from blog.markup import Format, renderer
+from blog.models.base import Base, UTCDateTime, one_of
 from blog.models.comment import Comment
 from blog.models.month import Month
 from blog.models.redirect import Redirect
@@ -45,7 +44,7 @@ from blog.models.tag import Tag, entry_tag, is_listed
 
 EntryKind = Literal["entry", "page"]
 EntryState = Literal["draft", "published"]
-EntryFormat = Literal["markdown", "html"]
+EntryFormat = Format
 
 
 class Entry(Base):
@@ -58,9 +57,9 @@ class Entry(Base):
     __tablename__ = "entry"
     __table_args__ = (
         UniqueConstraint("slug", "kind"),
-        CheckConstraint("kind IN ('entry', 'page')", name="kind"),
-        CheckConstraint("state IN ('draft', 'published')", name="state"),
-        CheckConstraint("format IN ('markdown', 'html')", name="format"),
+        one_of("kind", EntryKind),
+        one_of("state", EntryState),
+        one_of("format", EntryFormat),
         # Lists walk this index backwards and find in it all that decides who is seen, so a far
         # page skips its predecessors without a look at the table.
         Index("ix_entry_timestamp", "timestamp", "id", "kind", "state"),
