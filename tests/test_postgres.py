@@ -13,7 +13,18 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine, inspect, make_url, select, text, update
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from blog import schema, upgrading
@@ -22,7 +33,7 @@ from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
 from blog.database_url import name_of
 from blog.models import Entry, Site
-from blog.models.triggers import SEEN
+from blog.models.triggers import SEARCHED, SEEN
 from blog.outages import QUIET
 from tests.apache import open_directory
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
@@ -260,15 +271,36 @@ def test_an_upgrade_drops_the_triggers_of_older_versions(engine: Engine) -> None
     assert objects() == new
 
 
+def without_other_triggers(connection: Connection, name: str, table: str) -> None:
+    """Leave the trigger to one table: TRUNCATE … CASCADE empties those that refer to it, too."""
+    on = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE :name"
+    for other in connection.scalars(text(on), {"name": name.format("%")}).all():
+        if other != table:
+            connection.execute(text(f"DROP TRIGGER {name.format(other)} ON {other}"))
+
+
 @pytest.mark.parametrize("table", SEEN)
 def test_truncate_raises_the_version(engine: Engine, table: str) -> None:
     with engine.begin() as connection:
-        for other in SEEN:
-            if other != table:  # the others may be emptied, too, because they refer to it
-                connection.execute(text(f"DROP TRIGGER site_changed_{other}_truncate ON {other}"))
+        without_other_triggers(connection, "site_changed_{}_truncate", table)
         before = connection.scalar(text("SELECT version FROM site"))
         connection.execute(text(f"TRUNCATE {table} CASCADE"))
         assert connection.scalar(text("SELECT version FROM site")) == before + 1
+
+
+@pytest.mark.parametrize("table", SEARCHED)
+def test_truncate_empties_the_index_and_the_counts(
+    engine: Engine, make_entry: MakeEntry, table: str
+) -> None:
+    make_entry(tags=("one",))
+    with engine.begin() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM search_index")) == 1
+        without_other_triggers(connection, "search_{}_truncate", table)
+        connection.execute(text(f"TRUNCATE {table} CASCADE"))
+        assert connection.scalar(text("SELECT count(*) FROM search_index")) == 0
+        entries = connection.scalar(text("SELECT count(*) FROM entry"))
+        for kept in ("search_stale", "month"):
+            assert connection.scalar(text(f"SELECT count(*) FROM {kept}")) == entries
 
 
 def test_those_who_write_wait_their_turn_whatever_they_write_first(
