@@ -52,9 +52,7 @@ def _newest_and_next(moment: str) -> tuple[Any, Any]:
     """Return the last timestamp before a parameter, and the first after it, as subqueries."""
     then = bindparam(moment, type_=UTCDateTime())
     before = select(func.max(_ENTRY.timestamp)).where(Entry.is_visible(then))
-    after = select(func.min(_ENTRY.timestamp)).where(
-        _ENTRY.state == "published", _ENTRY.timestamp > then
-    )
+    after = select(func.min(_ENTRY.timestamp)).where(Entry.is_scheduled(then))
     return before.scalar_subquery(), after.scalar_subquery()
 
 

@@ -62,6 +62,8 @@ STATEMENTS = st.one_of(
     st.builds("UPDATE entry SET comments_open = false WHERE id = {}".format, IDS),
     st.builds("UPDATE comment SET state = '{}' WHERE id = {}".format, COMMENTS, IDS),
     st.builds("UPDATE comment SET text = '{}' WHERE id = {}".format, WORDS, IDS),
+    st.builds("UPDATE comment SET uid = uid || 'x' WHERE id = {}".format, IDS),
+    st.builds("UPDATE comment SET id = id + 10 WHERE id = {}".format, IDS),
     st.builds("UPDATE tag SET name = '{}' WHERE id = {}".format, WORDS, IDS),
     st.builds("UPDATE tag SET slug = slug || 'x' WHERE id = {}".format, IDS),
     st.builds("UPDATE entry_tag SET tag_id = 3 - tag_id WHERE entry_id = {}".format, IDS),
@@ -119,6 +121,8 @@ SLOWLY = settings(
 @SLOWLY
 @given(performed=st.lists(STATEMENTS, min_size=1, max_size=5))
 @example(performed=["UPDATE entry_tag SET entry_id = 2 WHERE entry_id = 1"])
+@example(performed=["UPDATE comment SET id = 30 WHERE id = 1"])
+@example(performed=["UPDATE comment SET uid = 'other' WHERE id = 1"])
 def test_each_page_is_what_would_be_made_anew(
     app: Blog, config: Config, engine: Engine, performed: list[str]
 ) -> None:
@@ -132,6 +136,20 @@ def test_it_is_so_where_rows_are_replaced(
     app: Blog, config: Config, engine: Engine, performed: list[str]
 ) -> None:
     compare(app, config, engine, performed)
+
+
+def test_a_comment_that_another_one_replaces_is_gone(app: Blog, engine: Engine) -> None:
+    fill(engine)
+    execute(engine, "UPDATE comment SET digest = 'd'")
+    client = BlogClient(app)
+    assert "<p>C</p>" in client.get("/blog/s1").text
+
+    execute(
+        engine,
+        "REPLACE INTO comment (id, entry_id, text, state, format, uid, digest) "
+        "VALUES (9, 1, 'Held', 'held', 'text', 'u9', 'd')",
+    )
+    assert "<p>C</p>" not in client.get("/blog/s1").text
 
 
 def test_an_entry_of_the_year_9999_can_be_replaced(app: Blog, engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """What readers may not see yet, or no longer, changes no page: not even that it is there."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from blog.models import Comment, Redirect, Series, Tag
 from tests.conftest import NOW, BlogClient, MakeEntry
+from tests.test_layers import MODULES
 
 #: A year in which nothing else was published.
 LONG_AGO = NOW.replace(year=1999)
@@ -111,3 +113,20 @@ def test_what_is_hidden_changes_no_page(
     after = pages()
 
     assert {path for path in before if before[path] != after[path]} == set()
+
+
+def test_the_rules_of_what_is_seen_are_written_once() -> None:
+    written = re.compile(
+        r"\bstate\b\W{1,3}=\W{1,3}published|\btimestamp (<=|>) [:_]?now", re.IGNORECASE
+    )
+    owners = {"blog.models.entry", "blog.models.comment", "blog.models.tag"}
+    exempt = ("blog.importing", "blog.migrations", "blog.views.comments")  # foreign files; acts
+
+    copies = [
+        f"{path}:{source[: match.start()].count(chr(10)) + 1}"
+        for module, path in MODULES.items()
+        if module.startswith("blog") and not module.startswith(exempt) and module not in owners
+        for source in [path.read_text(encoding="utf-8")]
+        for match in written.finditer(source)
+    ]
+    assert copies == []

@@ -13,7 +13,18 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine, inspect, make_url, select, text, update
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from blog import schema, upgrading
@@ -22,6 +33,7 @@ from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
 from blog.database_url import name_of
 from blog.models import Entry, Site
+from blog.models.triggers import SEARCHED, SEEN
 from blog.outages import QUIET
 from tests.apache import open_directory
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
@@ -54,13 +66,11 @@ from tests.test_moderation import *  # noqa: F403
 from tests.test_pages import *  # noqa: F403
 from tests.test_reader import *  # noqa: F403
 from tests.test_reading import *  # noqa: F403
-from tests.test_schema import (  # noqa: F401
-    CHANGES,
+from tests.test_schema import (
     SeedBase,
     SeedComment,
     SeedEntry,
     differences,
-    test_a_change_that_nobody_sees_leaves_the_version,
 )
 from tests.test_search import *  # noqa: F403
 from tests.test_search import found
@@ -213,7 +223,7 @@ def test_an_upgrade_makes_again_what_is_not_of_this_code(
     make_entry(body="Some words")
     with engine.begin() as connection:
         connection.execute(text("COMMENT ON TABLE search_index IS 'of another version'"))
-        connection.execute(text("DROP TRIGGER search ON entry"))
+        connection.execute(text("DROP TRIGGER search_entry_update ON entry"))
 
     assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
     assert sum(upgrading.index_all(engine)) == 1
@@ -221,20 +231,76 @@ def test_an_upgrade_makes_again_what_is_not_of_this_code(
         assert connection.scalar(text("SELECT words @@ 'words' FROM search_index"))
 
 
-def test_a_change_raises_the_version_whoever_makes_it(
-    engine: Engine, make_entry: MakeEntry
+#: Functions and triggers that versions up to schema 0007 had under other names.
+FORMER = [
+    *(("site_changed", f"site_changed_{event}", "comment") for event in ("insert", "truncate")),
+    ("entry_tag_listed", "entry_tag_listed", "entry_tag"),
+    ("entry_listed", "entry_listed", "entry"),
+    ("rendering_void", "rendering_void", "entry"),
+    *((f"search_{each}", "search", each) for each in ("entry", "rendering", "tag", "comment")),
+    ("search_entry_tag", "search", "entry_tag"),
+    ("search_anew", "search_truncate", "comment"),
+]
+
+
+def test_an_upgrade_drops_the_triggers_of_older_versions(engine: Engine) -> None:
+    def objects() -> list[tuple[str, ...]]:
+        queries = (
+            "SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal",
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        )
+        with engine.connect() as connection:
+            return sorted(
+                tuple(row) for query in queries for row in connection.execute(text(query))
+            )
+
+    new = objects()
+    with engine.begin() as connection:
+        for function, trigger, table in FORMER:
+            event = "TRUNCATE" if trigger.endswith("truncate") else "INSERT"
+            for statement in (
+                f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
+                "AS 'BEGIN RETURN NULL; END'",
+                f"CREATE TRIGGER {trigger} AFTER {event} ON {table} EXECUTE FUNCTION {function}()",
+            ):
+                connection.exec_driver_sql(statement)
+        connection.execute(text("COMMENT ON TABLE search_index IS 'of another version'"))
+    assert len(objects()) > len(new) + len(FORMER)
+
+    schema.upgrade(engine)
+    assert objects() == new
+
+
+def without_other_triggers(connection: Connection, name: str, table: str) -> None:
+    """Leave the trigger to one table: TRUNCATE … CASCADE empties those that refer to it, too."""
+    on = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE :name"
+    for other in connection.scalars(text(on), {"name": name.format("%")}).all():
+        if other != table:
+            connection.execute(text(f"DROP TRIGGER {name.format(other)} ON {other}"))
+
+
+@pytest.mark.parametrize("table", SEEN)
+def test_truncate_raises_the_version(engine: Engine, table: str) -> None:
+    with engine.begin() as connection:
+        without_other_triggers(connection, "site_changed_{}_truncate", table)
+        before = connection.scalar(text("SELECT version FROM site"))
+        connection.execute(text(f"TRUNCATE {table} CASCADE"))
+        assert connection.scalar(text("SELECT version FROM site")) == before + 1
+
+
+@pytest.mark.parametrize("table", SEARCHED)
+def test_truncate_empties_the_index_and_the_counts(
+    engine: Engine, make_entry: MakeEntry, table: str
 ) -> None:
     make_entry(tags=("one",))
-
-    def version() -> int:
-        with engine.connect() as connection:
-            return int(connection.scalar(text("SELECT version FROM site")))
-
-    for statement in [*CHANGES, "TRUNCATE entry_tag"]:
-        before = version()
-        with engine.begin() as connection:
-            connection.execute(text(statement))
-        assert version() > before, statement
+    with engine.begin() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM search_index")) == 1
+        without_other_triggers(connection, "search_{}_truncate", table)
+        connection.execute(text(f"TRUNCATE {table} CASCADE"))
+        assert connection.scalar(text("SELECT count(*) FROM search_index")) == 0
+        entries = connection.scalar(text("SELECT count(*) FROM entry"))
+        for kept in ("search_stale", "month"):
+            assert connection.scalar(text(f"SELECT count(*) FROM {kept}")) == entries
 
 
 def test_those_who_write_wait_their_turn_whatever_they_write_first(

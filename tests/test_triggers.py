@@ -1,12 +1,17 @@
 """What the database keeps true by itself, after any sequence of statements from anybody."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
-from blog.models.triggers import recount
+from blog.models import Base
+from blog.models.triggers import SEEN, UNSEEN, recount
+from tests import changes
+from tests.changes import fill, misjudged, miskept
 
 IDS = st.integers(1, 4)
 DATES = st.sampled_from(["2025-01-31 23:59:59.000000", "2025-02-01 00:00:00.000000", "2031-01-01"])
@@ -82,3 +87,46 @@ def test_what_triggers_keep_is_what_counting_anew_would_find(
         assert found == kept(connection, *unknown)
         assert stale == 0
         connection.rollback()
+
+
+# What readers see, and what they do not
+
+
+def test_every_table_and_column_is_listed_as_seen_or_as_unseen() -> None:
+    tables = Base.metadata.tables
+    assert sorted([*SEEN, *UNSEEN]) == sorted(tables)
+    for name, seen in SEEN.items():
+        assert sorted([*seen.columns, *seen.unseen]) == sorted(tables[name].columns.keys())
+
+
+def test_the_tests_change_every_table_and_column() -> None:
+    assert set(changes.UNSEEN_TABLES) == set(UNSEEN)
+    assert {name: set(values) for name, values in changes.SEEN.items()} == {
+        name: set(seen.columns) for name, seen in SEEN.items()
+    }
+    assert {name: set(values) for name, values in changes.UNSEEN.items()} == {
+        name: set(seen.unseen) for name, seen in SEEN.items() if seen.unseen
+    }
+
+
+@pytest.fixture
+def shell(engine: Engine) -> Iterator[Connection]:
+    """Another program, which sets nothing and has no foreign keys on SQLite."""
+    other = create_engine(engine.url, poolclass=NullPool)
+    with other.connect() as connection:
+        fill(connection)
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("table", "event"), dict.fromkeys((each.table, each.event) for each in changes.changes())
+)
+def test_a_change_raises_the_version_if_readers_see_it(
+    shell: Connection, table: str, event: str
+) -> None:
+    given = [each for each in changes.changes() if (each.table, each.event) == (table, event)]
+    assert misjudged(shell, given) == []
+
+
+def test_the_triggers_keep_counts_lists_renderings_and_notes(shell: Connection) -> None:
+    assert miskept(shell, changes.kept()) == []

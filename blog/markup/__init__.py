@@ -25,6 +25,7 @@ from blog.markup.quotes import quotes_of
 from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 
 Format = Literal["markdown", "html"]
+CommentFormat = Literal["text", "markdown", "html"]
 
 #: The version of what :func:`render` makes: raise it with every change that readers could see.
 _RENDERER = 3
@@ -117,9 +118,7 @@ _comments: Cache[tuple[str, str, str], Markup] = Cache(4 * 1024 * 1024)
 _OVERHEAD = 600
 
 
-def render_comment(
-    text: str, format: Literal["text", "markdown", "html"], language: str = "en"
-) -> Markup:
+def render_comment(text: str, format: CommentFormat, language: str = "en") -> Markup:
     """Render a comment: paragraphs and lines of plain text, or Markdown or HTML with few tags.
 
     :param text: any text.
@@ -134,9 +133,7 @@ def render_comment(
     return html
 
 
-def _rendered_comment(
-    text: str, format: Literal["text", "markdown", "html"], language: str = "en"
-) -> Markup:
+def _rendered_comment(text: str, format: CommentFormat, language: str = "en") -> Markup:
     if format == "text":
         return _safe(clean_comment(_paragraphs(escape(text))))
     if format == "markdown":
@@ -146,7 +143,7 @@ def _rendered_comment(
     return _safe(finish_comment(clean_comment(html)))
 
 
-def seen(text: str, format: Literal["text", "markdown", "html"]) -> Seen:
+def seen(text: str, format: CommentFormat) -> Seen:
     """Return a comment as readers see it, which may differ from what was typed: ``&#104;ttp://``.
 
     :param text: any text.

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-from sqlalchemy import DateTime, Dialect, MetaData
+from sqlalchemy import CheckConstraint, ColumnElement, DateTime, Dialect, MetaData, literal_column
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.expression import ColumnClause
+from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import TypeDecorator
 
 
@@ -46,6 +48,26 @@ class UTCDateTime(TypeDecorator[datetime]):
                 raise DamagedValueError(f"{value!r} is not a date") from error
 
         return read_or_refuse
+
+
+def one_of(column: str, words: Any) -> CheckConstraint:
+    """Return the constraint of a column that has one of the words of a ``Literal``."""
+    quoted = ", ".join(f"'{word}'" for word in get_args(words))
+    return CheckConstraint(f"{column} IN ({quoted})", name=column)
+
+
+def sql(rule: ColumnElement[bool], row: str) -> str:
+    """Return a rule about the rows of a table as SQL about one of them, for triggers and views.
+
+    :param row: what the SQL calls the row: ``NEW`` or ``OLD`` in a trigger, or the table.
+    """
+
+    def of_the_row(element: Any, **_: object) -> ColumnClause[Any] | None:
+        is_column = isinstance(element, ColumnClause)
+        return literal_column(f"{row}.{element.name}") if is_column else None
+
+    about = replacement_traverse(rule, {}, of_the_row)
+    return f"({about.compile(compile_kwargs={'literal_binds': True})})"
 
 
 class Base(DeclarativeBase):

@@ -7,16 +7,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Select, Text, bindparam, func, select
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Select,
+    Text,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from blog.models.base import Base
+from blog.markup import CommentFormat as CommentFormat
+from blog.models.base import Base, one_of
 
 if TYPE_CHECKING:
     from blog.models.entry import Entry
 
 CommentState = Literal["published", "held", "spam", "trash"]
-CommentFormat = Literal["text", "markdown", "html"]
+Taught = Literal["spam", "real"]
 
 ANONYMOUS = "Anonymous"
 
@@ -34,9 +44,9 @@ class Comment(Base):
 
     __tablename__ = "comment"
     __table_args__ = (
-        CheckConstraint("state IN ('published', 'held', 'spam', 'trash')", name="state"),
-        CheckConstraint("format IN ('text', 'markdown', 'html')", name="format"),
-        CheckConstraint("taught IN ('spam', 'real')", name="taught"),
+        one_of("state", CommentState),
+        one_of("format", CommentFormat),
+        one_of("taught", Taught),
         # For the number of those that came lately, from all the world or from one network.
         Index("ix_comment_created", "created", "network"),
     )
@@ -52,7 +62,7 @@ class Comment(Base):
     website: Mapped[str | None] = mapped_column(Text)
     uid: Mapped[str] = mapped_column(Text, unique=True, default=lambda: uuid4().urn)
     reason: Mapped[str | None] = mapped_column(Text)
-    taught: Mapped[Literal["spam", "real"] | None] = mapped_column(Text)
+    taught: Mapped[Taught | None] = mapped_column(Text)
     person: Mapped[str | None] = mapped_column(Text, index=True)
     network: Mapped[str | None] = mapped_column(Text)
     digest: Mapped[str | None] = mapped_column(Text, unique=True)
@@ -64,6 +74,11 @@ class Comment(Base):
         return self.name or ANONYMOUS
 
     @classmethod
+    def is_visible(cls) -> ColumnElement[bool]:
+        """Whether readers may see it below an entry that they may see."""
+        return cls.state == "published"
+
+    @classmethod
     def below(cls, db: Session, entry_id: int) -> Sequence[Any]:
         """What readers see below an entry, in the order it was stored, as rows."""
         return db.execute(_BELOW, {"entry_id": entry_id}).all()
@@ -71,9 +86,7 @@ class Comment(Base):
     @classmethod
     def published(cls, entry_id: int) -> Select["Comment"]:
         """What readers see below an entry, in the order it was stored."""
-        return (
-            select(cls).where(cls.entry_id == entry_id, cls.state == "published").order_by(cls.id)
-        )
+        return select(cls).where(cls.entry_id == entry_id, cls.is_visible()).order_by(cls.id)
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,6 @@ _AUTHOR = func.coalesce(func.nullif(_COMMENT.name, ""), ANONYMOUS).label("author
 _BELOW = (
     select(_COMMENT.id, _COMMENT.parent_id, _COMMENT.created, _AUTHOR)
     .add_columns(_COMMENT.website, _COMMENT.text, _COMMENT.format)
-    .where(_COMMENT.entry_id == bindparam("entry_id"), _COMMENT.state == "published")
+    .where(_COMMENT.entry_id == bindparam("entry_id"), Comment.is_visible())
     .order_by(_COMMENT.id)
 )

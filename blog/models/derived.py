@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from blog.models import searchable
-from blog.models.triggers import recount, triggers
+from blog.models.trigger_sql import on_postgresql, on_sqlite, site_first, triggers
+from blog.models.triggers import FORMER_FUNCTIONS, RULES, recount
 from blog.postgresql import schema_of
 
 
@@ -21,7 +22,7 @@ def is_current(connection: Connection) -> bool:
         return bool(connection.exec_driver_sql(query).scalar() == _digest(connection))
     query = "SELECT sql FROM sqlite_master WHERE type IN ('view', 'trigger')"
     found = {_normal(sql) for sql in connection.exec_driver_sql(query).scalars()}
-    return found.issuperset(_normal(sql) for sql in _definitions("sqlite") if "CREATE" in sql)
+    return found.issuperset(_normal(sql) for sql in _definitions(connection))
 
 
 def drop(connection: Connection) -> None:
@@ -31,10 +32,11 @@ def drop(connection: Connection) -> None:
     https://www.sqlite.org/lang_altertable.html#alter_table_rename_column
     """
     dialect = connection.dialect.name
-    statements = searchable.drop(dialect) if dialect == "postgresql" else _definitions(dialect)
-    for statement in statements:
-        if statement.startswith("DROP"):
-            connection.exec_driver_sql(statement)
+    for statement in searchable.drop(dialect):
+        connection.exec_driver_sql(statement)
+    if dialect == "sqlite":
+        for trigger in triggers(RULES, "sqlite"):
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {trigger.name}")
 
 
 def make(connection: Connection) -> None:
@@ -43,39 +45,30 @@ def make(connection: Connection) -> None:
     Filling the index takes long: :mod:`blog.upgrading` does it in portions.
     """
     dialect = connection.dialect.name
-    for statement in (*_definitions(dialect), *recount(dialect), *searchable.empty()):
+    drop(connection)
+    if dialect == "postgresql":
+        for name in FORMER_FUNCTIONS:
+            connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
+    for statement in (*_definitions(connection), *recount(dialect), *searchable.empty()):
         connection.exec_driver_sql(statement)
     if dialect == "postgresql":
-        for statement in _settled(connection):
-            connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f"COMMENT ON TABLE search_index IS '{_digest(connection)}'")
 
 
-def _definitions(dialect: str) -> Iterator[str]:
-    yield from triggers(dialect)
-    yield from searchable.definitions(dialect)
-
-
-def _settled(connection: Connection) -> Iterator[str]:
-    """Yield what makes the triggers of PostgreSQL work alike for all sessions.
-
-    A function looks for tables in the search path of the session that fires it, with temporary
-    tables first. A session with session_replication_role = replica fires ordinary triggers not at
-    all: https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-DISABLE-ENABLE-TRIGGER
-    """
-    path = f"{schema_of(connection)}, pg_temp"
-    for statement in _definitions("postgresql"):
-        match statement.split():
-            case ["CREATE", "OR", "REPLACE", "FUNCTION", function, *_]:
-                yield f"ALTER FUNCTION {function} SET search_path = {path}"
-            case ["CREATE", "OR", "REPLACE", "TRIGGER", name, *when]:
-                table = when[when.index("ON") + 1]
-                yield f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"
+def _definitions(connection: Connection) -> Iterator[str]:
+    """Yield the statements that create the views and triggers in a database."""
+    yield from searchable.definitions(connection.dialect.name)
+    if connection.dialect.name == "sqlite":
+        yield from map(on_sqlite, triggers(RULES, "sqlite"))
+        return
+    schema = str(schema_of(connection))
+    yield from site_first(dict.fromkeys(rule.table for rule in RULES), schema)
+    for trigger in triggers(RULES, "postgresql"):
+        yield from on_postgresql(trigger, schema)
 
 
 def _digest(connection: Connection) -> str:
-    statements = (*_definitions("postgresql"), *_settled(connection))
-    return hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    return hashlib.sha256("\n".join(_definitions(connection)).encode()).hexdigest()
 
 
 def _normal(sql: str) -> str:

@@ -7,7 +7,6 @@ from typing import Literal, Self
 from uuid import uuid4
 
 from sqlalchemy import (
-    CheckConstraint,
     ColumnElement,
     ForeignKey,
     Index,
@@ -35,17 +34,17 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from blog.database import language_of
 from blog.folding import order
-from blog.markup import renderer
-from blog.models.base import Base, UTCDateTime
+from blog.markup import Format, renderer
+from blog.models.base import Base, UTCDateTime, one_of
 from blog.models.comment import Comment
 from blog.models.month import Month
 from blog.models.redirect import Redirect
 from blog.models.rendering import Rendering
-from blog.models.tag import Tag, entry_tag
+from blog.models.tag import Tag, entry_tag, is_listed
 
 EntryKind = Literal["entry", "page"]
 EntryState = Literal["draft", "published"]
-EntryFormat = Literal["markdown", "html"]
+EntryFormat = Format
 
 
 class Entry(Base):
@@ -58,9 +57,9 @@ class Entry(Base):
     __tablename__ = "entry"
     __table_args__ = (
         UniqueConstraint("slug", "kind"),
-        CheckConstraint("kind IN ('entry', 'page')", name="kind"),
-        CheckConstraint("state IN ('draft', 'published')", name="state"),
-        CheckConstraint("format IN ('markdown', 'html')", name="format"),
+        one_of("kind", EntryKind),
+        one_of("state", EntryState),
+        one_of("format", EntryFormat),
         # Lists walk this index backwards and find in it all that decides who is seen, so a far
         # page skips its predecessors without a look at the table.
         Index("ix_entry_timestamp", "timestamp", "id", "kind", "state"),
@@ -94,10 +93,32 @@ class Entry(Base):
         is_over = days > 0 and now >= self.timestamp + timedelta(days=days)
         return self.comments_open and not is_over
 
+    # The rules of what readers may see. Views, queries, triggers and the search are made from them.
+
+    @classmethod
+    def is_published(cls) -> ColumnElement[bool]:
+        """Whether readers may see it from its ``timestamp`` on."""
+        return cls.state == "published"
+
     @classmethod
     def is_visible(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
-        """The one rule of what a reader may see at `now`."""
-        return and_(cls.state == "published", cls.timestamp <= now)
+        """Whether readers may see it at `now`."""
+        return and_(cls.is_published(), cls.timestamp <= now)
+
+    @classmethod
+    def is_scheduled(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+        """Whether it becomes visible after `now`, without a change to the database."""
+        return and_(cls.is_published(), cls.timestamp > now)
+
+    @classmethod
+    def is_listable(cls) -> ColumnElement[bool]:
+        """Whether lists and feeds show it from its ``timestamp`` on."""
+        return and_(cls.kind == "entry", cls.is_published())
+
+    @classmethod
+    def is_listed(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+        """Whether lists and feeds show it at `now`."""
+        return and_(cls.kind == "entry", cls.is_visible(now))
 
     @property
     def shown(self) -> Rendering:
@@ -113,7 +134,7 @@ class Entry(Base):
         """The entries that readers see at `now`, newest first, whole and with their tags."""
         return (
             select(cls)
-            .where(cls.kind == "entry", cls.is_visible(now))
+            .where(cls.is_listed(now))
             .order_by(cls.timestamp.desc(), cls.id.desc())
             .options(selectinload(cls.tags), joinedload(cls.rendering))
         )
@@ -125,7 +146,7 @@ class Entry(Base):
         return (
             cls.published(now)
             .join(entry_tag)
-            .where(under.tag_id == tag.id, under.listed, under.timestamp <= now)
+            .where(under.tag_id == tag.id, is_listed(now))
             .order_by(None)
             .order_by(under.timestamp.desc(), under.entry_id.desc())
         )
@@ -174,7 +195,7 @@ class Entry(Base):
         counts = (
             select(Tag.name, Tag.slug, func.count())
             .join(entry_tag, entry_tag.c.tag_id == Tag.id)
-            .where(entry_tag.c.listed, entry_tag.c.timestamp <= now)
+            .where(is_listed(now))
             .group_by(Tag.id)
         )
         return sorted(db.execute(counts).all(), key=lambda row: (order(row.name), row.slug))
@@ -183,9 +204,7 @@ class Entry(Base):
     def months(cls, db: Session, now: datetime) -> dict[str, int]:
         """How many entries readers see in each month that has some (``2026-11``), newest first."""
         # A month is counted with its scheduled entries, which are few.
-        later = select(cls.timestamp).where(
-            cls.kind == "entry", cls.state == "published", cls.timestamp > now
-        )
+        later = select(cls.timestamp).where(cls.kind == "entry", cls.is_scheduled(now))
         unseen = Counter(f"{moment:%Y-%m}" for moment in db.scalars(later))
         past = Month.month <= f"{now:%Y-%m}"
         months = select(Month.month, Month.entries).where(past).order_by(Month.month.desc())
@@ -201,8 +220,7 @@ class Entry(Base):
         start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
         end = (start + timedelta(days=31)).replace(day=1)
         dated = cls.timestamp >= start, cls.timestamp < end
-        published = cls.kind == "entry", cls.state == "published"
-        return db.scalar(select(func.count()).where(*published, *dated)) or 0
+        return db.scalar(select(func.count()).where(cls.is_listable(), *dated)) or 0
 
 
 # Few entries are featured, and each front page asks for the newest of them; few are standing pages,

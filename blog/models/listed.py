@@ -16,7 +16,7 @@ from blog.markup import renderer
 from blog.models.base import UTCDateTime
 from blog.models.entry import Entry
 from blog.models.rendering import Rendering
-from blog.models.tag import Tag, entry_tag
+from blog.models.tag import Tag, entry_tag, is_listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _list(ids: "Select[int]") -> Executable:
 
 _PUBLISHED = (
     select(_ENTRY.id)
-    .where(_ENTRY.kind == "entry", Entry.is_visible(_NOW))
+    .where(Entry.is_listed(_NOW))
     .order_by(_ENTRY.timestamp.desc(), _ENTRY.id.desc())
 )
 NEWEST = _list(_PUBLISHED)
@@ -69,15 +69,14 @@ FEATURED = _list(
 )
 TAGGED = _list(
     select(_UNDER.entry_id)
-    .where(_UNDER.tag_id == bindparam("tag"), _UNDER.listed, _UNDER.timestamp <= _NOW)
+    .where(_UNDER.tag_id == bindparam("tag"), is_listed(_NOW))
     .order_by(_UNDER.timestamp.desc(), _UNDER.entry_id.desc())
 )
 #: Titles alone, from `start` up to, and without, `end`.
 TITLES = (
     select(_ENTRY.title, _ENTRY.slug, _ENTRY.timestamp)
     .where(
-        _ENTRY.kind == "entry",
-        Entry.is_visible(_NOW),
+        Entry.is_listed(_NOW),
         _ENTRY.timestamp >= bindparam("start", type_=_MOMENT),
         _ENTRY.timestamp < bindparam("end", type_=_MOMENT),
     )

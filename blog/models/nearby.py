@@ -9,7 +9,6 @@ from typing import NamedTuple
 from sqlalchemy import (
     Executable,
     Integer,
-    and_,
     bindparam,
     func,
     select,
@@ -21,7 +20,7 @@ from sqlalchemy.orm import Session
 from blog.models.base import UTCDateTime
 from blog.models.entry import Entry
 from blog.models.series import Series
-from blog.models.tag import entry_tag
+from blog.models.tag import entry_tag, is_listed
 
 #: How many related entries stand below an entry.
 RELATED = 4
@@ -65,24 +64,21 @@ class Part:
 _ENTRY, _SERIES, _UNDER = (table.c for table in (Entry.__table__, Series.__table__, entry_tag))
 _LINKED = (_ENTRY.id, _ENTRY.slug, _ENTRY.title, _ENTRY.timestamp)
 _NOW = bindparam("now", type_=UTCDateTime())
-_VISIBLE = and_(_ENTRY.kind == "entry", Entry.is_visible(_NOW))
 
 _PLACE = tuple_(_ENTRY.timestamp, _ENTRY.id)
 _HERE = tuple_(bindparam("timestamp", type_=UTCDateTime()), bindparam("id", type_=Integer))
 # A moment that somebody's shell wrote without its fraction is not equal to itself.
-_OTHER = (
-    select(*_LINKED)
-    .where(_ENTRY.kind == "entry", _ENTRY.state == "published", _ENTRY.id != bindparam("id"))
-    .limit(1)
-)
+_OTHER = select(*_LINKED).where(_ENTRY.id != bindparam("id")).limit(1)
 _NEIGHBOURS = union_all(
     *(
         select(neighbour.subquery())
         for neighbour in (
             # What is older than an entry that readers see has appeared. Were it asked for all the
             # same, SQLite would walk the index from now on, and not from the entry.
-            _OTHER.where(_PLACE < _HERE).order_by(_ENTRY.timestamp.desc(), _ENTRY.id.desc()),
-            _OTHER.where(_PLACE > _HERE, _ENTRY.timestamp <= _NOW).order_by(
+            _OTHER.where(Entry.is_listable(), _PLACE < _HERE).order_by(
+                _ENTRY.timestamp.desc(), _ENTRY.id.desc()
+            ),
+            _OTHER.where(Entry.is_listed(_NOW), _PLACE > _HERE).order_by(
                 _ENTRY.timestamp, _ENTRY.id
             ),
         )
@@ -90,7 +86,7 @@ _NEIGHBOURS = union_all(
 )
 _PARTS = (
     select(*_LINKED)
-    .where(_ENTRY.series_id == bindparam("series"), _VISIBLE)
+    .where(_ENTRY.series_id == bindparam("series"), Entry.is_listed(_NOW))
     .order_by(_ENTRY.series_number.is_(None), _ENTRY.series_number, _ENTRY.timestamp, _ENTRY.id)
 )
 _PARTS_NAMED = _PARTS.add_columns(
@@ -146,7 +142,7 @@ def _related(tags: int) -> Executable:
     """Build the statement for an entry with so many tags."""
     newest = (
         select(_UNDER.tag_id, _UNDER.entry_id, _UNDER.timestamp)
-        .where(_UNDER.tag_id == bindparam(f"tag{number}"), _UNDER.listed, _UNDER.timestamp <= _NOW)
+        .where(_UNDER.tag_id == bindparam(f"tag{number}"), is_listed(_NOW))
         .order_by(_UNDER.timestamp.desc(), _UNDER.entry_id.desc())
         .limit(CANDIDATES)
         .subquery()

@@ -1,12 +1,12 @@
 """What the text of an entry looks like, made when it is saved and not for each page."""
 
-from typing import Literal, Self
+from typing import Self
 
 from markupsafe import Markup, escape
 from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from blog.markup import plain, render, render_summary, renderer, shorten
+from blog.markup import Format, plain, render, render_summary, renderer, shorten
 from blog.models.base import Base
 
 #: How long the description of a page for whoever links to it is, in characters.
@@ -43,7 +43,7 @@ class Rendering(Base):
         cls,
         entry_id: int,
         body: str,
-        format: Literal["markdown", "html"],
+        format: Format,
         summary: str | None,
         language: str = "en",
     ) -> Self:

@@ -1,29 +1,23 @@
-"""What can be found: views of the searchable texts, and triggers that note each change of one.
+"""What can be found: views of the searchable texts.
 
 A view has the texts of published entries as they were written, another one those of comments.
 Whether readers may see an entry at this moment is asked when they look. Triggers note the ids of
-changed texts in ``search_stale``, whoever changed them; :mod:`blog.indexing` does the rest.
+changed texts in ``search_stale`` (:data:`blog.models.triggers.SEARCHED`), whoever changed them;
+:mod:`blog.indexing` does the rest.
 """
 
 from collections.abc import Iterator
 
 from blog import folding
 from blog.indexing import BELOW, LENGTH
+from blog.models.base import sql
+from blog.models.comment import Comment
+from blog.models.entry import Entry
 
-# For each table, the columns that a text in the index is made of, and the id of the text: the
-# entry's or comment's, written with a placeholder for the changed row.
-_SOURCES = {
-    "entry": ("id, title, body, state, timestamp", "SELECT {row}.id"),
-    "rendering": ("entry_id, text", "SELECT {row}.entry_id"),
-    "entry_tag": ("entry_id, tag_id", "SELECT {row}.entry_id"),
-    "tag": ("id, name", "SELECT entry_id FROM entry_tag WHERE tag_id = {row}.id"),
-    "comment": ("id, text, name, state, created", f"SELECT {{row}}.id - {BELOW}"),
-}
-_ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
-
+_PUBLISHED, _VISIBLE = sql(Entry.is_published(), "entry"), sql(Comment.is_visible(), "comment")
 _ALL = (
-    "INSERT INTO search_stale SELECT id FROM entry WHERE state = 'published'",
-    f"INSERT INTO search_stale SELECT id - {BELOW} FROM comment WHERE state = 'published'",  # noqa: S608 - a number of ours
+    f"INSERT INTO search_stale SELECT id FROM entry WHERE {_PUBLISHED}",  # noqa: S608 - rules of ours
+    f"INSERT INTO search_stale SELECT id - {BELOW} FROM comment WHERE {_VISIBLE}",  # noqa: S608
 )
 
 # The comment makes the views of another version of the folding differ.
@@ -34,12 +28,12 @@ _ENTRIES = """
         substr(coalesce(rendering.text, body), 1, {length}) AS text,
         coalesce('year' || {year}, '') || coalesce(({marks}), '') AS marks
     FROM entry LEFT JOIN rendering ON rendering.entry_id = entry.id
-    WHERE state = 'published'"""
+    WHERE {published}"""
 _COMMENTS = """
     CREATE VIEW searchable_comment AS /* folding {folding} */
     SELECT id, '' AS title, substr(coalesce(name, ''), 1, 2000) AS tags,
         substr(text, 1, {length}) AS text, coalesce('year' || {created}, '') AS marks
-    FROM comment WHERE state = 'published'"""
+    FROM comment WHERE {visible}"""
 _CARRIED = "entry_tag JOIN tag ON tag.id = tag_id WHERE entry_tag.entry_id = entry.id"
 _NAMES = f"SELECT name FROM {_CARRIED}"  # noqa: S608 - names of ours
 _WRITTEN = {
@@ -59,14 +53,13 @@ _WRITTEN = {
 
 
 def definitions(dialect: str) -> Iterator[str]:
-    """Yield the statements that (re)create views and triggers on `dialect`.
+    """Yield the statements that create the views on `dialect`.
 
     They differ from those of a database whose index has another version of the folding.
     """
-    yield from drop(dialect)
     for view in (_ENTRIES, _COMMENTS):
-        yield view.format(folding=folding.VERSION, length=LENGTH, **_WRITTEN[dialect])
-    yield from _on_postgresql() if dialect == "postgresql" else _on_sqlite()
+        rules = {"published": _PUBLISHED, "visible": _VISIBLE}
+        yield view.format(folding=folding.VERSION, length=LENGTH, **rules, **_WRITTEN[dialect])
 
 
 def drop(dialect: str) -> Iterator[str]:
@@ -80,35 +73,3 @@ def drop(dialect: str) -> Iterator[str]:
 def empty() -> Iterator[str]:
     """Yield what empties the index, and notes all texts as stale."""
     yield from ("DELETE FROM search_index", "DELETE FROM search_stale", *_ALL)
-
-
-def _on_sqlite() -> Iterator[str]:
-    for table, (columns, ids) in _SOURCES.items():
-        for event, rows in _ROWS.items():
-            name = f"search_{table}_{event.lower()}"
-            of = f" OF {columns}" if event == "UPDATE" else ""
-            notes = "".join(f"INSERT INTO search_stale {ids.format(row=row)};" for row in rows)
-            yield f"DROP TRIGGER IF EXISTS {name}"
-            yield f"CREATE TRIGGER {name} AFTER {event}{of} ON {table} BEGIN {notes} END"
-
-
-def _on_postgresql() -> Iterator[str]:
-    for table, (columns, ids) in _SOURCES.items():
-        old, new = (ids.format(row=row) for row in ("OLD", "NEW"))
-        yield f"""
-            CREATE OR REPLACE FUNCTION search_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN
-                IF TG_OP <> 'INSERT' THEN INSERT INTO search_stale {old}; END IF;
-                IF TG_OP <> 'DELETE' THEN INSERT INTO search_stale {new}; END IF;
-                RETURN NULL;
-            END $$"""
-        yield f"""
-            CREATE OR REPLACE TRIGGER search AFTER INSERT OR DELETE OR UPDATE OF {columns}
-            ON {table} FOR EACH ROW EXECUTE FUNCTION search_{table}()"""
-    yield f"""
-        CREATE OR REPLACE FUNCTION search_anew() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN {"; ".join(empty())}; RETURN NULL; END $$"""
-    for table in _SOURCES:
-        yield f"""
-            CREATE OR REPLACE TRIGGER search_truncate AFTER TRUNCATE
-            ON {table} FOR EACH STATEMENT EXECUTE FUNCTION search_anew()"""

@@ -33,7 +33,7 @@ class Series(Base):
         return (
             select(cls.slug, func.max(Entry.updated))
             .join(Entry, Entry.series_id == cls.id)
-            .where(Entry.kind == "entry", Entry.is_visible(now))
+            .where(Entry.is_listed(now))
             .group_by(cls.id)
             .order_by(cls.id)
         )

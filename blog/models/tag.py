@@ -3,7 +3,17 @@
 from datetime import datetime
 from typing import Self
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Text, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Table,
+    Text,
+    and_,
+    select,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from blog.folding import order
@@ -14,12 +24,17 @@ entry_tag = Table(
     Base.metadata,
     Column("entry_id", ForeignKey("entry.id", ondelete="CASCADE"), primary_key=True),
     Column("tag_id", ForeignKey("tag.id", ondelete="CASCADE"), primary_key=True),
-    # Kept by triggers, so that the list of a tag is a walk along one index: when the entry appears,
-    # and whether it is a published one at all.
+    # Kept by triggers, so that the list of a tag is a walk along one index: the entry's timestamp,
+    # and whether it is listable.
     Column("timestamp", UTCDateTime),
     Column("listed", Boolean),
     Index("ix_entry_tag_tag_id", "tag_id", "listed", "timestamp", "entry_id"),
 )
+
+
+def is_listed(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether the list of the tag shows the entry at `now`: ``Entry.is_listed``, from the index."""
+    return and_(entry_tag.c.listed, entry_tag.c.timestamp <= now)
 
 
 class Tag(Base):
@@ -42,8 +57,5 @@ class Tag(Base):
     @classmethod
     def shown(cls, db: Session, slug: str, now: datetime) -> Self | None:
         """The tag at `slug`, if readers see an entry with it at `now`."""
-        under = entry_tag.c
-        listed = select(under.tag_id).where(
-            under.tag_id == cls.id, under.listed, under.timestamp <= now
-        )
+        listed = select(entry_tag.c.tag_id).where(entry_tag.c.tag_id == cls.id, is_listed(now))
         return db.scalar(select(cls).where(cls.slug == slug, listed.exists()))

@@ -1,14 +1,14 @@
 """From the seed to Threadleaf: slugs, states, tags, threads, redirects, the site's row."""
 
+import re
 import secrets
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import sqlalchemy as sa
 from alembic import op
-
-from blog.slugs import slugify
 
 revision = "0002"
 down_revision = "0001"
@@ -146,7 +146,7 @@ def _slugs(entries: "Sequence[sa.Row[int, str]]") -> Iterator[str]:
     # Counting from 2 for each entry would be quadratic where thousands share a title.
     numbers: dict[str, int] = {}
     for id_, title in entries:
-        slug = wanted = slugify(title) or f"entry-{id_}"
+        slug = wanted = _slug(title) or f"entry-{id_}"
         number = numbers.get(wanted, 1)
         while slug in taken:
             number += 1
@@ -154,6 +154,26 @@ def _slugs(entries: "Sequence[sa.Row[int, str]]") -> Iterator[str]:
         numbers[wanted] = number
         taken.add(slug)
         yield slug
+
+
+# How slugs were made when this migration was written: later rules must not change its result.
+_MARKED_LATIN = re.compile("(^|[\\W_A-Za-z0-9])[\u0300-\u036f]+")
+_SYMBOL_MARKS = re.compile("[\u20d0-\u20ff\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+
+def _slug(title: str) -> str:
+    apart = _SYMBOL_MARKS.sub("", unicodedata.normalize("NFKD", title[:1_000]))
+    text = unicodedata.normalize("NFC", _MARKED_LATIN.sub(r"\1", apart).lower())
+    kept: list[str] = []
+    for character in text:
+        kind = unicodedata.category(character)[0]
+        belongs = kind in "LN" or (kind == "M" and kept[-1:] not in ([], [" "]))
+        kept.append(character if belongs else " ")
+    slug = "-".join("".join(kept).split())
+    if len(slug) <= 80:
+        return slug
+    head, hyphen, _ = slug[:81].rpartition("-")
+    return head if hyphen else slug[:80]
 
 
 def _comment() -> None:

@@ -1,4 +1,4 @@
-"""The index of words. What fills it is made by the triggers of blog.models.searchable."""
+"""The index of words. What fills it is made by the triggers of blog.models.triggers."""
 
 from alembic import op
 

@@ -1,0 +1,15 @@
+"""Each line of the list of triggers is held by a test."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutations import survivors
+
+
+@pytest.mark.long
+def test_a_line_less_is_noticed(migrated: Path) -> None:
+    number, survived = survivors(migrated)
+
+    assert number > 100
+    assert survived == []
