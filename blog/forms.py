@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from werkzeug.datastructures import ImmutableMultiDict
 
 from blog.config import Config
+from blog.remembering import Person
 
 #: The longest address of a website that the form takes, in characters.
 WEBSITE_LENGTH = 200
@@ -36,6 +37,11 @@ class CommentForm:
     remember: bool = False
     trap: str = ""
     errors: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def blank(cls, person: Person) -> Self:
+        """Return the form for a new comment, with the name and website of a remembered visitor."""
+        return cls(name=person.name, website=person.website, remember=person.id != "")
 
     @classmethod
     def parse(cls, fields: ImmutableMultiDict[str, str], config: Config) -> Self:

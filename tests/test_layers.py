@@ -28,7 +28,13 @@ LAYERS = [
     },
     {"blog.templating", "blog.auth", "blog.pages", "blog.headers", "blog.hosts"},
     {"blog.csrf", "blog.flash", "blog.remembering", "blog.page"},
-    {"blog.cookies", "blog.pagination", "blog.staticfiles", "blog.compression"},
+    {
+        "blog.cookies",
+        "blog.pagination",
+        "blog.staticfiles",
+        "blog.compression",
+        "blog.lookup",
+    },
     {"blog.request", "blog.schema"},
     {"blog.freshness", "blog.search"},
     {"blog.highlights", "blog.outages", "blog.proxies", "blog.query", "blog.ranking"},
@@ -115,3 +121,9 @@ def test_the_pool_stands_alone() -> None:
     }
 
     assert "blog" not in outside
+
+
+def test_no_view_imports_another_one() -> None:
+    views = {name for name in MODULES if name.startswith("blog.views.")}
+
+    assert {name: found for name in views if (found := views & {*imports(MODULES[name])})} == {}

@@ -10,12 +10,12 @@ from werkzeug.utils import redirect
 from blog import csrf, moderation, remembering
 from blog.database import begin_writing
 from blog.forms import CommentForm
+from blog.lookup import find_entry
 from blog.models import Comment, Entry
 from blog.moderation import RefusedError, Sent, TooManyError
 from blog.remembering import Person
 from blog.request import Request
 from blog.templating import render
-from blog.views.reader import blank_form, find_entry
 
 OLD_FORM = (
     f"The page with this form was opened more than {csrf.MAX_AGE.days} days ago. "
@@ -63,7 +63,7 @@ def add(request: Request, slug: str) -> Response:
 def reply(request: Request, slug: str, id: int) -> Response:
     """A comment, and the form to answer it."""
     entry = find_entry(request, slug)
-    form = blank_form(request)
+    form = CommentForm.blank(remembering.recall(request))
     form.parent = id
     if not is_open(request, entry) or answered(request, entry, form) is None:
         raise NotFound("There is no comment here that could be answered.")
