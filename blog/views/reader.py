@@ -18,6 +18,7 @@ from blog.models.listed import FEATURED, NEWEST, TAGGED, TITLES, Listed, listed
 from blog.models.nearby import neighbours, part, parts, related
 from blog.pagination import Page, paginate
 from blog.request import Request
+from blog.submission import takes_comments
 from blog.templating import render
 
 #: How many titles stand on a page of the archive.
@@ -57,7 +58,6 @@ def entry(request: Request, slug: str) -> Response:
     place = part(request.db, entry, request.now)
     siblings = [each.id for each in place.parts] if place else []
     form = CommentForm.blank(remembering.recall(request))
-    days = request.config.comments_close_after
     response = render(
         request,
         "reader/entry.html",
@@ -70,7 +70,7 @@ def entry(request: Request, slug: str) -> Response:
         related=related(request.db, entry, request.now, without=siblings),
         structured=structured.posting(request, entry, shown, place),
         comments=list(threads(comments)),
-        accepts_comments=request.config.comments and entry.takes_comments(request.now, days),
+        accepts_comments=takes_comments(request.config, entry, request.now),
         form=form,
     )
     if form.remember:
