@@ -25,7 +25,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.utils import redirect
 
-from blog import csrf, flash, freshness, indexing, publishing, rate_limit, schema
+from blog import csrf, entry_slugs, flash, freshness, indexing, rate_limit, schema
 from blog.auth import GUARDS, Guard
 from blog.config import Config
 from blog.database import DatabaseOutdatedError, connect, session_factory, writing
@@ -296,7 +296,7 @@ def forget_addresses(engine: Engine, config: Config) -> None:
 def warn_of_unfinished(engine: Engine) -> None:
     """Log the entries that readers cannot find until `threadleaf upgrade` has run."""
     with session_factory(engine)() as db, suppress(DBAPIError):
-        for _, kind, slug in publishing.shadowed(db):
+        for _, kind, slug in entry_slugs.shadowed(db):
             log.warning(
                 "The %s %r cannot be read, because the blog itself has a page at its address: "
                 "run `threadleaf upgrade` to rename it.",

@@ -18,7 +18,6 @@ LAYERS = [
     {"blog.views"},
     {"blog.importing", "blog.syndication", "blog.structured", "blog.demo", "blog.forecast"},
     {
-        "blog.publishing",
         "blog.upgrading",
         "blog.moderation",
         "blog.forms",
@@ -36,8 +35,9 @@ LAYERS = [
         "blog.lookup",
     },
     {"blog.request", "blog.schema"},
-    {"blog.freshness", "blog.search", "blog.submission"},
+    {"blog.freshness", "blog.redirects", "blog.search", "blog.submission"},
     {
+        "blog.entry_slugs",
         "blog.highlights",
         "blog.learning",
         "blog.outages",
@@ -45,6 +45,8 @@ LAYERS = [
         "blog.query",
         "blog.ranking",
         "blog.rate_limit",
+        "blog.rendering",
+        "blog.taxonomy",
     },
     {"blog.migrations"},
     {"blog.models"},
