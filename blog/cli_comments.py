@@ -56,9 +56,9 @@ def deciding(name: str, act: Callable[[Session, Iterable[int]], None], done: str
     def command(settings: Path | None, ids: tuple[int, ...]) -> None:
         config = Config.load(settings)
         with opened(config) as db:
-            act(db, ids)
             with writing(db):
                 forget_networks(db, config.comment_days, datetime.now(UTC))
+            act(db, ids)
         click.echo(f"{', '.join(map(str, dict.fromkeys(ids)))}: {done}.")
 
 

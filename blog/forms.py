@@ -13,8 +13,8 @@ from blog.config import Config
 from blog.remembering import Person, Visitor
 from blog.submission import Submission
 
-#: The oldest form that is taken as it is. A person submits an older one once more; a program that
-#: has collected its token once, and uses it again and again, comes no further.
+#: The oldest form that is accepted. A person just submits an older one again; a bot replaying an
+#: old token is stopped.
 MAX_AGE = timedelta(days=7)
 
 #: The longest address of a website that the form takes, in characters.

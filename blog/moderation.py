@@ -22,7 +22,7 @@ class UnknownCommentError(Exception):
 
 
 def approve(db: Session, ids: Iterable[int]) -> None:
-    """Publish comments, and learn from them.
+    """Publish comments and train the filter.
 
     :raises UnknownCommentError: one of the ids is unknown.
     :raises sqlalchemy.exc.OperationalError: see :func:`~blog.database.begin_writing`, as below.
@@ -31,7 +31,7 @@ def approve(db: Session, ids: Iterable[int]) -> None:
 
 
 def mark_spam(db: Session, ids: Iterable[int]) -> None:
-    """Take comments away, and learn from them.
+    """Mark comments as spam and train the filter.
 
     :raises UnknownCommentError: one of the ids is unknown.
     """
@@ -51,8 +51,8 @@ def delete(db: Session, ids: Iterable[int]) -> None:
 
 
 def _decide(db: Session, ids: list[int], kind: Literal["real", "spam"]) -> None:
-    # Other writers wait while this one writes, so that rendering comes before. A text that changes
-    # meanwhile is rendered again.
+    # Rendering comes first: other writers wait while the transaction is open. A text that changes
+    # before it begins is rendered again.
     read = cache(content_of)
     for comment in _by_ids(db, ids):
         read(*_source(comment))

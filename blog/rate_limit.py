@@ -1,4 +1,4 @@
-"""How many comments a network or a person may post, and for how long networks are remembered."""
+"""Limits on comments per network and per person, and the removal of old hashes of networks."""
 
 from datetime import datetime, timedelta
 from itertools import product

@@ -1,4 +1,4 @@
-"""Visitors: which of them are who they were before, if they want that to be remembered."""
+"""Visitors without accounts, and how to recognise those who want to be remembered."""
 
 import hashlib
 import hmac
@@ -53,7 +53,7 @@ def recall(request: Request) -> Person:
 def identify(request: Request, *, remember: bool) -> Visitor:
     """Return the sender of a form.
 
-    :param remember: whether they want to be remembered; one who was before has the same id.
+    :param remember: whether they want to be remembered. A returning visitor has the same id.
     """
     network = network_of(request.remote_addr or "")
     id_ = (recall(request).id or secrets.token_urlsafe(16)) if remember else ""
@@ -62,7 +62,10 @@ def identify(request: Request, *, remember: bool) -> Visitor:
 
 
 def keep(request: Request, response: Response, person: Person) -> None:
-    """Let the visitor's browser keep who this is from now on; nothing if `person` has no id."""
+    """Set the cookie of a visitor who wants to be remembered; delete that of any other.
+
+    :param person: without an id for any other.
+    """
     if person.id:
         value = _serializer(request).dumps((person.name, person.website, person.id))
         cookies.put(request, response, PURPOSE, str(value), MAX_AGE)

@@ -1,4 +1,4 @@
-"""The act of commenting: store what a visitor submitted, published or held, in one transaction."""
+"""The act of posting a comment: check, judge and store it in one transaction."""
 
 import json
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Posted:
-    """A stored comment: where it is, and what was decided."""
+    """The id of a stored comment, and the decision on it."""
 
     id: int
     state: CommentState
@@ -76,7 +76,7 @@ def submit(db: Session, config: Config, new: Submission) -> Posted:
     if new.trap:
         reason = "the field that people do not see was filled in"
         raise RefusedError(f"This comment cannot be taken: {reason}.")
-    # Other writers wait while this one writes, so that rendering and hashing come before.
+    # Rendering and hashing come first: other writers wait while the transaction is open.
     language = cast("CommentFormat", config.comment_format)
     content, digest = content_of(new.text, language, new.name, new.website), new.digest
     with writing(db):

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 #: From the top down. A module imports from the layers below its own, never from beside or above;
-#: within `models`, `importing` and `views` neighbours may know each other.
+#: within `models` and `importing` neighbours may know each other.
 LAYERS = [
     {"blog.__main__", "app.wsgi"},
     {"blog.cli", "blog.starting"},
