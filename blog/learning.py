@@ -1,9 +1,10 @@
 """What the spam filter reads of a comment, and what it learns from the author's decisions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from blog import spam
@@ -30,8 +31,7 @@ def learnt(db: Session, words: Iterable[str]) -> spam.Learnt:
     """Return the author's decisions for `words`."""
     wanted = [TOTAL, *words]
     rows: dict[str, tuple[int, int]] = {}
-    for start in range(0, len(wanted), _AT_ONCE):
-        part = SpamWord.word.in_(wanted[start : start + _AT_ONCE])
+    for part in _portions(wanted):
         found = db.execute(select(SpamWord.word, SpamWord.spam, SpamWord.real).where(part))
         rows |= {word: (bad, good) for word, bad, good in found}
     number = rows.pop(TOTAL, (0, 0))
@@ -45,11 +45,20 @@ def teach(
     if comment.taught == kind:
         return
     counts = {kind: 1} | ({comment.taught: -1} if comment.taught else {})
-    for word in (TOTAL, *sorted(words)):
-        row = db.get(SpamWord, word)
+    wanted = [TOTAL, *sorted(words)]
+    found = (db.scalars(select(SpamWord).where(part)) for part in _portions(wanted))
+    rows = {row.word: row for row in chain.from_iterable(found)}
+    for word in wanted:
+        row = rows.get(word)
         if row is None:
             row = SpamWord(word=word, spam=0, real=0)
             db.add(row)
         for column, number in counts.items():
             setattr(row, column, getattr(row, column) + number)
     comment.taught = kind
+
+
+def _portions(words: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that together select the rows of `words`."""
+    for start in range(0, len(words), _AT_ONCE):
+        yield SpamWord.word.in_(words[start : start + _AT_ONCE])

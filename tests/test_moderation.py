@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import html
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
@@ -348,6 +348,19 @@ def test_others_can_write_while_a_decision_reads_a_comment(
             decide(db, [comment.id])
         assert comment.taught == taught
         assert {is_free for _, is_free in counts} == {True}
+
+
+def test_a_decision_on_a_long_comment_takes_few_statements(
+    engine: Engine, db: Session, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    comment = make_comment(make_entry(), " ".join(f"word{number}" for number in range(300))).id
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    for decide in (moderation.approve, moderation.mark_spam):
+        decide(db, [comment])
+
+    assert len(statements) < 60, "while it takes them, others wait to write"
+    assert {(w.spam, w.real) for w in db.scalars(select(SpamWord))} == {(1, 0)}
 
 
 def test_a_form_that_is_sent_twice_at_once_is_one_comment(
