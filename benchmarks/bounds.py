@@ -176,7 +176,8 @@ def read_front_matter(text: str) -> None:
 
 def judge(text: str) -> None:
     links = spam.addresses(text)
-    spam.judge(spam.Signals(text, text, [*links, text]), spam.Learnt(50, 50, {}))
+    content = spam.read(text, text, [*links, text])
+    spam.judge(spam.Signals(content), spam.Learnt(50, 50, {}))
 
 
 def parse_form(text: str) -> None:

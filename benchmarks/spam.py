@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from benchmarks import docs  # noqa: E402
-from blog.spam import Learnt, Signals, Verdict, addresses, judge, tokens  # noqa: E402
+from blog.spam import Learnt, Signals, Verdict, addresses, judge, read, tokens  # noqa: E402
 
 JUDGED = ROOT / "tests" / "judged" / "comments.tsv"
 PAGE = ROOT / "docs" / "spam.md"
@@ -82,7 +82,7 @@ def run(comments: Sequence[Comment], decisions: int, order: int) -> Outcome:
     outcome = Outcome()
     for comment in stream[decisions:]:
         links = addresses(comment.text)
-        signals = Signals(comment.text, links=links, copies=seen[comment.text])
+        signals = Signals(read(comment.text, links=links), copies=seen[comment.text])
         verdict = judge(signals, learnt)
         seen[comment.text] += 1
         outcome.counts[comment.kind, verdict.decision] += 1

@@ -25,10 +25,10 @@ from werkzeug.exceptions import (
 )
 from werkzeug.utils import redirect
 
-from blog import csrf, flash, freshness, indexing, moderation, publishing, schema
+from blog import csrf, entry_slugs, flash, freshness, indexing, rate_limit, schema
 from blog.auth import GUARDS, Guard
 from blog.config import Config
-from blog.database import DatabaseOutdatedError, begin_writing, connect, session_factory
+from blog.database import DatabaseOutdatedError, connect, session_factory, writing
 from blog.freshness import Stamp
 from blog.headers import secure
 from blog.hosts import OwnHosts
@@ -287,10 +287,8 @@ def forget_addresses(engine: Engine, config: Config) -> None:
     A database that can only be read is logged: pages are served, and comments cannot be stored.
     """
     try:
-        with session_factory(engine)() as db, schema.explaining(engine):
-            begin_writing(db)
-            moderation.forget(db, config.comment_days, datetime.now(UTC))
-            db.commit()
+        with session_factory(engine)() as db, schema.explaining(engine), writing(db):
+            rate_limit.forget_networks(db, config.comment_days, datetime.now(UTC))
     except schema.DatabaseUnusableError as error:
         log.warning("%s Until then no comment can be stored.", error)
 
@@ -298,7 +296,7 @@ def forget_addresses(engine: Engine, config: Config) -> None:
 def warn_of_unfinished(engine: Engine) -> None:
     """Log the entries that readers cannot find until `threadleaf upgrade` has run."""
     with session_factory(engine)() as db, suppress(DBAPIError):
-        for _, kind, slug in publishing.shadowed(db):
+        for _, kind, slug in entry_slugs.shadowed(db):
             log.warning(
                 "The %s %r cannot be read, because the blog itself has a page at its address: "
                 "run `threadleaf upgrade` to rename it.",

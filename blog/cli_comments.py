@@ -1,6 +1,6 @@
 """The commands ``threadleaf comments …``: what waits, and what becomes of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from blog import moderation, schema
 from blog.config import Config
-from blog.database import begin_writing, connect, session_factory
+from blog.database import connect, session_factory, writing
 from blog.logs import visible
 from blog.models import Comment, Entry
+from blog.rate_limit import forget_networks
 
 #: The length to which the list shortens a comment, in characters.
 SHOWN = 500
@@ -46,8 +47,8 @@ def list_comments(settings: Path | None, state: str, slug: str | None) -> None:
     click.echo(f"{len(rows)} comment{'s' if len(rows) != 1 else ''}: {state}.")
 
 
-def deciding(name: str, act: Callable[[Session, Comment], None], done: str) -> None:
-    """Add the command `name`, which does `act` with each comment that is named."""
+def deciding(name: str, act: Callable[[Session, Iterable[int]], None], done: str) -> None:
+    """Add the command `name`, which does `act` with the comments that are named."""
 
     @comments.command(name, help=f"{(act.__doc__ or '').splitlines()[0]}")
     @click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
@@ -55,18 +56,15 @@ def deciding(name: str, act: Callable[[Session, Comment], None], done: str) -> N
     def command(settings: Path | None, ids: tuple[int, ...]) -> None:
         config = Config.load(settings)
         with opened(config) as db:
-            begin_writing(db)
-            moderation.forget(db, config.comment_days, datetime.now(UTC))
-            found = moderation.by_ids(db, ids)
-            for comment in found:
-                act(db, comment)
-            db.commit()
+            with writing(db):
+                forget_networks(db, config.comment_days, datetime.now(UTC))
+            act(db, ids)
         click.echo(f"{', '.join(map(str, dict.fromkeys(ids)))}: {done}.")
 
 
 deciding("approve", moderation.approve, "published")
-deciding("spam", moderation.call_spam, "taken away, and the filter has learnt from it")
-deciding("delete", moderation.remove, "deleted for good")
+deciding("spam", moderation.mark_spam, "taken away, and the filter has learnt from it")
+deciding("delete", moderation.delete, "deleted for good")
 
 
 @contextmanager

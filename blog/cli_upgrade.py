@@ -11,9 +11,9 @@ from threading import Event
 import click
 from sqlalchemy import Engine
 
-from blog import indexing, publishing, schema, upgrading
+from blog import entry_slugs, indexing, schema, upgrading
 from blog.config import Config
-from blog.database import begin_writing, connect, session_factory
+from blog.database import connect, session_factory, writing
 from blog.database_url import file_of, name_of
 from blog.forecast import Forecast, forecast
 from blog.logs import say, visible
@@ -101,12 +101,10 @@ def interruptible() -> Iterator[Event]:
 def give_way(engine: Engine) -> list[tuple[str, str]]:
     """Rename what an address of the blog itself shadows; return old and new addresses."""
     with session_factory(engine)() as db:
-        if not publishing.shadowed(db):
+        if not entry_slugs.shadowed(db):
             return []
-        begin_writing(db)
-        moved = publishing.give_way(db)
-        db.commit()
-        return moved
+        with writing(db):
+            return entry_slugs.give_way(db)
 
 
 def announce(engine: Engine, ahead: Forecast) -> None:

@@ -16,8 +16,6 @@ from werkzeug.exceptions import Forbidden
 from blog.request import Request
 
 FIELD = "csrf_token"
-#: For how many days a form is taken as it is.
-MAX_AGE = timedelta(days=7)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -44,14 +42,10 @@ def protect(request: Request) -> None:
         raise Forbidden("The form has no valid token. Open the page again, and send it from there.")
 
 
-def is_old(request: Request) -> bool:
-    """Tell whether a form, which :func:`protect` has let through, is one of long ago.
-
-    Its token was collected once, and is now used again and again; or somebody has had the page open
-    for days, and sends the form once more.
-    """
+def age(request: Request) -> timedelta:
+    """Return the age of a form that :func:`protect` has let through, in whole days."""
     day = _day(request)
-    return day is None or request.now.date() - day > MAX_AGE
+    return timedelta.max if day is None else request.now.date() - day
 
 
 def _day(request: Request) -> date | None:

@@ -7,8 +7,8 @@ writing with BEGIN IMMEDIATE, which waits its turn.
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -241,6 +241,21 @@ def begin_writing(db: Session, *, nowait: bool = False) -> None:
     found = connection.exec_driver_sql(SCHEMA_VERSION).scalar()
     if found != HEAD:
         raise DatabaseOutdatedError(SCHEMA_VERSION, None, Exception(report_other_schema(found)))
+
+
+@contextmanager
+def writing(db: Session) -> Iterator[None]:
+    """Run an act in one transaction: begin it, then commit, or roll back after an error.
+
+    :raises sqlalchemy.exc.OperationalError: see :func:`begin_writing`; or it cannot be committed.
+    """
+    try:
+        begin_writing(db)
+        yield
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise
 
 
 _reported: set[object] = set()

@@ -3,12 +3,19 @@
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
 from werkzeug.datastructures import ImmutableMultiDict
 
 from blog.config import Config
+from blog.remembering import Person, Visitor
+from blog.submission import Submission
+
+#: The oldest form that is accepted. A person just submits an older one again; a bot replaying an
+#: old token is stopped.
+MAX_AGE = timedelta(days=7)
 
 #: The longest address of a website that the form takes, in characters.
 WEBSITE_LENGTH = 200
@@ -27,6 +34,7 @@ class CommentForm:
     :param parent: the id of the comment that this one answers, None for the entry itself.
     :param remember: whether the browser shall keep name and website.
     :param trap: the content of the hidden field.
+    :param is_preview: whether the visitor only wants to see what the comment will look like.
     """
 
     text: str = ""
@@ -35,10 +43,22 @@ class CommentForm:
     parent: int | None = None
     remember: bool = False
     trap: str = ""
+    is_preview: bool = False
     errors: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, fields: ImmutableMultiDict[str, str], config: Config) -> Self:
+    def blank(cls, person: Person) -> Self:
+        """Return the form for a new comment, with the name and website of a remembered visitor."""
+        return cls(name=person.name, website=person.website, remember=person.id != "")
+
+    @classmethod
+    def parse(
+        cls, fields: ImmutableMultiDict[str, str], config: Config, age: timedelta = timedelta()
+    ) -> Self:
+        """Read a posted form; what is wrong with it is in ``errors``, by field.
+
+        :param age: how long ago its page was made.
+        """
         form = cls(
             clean(fields.get("text", "")),
             clean(fields.get("name", "")).replace("\n", " "),
@@ -46,7 +66,13 @@ class CommentForm:
             parse_id(fields.get("parent", "")),
             "remember" in fields,
             fields.get(TRAP, ""),
+            "preview" in fields,
         )
+        if age > MAX_AGE:
+            form.errors["form"] = (
+                f"The page with this form was opened more than {MAX_AGE.days} days ago. "
+                "Please send it once more."
+            )
         if form.website and "://" not in form.website:
             form.website = f"https://{form.website}"
         if form.website and not is_website(form.website):
@@ -61,6 +87,20 @@ class CommentForm:
         if (length := len(form.name)) > config.comment_name_length:
             form.errors["name"] = too_long("name", length, config.comment_name_length)
         return form
+
+    def submission(self, slug: str, visitor: Visitor, now: datetime) -> Submission:
+        """Return what a form without errors submits below the entry at `slug`."""
+        return Submission(
+            slug=slug,
+            text=self.text,
+            name=self.name,
+            website=self.website,
+            parent_id=self.parent,
+            trap=self.trap,
+            network=visitor.network,
+            person=visitor.person,
+            now=now,
+        )
 
 
 def is_website(address: str) -> bool:

@@ -1,8 +1,7 @@
 """The spam filter: which comments are published at once, and which wait for the author.
 
 It weighs the words by the author's own decisions, and counts links, copies of the text and recent
-comments; a hidden field must be empty. No other service is asked. A comment that waits has the
-reasons with it, in words.
+comments. No other service is asked. A comment that waits has the reasons with it, in words.
 """
 
 import math
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-Decision = Literal["publish", "hold", "refuse"]
+Decision = Literal["publish", "hold"]
 
 #: More links than this make a comment wait.
 LINKS = 2
@@ -55,21 +54,29 @@ _SHORTEST = 3
 
 
 @dataclass(frozen=True)
-class Signals:
-    """The signals of a new comment.
+class Content:
+    """A comment as the filter reads it. :func:`read` makes it.
 
     :param text: its text as readers see it.
     :param links: the targets of its links, its author's website, and the addresses in its text.
-    :param trap: the content of the hidden field.
+    :param words: see :func:`tokens`.
+    """
+
+    text: str
+    links: Sequence[str]
+    words: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The signals of a new comment.
+
     :param copies: the number of stored comments with the same text.
     :param within_an_hour: the number of comments on the whole blog within the last hour.
     :param is_trusted: whether the author has approved this person before.
     """
 
-    text: str
-    name: str = ""
-    links: Sequence[str] = ()
-    trap: str = ""
+    content: Content
     copies: int = 0
     within_an_hour: int = 0
     is_trusted: bool = False
@@ -105,11 +112,19 @@ def addresses(text: str) -> list[str]:
     return _ADDRESS.findall(_plain(text))
 
 
+def read(text: str, name: str = "", links: Sequence[str] = ()) -> Content:
+    """Read a comment, in time linear in its length.
+
+    :param text: see :class:`Content`, also for `links`.
+    """
+    return Content(text, links, tokens(text, name, links))
+
+
 def tokens(text: str, name: str = "", links: Sequence[str] = ()) -> frozenset[str]:
     """Return the words of a comment's text, name and links, as the filter counts them.
 
     :param text: its text as readers see it.
-    :param links: see :class:`Signals`.
+    :param links: see :class:`Content`.
     :return: at most 1,000 different words of up to 110 characters.
     """
     found = dict.fromkeys(_tokens(text, name, links))
@@ -117,12 +132,10 @@ def tokens(text: str, name: str = "", links: Sequence[str] = ()) -> frozenset[st
 
 
 def judge(signals: Signals, learnt: Learnt) -> Verdict:
-    """Decide on a comment. Words alone never refuse one.
+    """Decide on a comment: the filter refuses none.
 
-    :param learnt: the decisions for at least the :func:`tokens` of the comment.
+    :param learnt: the decisions for at least the words of the comment.
     """
-    if signals.trap:
-        return Verdict("refuse", ("the field that people do not see was filled in",))
     if signals.is_trusted:
         reasons = tuple(_many_links(signals, TRUSTED_LINKS))
     else:
@@ -144,17 +157,17 @@ def probability(words: Iterable[str], learnt: Learnt) -> float:
 
 
 def _many_links(signals: Signals, most: int) -> Iterator[str]:
-    if (links := len(signals.links)) > most:
+    if (links := len(signals.content.links)) > most:
         yield f"{links} links"
 
 
 def _reasons(signals: Signals, learnt: Learnt) -> Iterator[str]:
     yield from _many_links(signals, LINKS)
-    if signals.copies and len(signals.text) >= REPEATED:
+    if signals.copies and len(signals.content.text) >= REPEATED:
         yield f"the same text was sent {_times(signals.copies)} before"
     if signals.within_an_hour > COMMENTS_AN_HOUR:
         yield f"{signals.within_an_hour} comments within an hour"
-    words = tokens(signals.text, signals.name, signals.links)
+    words = signals.content.words
     if probability(words, learnt) >= SUSPICIOUS:
         suspicious = [word for word, weight in _strongest(words, learnt) if weight >= _TELLING]
         yield f"words: {', '.join(_explained(word, learnt) for word in suspicious[:_NAMED])}"

@@ -18,7 +18,7 @@ from blog.config import Config
 from blog.database import connect, session_factory
 from blog.importing.run import import_path
 from blog.models import Comment, Entry, Tag
-from blog.publishing import render_entry
+from blog.rendering import render_entry
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 

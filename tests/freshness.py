@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from blog.config import Config
 from blog.database import connect, session_factory
 from blog.models import Base, Comment, Entry, Site, Tag
-from blog.publishing import render_entry
+from blog.rendering import render_entry
 from tests.processes import PATIENCE, ROOT, Server, environment, start
 
 #: Which numbers a page shows.

@@ -1,19 +1,26 @@
 """The comment form: what it takes, what it says, and that nothing typed is lost."""
 
 import sqlite3
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import html
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from blog import database
 from blog.application import Blog
 from blog.config import Config
+from blog.database import begin_writing, session_factory
 from blog.models import Comment
 from tests.conftest import BlogClient, MakeEntry
 
@@ -162,6 +169,46 @@ def test_closed_comments_are_shown_and_no_more_are_taken(
 
 
 @contextmanager
+def watched(engine: Engine, *files: str) -> Iterator[Counter[tuple[str, bool]]]:
+    """Count the calls in source files, and whether others could write to the database meanwhile."""
+    sessions = session_factory(engine)
+    counts: Counter[tuple[str, bool]] = Counter()
+
+    def can_write() -> bool:
+        with sessions() as db:
+            try:
+                begin_writing(db, nowait=True)
+            except OperationalError:
+                return False
+            return True
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        name = Path(frame.f_code.co_filename).name
+        if event == "call" and name in files:
+            counts[name, can_write()] += 1
+
+    sys.setprofile(look)
+    try:
+        yield counts
+    finally:
+        sys.setprofile(None)
+
+
+def test_others_can_write_while_a_comment_is_rendered_and_hashed(
+    client: BlogClient, app: Blog, engine: Engine, db: Session, make_entry: MakeEntry
+) -> None:
+    make_entry()
+    client = BlogClient(Blog(replace(app.config, comment_format="markdown"), engine, app.secret))
+    with watched(engine, "sanitising.py", "hmac.py") as counts:
+        client.send_comment("a-title", text="Some *words*, not rendered before.", remember="yes")
+
+    assert stored(db) == [(None, "Some *words*, not rendered before.")]
+    assert counts["sanitising.py", True] > 0
+    assert counts["hmac.py", True] > 0
+    assert {name for name, is_free in counts if not is_free} == set()
+
+
+@contextmanager
 def another_writer(engine: Engine) -> Iterator[None]:
     """Let another program hold the write lock of the database."""
     other = sqlite3.connect(str(engine.url.database), isolation_level=None)
@@ -185,6 +232,8 @@ def test_a_locked_database_costs_the_visitor_nothing(
     with another_writer(engine):
         assert client.get("/blog/a-title").status_code == 200, "readers are not held up"
         response = client.send_comment("a-title", text="Long thought about")
+        trapped = client.send_comment("a-title", text="Buy", subject="Great offer")
+    assert trapped.status_code == 403, "what is refused by its form alone waits for no lock"
     assert response.status_code == 503
     assert response.headers["Retry-After"]
     assert "Long thought about" in response.text

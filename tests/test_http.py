@@ -13,7 +13,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 from blog.application import Blog
 from blog.config import Config
 from blog.hosts import OwnHosts
-from blog.publishing import redirect_from
+from blog.redirects import redirect_from
 from tests.conftest import BlogClient, MakeEntry
 
 HTML = "text/html; charset=utf-8"

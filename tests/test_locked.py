@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from blog import schema
 from blog.application import Blog, create_app
 from blog.config import Config
+from blog.models import Comment
 from pool import ThreadLocalPool
 from pool.sqlite import configure
 from tests.conftest import BlogClient, MakeEntry
@@ -125,6 +126,48 @@ def test_waiting_writers_leave_half_the_threads_to_readers(
     send()
     assert answers[-1][0] == 303
     blog.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "stored"),
+    [
+        ("DELETE FROM entry", 404, []),
+        ("UPDATE entry SET state = 'draft'", 404, []),
+        ("UPDATE entry SET comments_open = 0", 403, []),
+        ("DELETE FROM comment", 303, [(None,)]),
+        ("UPDATE comment SET state = 'spam'", 303, [(None,)]),
+    ],
+)
+def test_what_changes_while_a_comment_waits_counts(
+    config: Config,
+    app: Blog,
+    make_entry: MakeEntry,
+    make_comment: Callable[..., Comment],
+    change: str,
+    status: int,
+    stored: list[tuple[int | None]],
+) -> None:
+    parent = make_comment(make_entry()).id
+    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    data = {"csrf_token": token, "text": "My reply", "parent": str(parent)}
+    answers: list[tuple[int, str]] = []
+
+    def send() -> None:
+        response = BlogClient(app).post("/blog/a-title/comments", data=data)
+        answers.append((response.status_code, response.text))
+
+    with locked(config, "BEGIN IMMEDIATE") as other:
+        (writer,) = at_once(1, send)
+        time.sleep(0.2)
+        assert answers == []
+        other.execute(change)
+        other.execute("COMMIT")
+        writer.join()
+        replies = other.execute("SELECT parent_id FROM comment WHERE text = 'My reply'").fetchall()
+
+    assert answers[0][0] == status
+    assert status == 303 or "My reply" in answers[0][1]
+    assert replies == stored
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from blog.application import Blog
 from blog.database import begin_writing
 from blog.models import Entry, Redirect
-from blog.publishing import redirect_from
+from blog.redirects import redirect_from
 from tests.conftest import BlogClient
 from tests.pool.servers import waitress_threads
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import html
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
@@ -23,6 +23,7 @@ from blog.models import Comment, SpamWord
 from blog.models.spam_word import TOTAL
 from blog.networks import network_of
 from tests.conftest import NOW, BlogClient, MakeEntry
+from tests.test_comments import watched
 
 MakeComment = Callable[..., Comment]
 
@@ -115,8 +116,7 @@ def test_the_hosts_of_links_are_learnt_from_what_readers_see(
     markdown = with_settings(client, comment_format="markdown")
     markdown.send_comment("a-title", text="Buy [&#112;ills](//spam.example/)")
     (comment,) = all_comments(db)
-    moderation.call_spam(db, comment)
-    db.commit()
+    moderation.mark_spam(db, [comment.id])
 
     words = set(db.scalars(select(SpamWord.word)))
     assert {"link spam.example", "a link", "pills"} <= words
@@ -128,18 +128,15 @@ def test_its_page_says_later_what_has_become_of_it(
     make_entry()
     address = hold(client).location
     (comment,) = all_comments(db)
-    moderation.approve(db, comment)
-    db.commit()
+    moderation.approve(db, [comment.id])
     assert "It is published" in status_line(client.get(address).text)
     assert "Read this" in client.get("/blog/a-title").text
 
-    moderation.call_spam(db, comment)
-    db.commit()
+    moderation.mark_spam(db, [comment.id])
     assert "not to publish" in status_line(client.get(address).text)
     assert "Read this" not in client.get("/blog/a-title").text
 
-    moderation.remove(db, comment)
-    db.commit()
+    moderation.delete(db, [comment.id])
     assert client.get(address).status_code == 404
 
 
@@ -188,8 +185,7 @@ def test_somebody_who_was_approved_need_not_wait_again(
     careful.send_comment("a-title", text="The second", remember="yes")
     first, second = all_comments(db)
     assert (first.state, second.state) == ("held", "held")
-    moderation.approve(db, first)
-    db.commit()
+    moderation.approve(db, [first.id])
 
     careful.send_comment("a-title", text="The third", remember="yes")
     other = with_settings(client, comment_moderation="all")
@@ -207,8 +203,7 @@ def test_trust_has_limits_of_its_own(
     make_entry()
     client.send_comment("a-title", text="The first", remember="yes")
     (first,) = all_comments(db)
-    moderation.approve(db, first)
-    db.commit()
+    moderation.approve(db, [first.id])
 
     links = " ".join(f"https://{number}.example/" for number in range(20))
     statuses: Counter[int] = Counter()
@@ -238,8 +233,7 @@ def test_many_comments_of_trusted_people_make_nobody_wait(
         make_comment(entry, f"Number {number}", person=f"{number % 7}")
     for person in range(7):
         trusted = next(c for c in all_comments(db) if c.person == f"{person}")
-        moderation.approve(db, trusted)
-    db.commit()
+        moderation.approve(db, [trusted.id])
     client.send_comment("a-title", text="Of somebody else")
     assert all_comments(db)[-1].state == "published"
 
@@ -247,9 +241,7 @@ def test_many_comments_of_trusted_people_make_nobody_wait(
     distrustful = with_settings(client, comment_trust=False)
     distrustful.send_comment("a-title", text="Of a third one")
     assert all_comments(db)[-1].reason == "71 comments within an hour"
-    for comment in all_comments(db)[:7]:
-        moderation.call_spam(db, comment)
-    db.commit()
+    moderation.mark_spam(db, [comment.id for comment in all_comments(db)[:7]])
     client.send_comment("a-title", text="Of a fourth one")
     assert all_comments(db)[-1].reason == "72 comments within an hour"
 
@@ -259,10 +251,9 @@ def test_nobody_is_trusted_after_sending_spam(
 ) -> None:
     make_entry()
     careful = with_settings(client, comment_moderation="all")
-    for words, decide in (("A nice one", moderation.approve), ("Pills", moderation.call_spam)):
+    for words, decide in (("A nice one", moderation.approve), ("Pills", moderation.mark_spam)):
         careful.send_comment("a-title", text=words, remember="yes")
-        decide(db, all_comments(db)[-1])
-        db.commit()
+        decide(db, [all_comments(db)[-1].id])
 
     careful.send_comment("a-title", text="More pills", remember="yes")
     assert [c.state for c in all_comments(db)] == ["published", "spam", "held"]
@@ -333,6 +324,43 @@ def test_a_form_that_is_sent_again_leads_to_the_comment_that_is_there(
     client.send_comment("a-title", text="Once", name="Bob")
     client.send_comment("other", text="Once", name="Ann")
     assert len(all_comments(db)) == 4, "another person, another entry"
+
+
+def test_a_reply_that_is_sent_again_after_its_parent_was_deleted_is_one_comment(
+    client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    parent = make_comment(make_entry()).id
+    first = client.send_comment("a-title", text="A reply", parent=str(parent))
+    moderation.delete(db, [parent])
+    again = client.send_comment("a-title", text="A reply", parent=str(parent))
+
+    assert again.location == first.location
+    assert [(c.text, c.parent_id) for c in all_comments(db)] == [("A reply", None)]
+
+
+def test_others_can_write_while_a_decision_reads_a_comment(
+    engine: Engine, db: Session, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    entry = make_entry()
+    for decide, taught in ((moderation.approve, "real"), (moderation.mark_spam, "spam")):
+        comment = make_comment(entry, f"Some *{taught}* words", format="markdown", state="held")
+        with watched(engine, "sanitising.py") as counts:
+            decide(db, [comment.id])
+        assert comment.taught == taught
+        assert {is_free for _, is_free in counts} == {True}
+
+
+def test_a_decision_on_a_long_comment_takes_few_statements(
+    engine: Engine, db: Session, make_entry: MakeEntry, make_comment: MakeComment
+) -> None:
+    comment = make_comment(make_entry(), " ".join(f"word{number}" for number in range(300))).id
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    for decide in (moderation.approve, moderation.mark_spam):
+        decide(db, [comment])
+
+    assert len(statements) < 60, "while it takes them, others wait to write"
+    assert {(w.spam, w.real) for w in db.scalars(select(SpamWord))} == {(1, 0)}
 
 
 def test_a_form_that_is_sent_twice_at_once_is_one_comment(
@@ -453,9 +481,10 @@ def test_the_filter_learns_from_decisions_and_unlearns_with_them(
 ) -> None:
     entry = make_entry()
     for number in range(12):
-        moderation.call_spam(db, make_comment(entry, f"Buy cheap pills now, offer {number}"))
-        moderation.approve(db, make_comment(entry, f"My tomatoes liked the rain, bed {number}"))
-    db.commit()
+        spam = make_comment(entry, f"Buy cheap pills now, offer {number}").id
+        real = make_comment(entry, f"My tomatoes liked the rain, bed {number}").id
+        moderation.mark_spam(db, [spam])
+        moderation.approve(db, [real])
     response = client.send_comment("a-title", text="Cheap pills, buy now")
     comment = all_comments(db)[-1]
     assert "/comments/" in response.location
@@ -465,8 +494,9 @@ def test_the_filter_learns_from_decisions_and_unlearns_with_them(
         "/blog/a-title#"
     )
 
-    for each in all_comments(db)[:24]:
-        (moderation.approve if "pills" in each.text else moderation.call_spam)(db, each)
+    decided = all_comments(db)[:24]
+    moderation.approve(db, [each.id for each in decided if "pills" in each.text])
+    moderation.mark_spam(db, [each.id for each in decided if "rain" in each.text])
     words = db.get(SpamWord, "pills"), db.get(SpamWord, TOTAL)
     assert [(w.spam, w.real) for w in words if w] == [(0, 12), (12, 12)]
 
@@ -478,8 +508,7 @@ def test_a_comment_that_is_deleted_leaves_its_answers(
     top = make_comment(entry, "Top")
     middle = make_comment(entry, "Middle", parent_id=top.id)
     make_comment(entry, "Below", parent_id=middle.id)
-    moderation.remove(db, middle)
-    db.commit()
+    moderation.delete(db, [middle.id])
 
     page = client.get("/blog/a-title").text
     assert "Middle" not in page
@@ -719,4 +748,4 @@ def test_the_page_about_what_is_stored_tells_the_days(client: BlogClient) -> Non
 @pytest.mark.parametrize("number", [0, -1, 2**31, 9_999_999_999, 2**63, 2**70, -(2**70)])
 def test_a_number_that_no_comment_has_is_named(db: Session, number: int) -> None:
     with pytest.raises(moderation.UnknownCommentError, match=f"no comment {number}, "):
-        moderation.by_ids(db, [number])
+        moderation.delete(db, [number])

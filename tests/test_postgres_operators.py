@@ -26,7 +26,7 @@ from blog.cli_upgrade import upgrade_database
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
 from blog.models import Comment, Entry, Tag
-from blog.publishing import render_entry
+from blog.rendering import render_entry
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient
 from tests.processes import PATIENCE, ROOT, THREADLEAF, Server, environment, start

@@ -7,7 +7,7 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from blog.models import Entry, Tag
-from blog.publishing import render_entry
+from blog.rendering import render_entry
 from tests.conftest import NOW, BlogClient
 from tests.test_search import found
 

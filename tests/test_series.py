@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from blog.models import Series
-from blog.publishing import series_titled
+from blog.taxonomy import series_titled
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 from tests.importing import import_all
 

@@ -18,6 +18,7 @@ from blog.spam import (
     addresses,
     judge,
     probability,
+    read,
     tokens,
 )
 
@@ -30,7 +31,7 @@ LEARNT = st.dictionaries(st.sampled_from(["pills", "rain", "a link", "buy now"])
 
 
 def test_a_plain_comment_is_published() -> None:
-    verdict = judge(Signals("Thank you, I did not know that."), NOTHING)
+    verdict = judge(Signals(read("Thank you, I did not know that.")), NOTHING)
 
     assert (verdict.decision, verdict.reasons) == ("publish", ())
 
@@ -38,12 +39,12 @@ def test_a_plain_comment_is_published() -> None:
 @pytest.mark.parametrize(
     ("signals", "reason"),
     [
-        (Signals("see", links=["https://a.example/x"] * 4), "4 links"),
-        (Signals("x" * REPEATED, copies=1), "the same text was sent once before"),
-        (Signals("x" * REPEATED, copies=7), "the same text was sent 7 times before"),
-        (Signals("x", within_an_hour=COMMENTS_AN_HOUR + 1), "61 comments within an hour"),
+        (Signals(read("see", links=["https://a.example/x"] * 4)), "4 links"),
+        (Signals(read("x" * REPEATED), copies=1), "the same text was sent once before"),
+        (Signals(read("x" * REPEATED), copies=7), "the same text was sent 7 times before"),
+        (Signals(read("x"), within_an_hour=COMMENTS_AN_HOUR + 1), "61 comments within an hour"),
         (
-            Signals("", links=["https://a.example"] * (TRUSTED_LINKS + 1), is_trusted=True),
+            Signals(read("", links=["https://a.example"] * (TRUSTED_LINKS + 1)), is_trusted=True),
             "11 links",
         ),
     ],
@@ -57,24 +58,20 @@ def test_what_makes_a_comment_wait_is_told(signals: Signals, reason: str) -> Non
 @pytest.mark.parametrize(
     "signals",
     [
-        Signals("", links=["https://a.example"] * LINKS),
-        Signals("Thank you!", copies=20),
-        Signals("x", within_an_hour=COMMENTS_AN_HOUR),
-        Signals("x" * REPEATED, copies=9, within_an_hour=999, is_trusted=True),
-        Signals("", links=["https://a.example"] * TRUSTED_LINKS, is_trusted=True),
+        Signals(read("", links=["https://a.example"] * LINKS)),
+        Signals(read("Thank you!"), copies=20),
+        Signals(read("x"), within_an_hour=COMMENTS_AN_HOUR),
+        Signals(read("x" * REPEATED), copies=9, within_an_hour=999, is_trusted=True),
+        Signals(read("", links=["https://a.example"] * TRUSTED_LINKS), is_trusted=True),
     ],
 )
 def test_and_what_does_not(signals: Signals) -> None:
     assert judge(signals, NOTHING).decision == "publish"
 
 
-def test_the_field_that_people_do_not_see_is_the_only_reason_to_refuse() -> None:
-    assert judge(Signals("Hello", trap="x", is_trusted=True), NOTHING).decision == "refuse"
-
-
 def test_words_are_explained_with_their_numbers() -> None:
     learnt = Learnt(20, 25, {"pills": (18, 0), "cheap": (15, 1), "the": (18, 22)})
-    verdict = judge(Signals("The cheap PILLS"), learnt)
+    verdict = judge(Signals(read("The cheap PILLS")), learnt)
 
     assert verdict.decision == "hold"
     assert str(verdict) == (
@@ -85,7 +82,7 @@ def test_words_are_explained_with_their_numbers() -> None:
 def test_a_few_decisions_say_nothing() -> None:
     words = {"pills": (DECISIONS - 1, 0)}
 
-    assert judge(Signals("pills"), Learnt(DECISIONS - 1, 500, words)).decision == "publish"
+    assert judge(Signals(read("pills")), Learnt(DECISIONS - 1, 500, words)).decision == "publish"
 
 
 def test_letters_that_only_look_like_others_are_those_others() -> None:
@@ -128,7 +125,7 @@ def test_the_host_of_a_link_is_what_a_browser_takes_for_it(link: str) -> None:
 
 @given(st.text(max_size=300), st.text(max_size=40), st.lists(st.text(max_size=60)), LEARNT)
 def test_any_comment_is_judged(text: str, name: str, links: list[str], learnt: Learnt) -> None:
-    verdict = judge(Signals(text, name, links), learnt)
+    verdict = judge(Signals(read(text, name, links)), learnt)
 
     assert verdict.decision in {"publish", "hold"}
     assert (verdict.decision == "hold") == (verdict.reasons != ())
@@ -140,7 +137,7 @@ def test_words_that_make_a_comment_wait_are_named(
     counts: list[tuple[int, int]], total: int
 ) -> None:
     words = {f"word{number}": count for number, count in enumerate(counts)}
-    verdict = judge(Signals(" ".join(words)), Learnt(total, total, words))
+    verdict = judge(Signals(read(" ".join(words))), Learnt(total, total, words))
 
     assert verdict.decision == "publish" or str(verdict).startswith("words: “word")
 
@@ -173,7 +170,7 @@ def test_the_work_is_bounded(text: str) -> None:
 
     assert len(found) <= 1_000
     assert all(len(token) <= 110 for token in found)
-    judge(Signals(text, text, links), Learnt(50, 50, dict.fromkeys(found, (40, 1))))
+    judge(Signals(read(text, text, links)), Learnt(50, 50, dict.fromkeys(found, (40, 1))))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from blog.database import begin_writing, connect, session_factory
 from blog.markup import plain, render, render_comment, render_summary
 from blog.markup.quotes import quotes_of, replace_quotes
 from blog.models import Comment, Entry, Rendering
-from blog.publishing import render_entry
+from blog.rendering import render_entry
 from blog.upgrading import render_all, unrendered
 from tests.conftest import BlogClient, MakeEntry
 

@@ -39,7 +39,7 @@ def with_models(database: str) -> dict[str, Act]:
     # Here, because it takes a second, and not all need it.
     from blog.database import begin_writing, connect, session_factory
     from blog.models import Entry
-    from blog.publishing import render_entry
+    from blog.rendering import render_entry
 
     sessions = session_factory(connect(database))
 

@@ -11,11 +11,14 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from blog.entry_slugs import free_slug
 from blog.importing.items import ForeignComment, ForeignEntry, digest
 from blog.models import Comment, Entry, Imported
 from blog.models.comment import LONG_AGO
-from blog.publishing import free_slug, redirect_from, render_entry, series_titled, tag_named
+from blog.redirects import redirect_from
+from blog.rendering import render_entry
 from blog.slugs import slugify
+from blog.taxonomy import series_titled, tag_named
 
 Verdict = Literal["imported", "updated", "unchanged", "skipped"]
 

@@ -1,72 +1,46 @@
 """What visitors add, and what they are told about it."""
 
-import secrets
-
 from itsdangerous import BadSignature, Signer
 from werkzeug import Response
 from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.utils import redirect
 
-from blog import csrf, moderation, remembering
-from blog.database import begin_writing
+from blog import csrf, remembering
 from blog.forms import CommentForm
+from blog.lookup import find_entry
 from blog.models import Comment, Entry
-from blog.moderation import RefusedError, Sent, TooManyError
+from blog.rate_limit import TooManyError
 from blog.remembering import Person
 from blog.request import Request
+from blog.submission import CLOSED, Posted, RefusedError, replied_to, submit, takes_comments
 from blog.templating import render
-from blog.views.reader import blank_form, find_entry
-
-OLD_FORM = (
-    f"The page with this form was opened more than {csrf.MAX_AGE.days} days ago. "
-    "Please send it once more."
-)
 
 
 def add(request: Request, slug: str) -> Response:
-    """Take a comment and lead to it; or show it, if that is what was asked; or what is wrong."""
-    form = CommentForm.parse(request.form, request.config)
-    if csrf.is_old(request):
-        form.errors["form"] = OLD_FORM
-    entry = find_open(request, slug)
-    if form.errors:
-        return form_page(request, entry, form, status=422)
-    if "preview" in request.form:
-        return form_page(request, entry, form)
-    # Somebody who is remembered keeps the number that nobody can guess.
-    known = remembering.recall(request).id
-    person = (known or secrets.token_urlsafe(16)) if form.remember else ""
+    """Post a comment and lead to it; or show the form again, with a preview or what is wrong."""
+    form = CommentForm.parse(request.form, request.config, csrf.age(request))
+    if form.errors or form.is_preview:
+        return form_page(request, find_open(request, slug), form)
+    visitor = remembering.identify(request, remember=form.remember)
     try:
-        begin_writing(request.db)
-        entry = find_open(request, slug)
-        comment = moderation.receive(
-            request.db,
-            request.config,
-            request.secret,
-            entry,
-            sent(request, entry, form, person),
-            request.now,
-        )
-        answer = response_to(request, entry, comment)
-        request.db.commit()
-    except RefusedError as error:
-        request.db.rollback()
-        form.errors["form"] = str(error)
+        posted = submit(request.db, request.config, form.submission(slug, visitor, request.now))
+    except (RefusedError, TooManyError) as error:
         return refusal(request, slug, form, error)
-    if form.remember:
-        remembering.remember(request, answer, Person(form.name, form.website, person))
-    else:
-        remembering.forget(request, answer)
-    return answer
+    if posted.state == "published":
+        request.flash("Thank you. Your comment is published.")
+    response = redirect(place_of(request, slug, posted), 303)
+    remembering.keep(request, response, Person(form.name, form.website, visitor.id))
+    return response
 
 
 def reply(request: Request, slug: str, id: int) -> Response:
     """A comment, and the form to answer it."""
     entry = find_entry(request, slug)
-    form = blank_form(request)
-    form.parent = id
-    if not is_open(request, entry) or answered(request, entry, form) is None:
+    is_open = takes_comments(request.config, entry, request.now)
+    if not is_open or replied_to(request.db, entry, id) is None:
         raise NotFound("There is no comment here that could be answered.")
+    form = CommentForm.blank(remembering.recall(request))
+    form.parent = id
     return form_page(request, entry, form)
 
 
@@ -92,48 +66,25 @@ def privacy(request: Request) -> Response:
     return render(request, "comments/privacy.html")
 
 
-def response_to(request: Request, entry: Entry, comment: Comment) -> Response:
-    """Lead to where the sender finds a comment, and say what has become of it."""
-    if comment.state == "published":
-        request.flash("Thank you. Your comment is published.")
-        place = f"{request.url_for('reader.entry', slug=entry.slug)}#comment-{comment.id}"
-        return redirect(place, 303)
-    number = receipts(request).sign(str(comment.id)).decode()
-    return redirect(request.url_for("comments.receipt", slug=entry.slug, receipt=number), 303)
+def place_of(request: Request, slug: str, posted: Posted) -> str:
+    """Return the address at which the sender finds a comment, or what becomes of it."""
+    if posted.state == "published":
+        return f"{request.url_for('reader.entry', slug=slug)}#comment-{posted.id}"
+    number = receipts(request).sign(str(posted.id)).decode()
+    return request.url_for("comments.receipt", slug=slug, receipt=number)
 
 
-def refusal(request: Request, slug: str, form: CommentForm, error: RefusedError) -> Response:
+def refusal(
+    request: Request, slug: str, form: CommentForm, error: RefusedError | TooManyError
+) -> Response:
     """Return the form as it was sent, with the reason why it is not taken."""
-    is_later = isinstance(error, TooManyError)
-    page = form_page(request, find_open(request, slug), form, status=429 if is_later else 403)
+    form.errors["form"] = str(error)
+    page = form_page(request, find_open(request, slug), form)
+    page.status_code = 403
     if isinstance(error, TooManyError):
+        page.status_code = 429
         page.headers["Retry-After"] = str(error.wait)
     return page
-
-
-def form_page(request: Request, entry: Entry, form: CommentForm, status: int = 200) -> Response:
-    """Return the page with `form` alone, what it answers, and what the comment will look like."""
-    response = render(
-        request,
-        "comments/form.html",
-        status,
-        entry=entry,
-        form=form,
-        answered=answered(request, entry, form),
-        preview=request.method == "POST" and not form.errors,
-    )
-    # What was typed is in it, and the token.
-    if request.method == "POST" or form.remember:
-        response.headers["Cache-Control"] = "private, no-store"
-    return response
-
-
-def answered(request: Request, entry: Entry, form: CommentForm) -> Comment | None:
-    """Return the comment that `form` answers, if readers see it below `entry`."""
-    if form.parent is None:
-        return None
-    published = Comment.published(entry.id).where(Comment.id == form.parent)
-    return request.db.scalars(published).one_or_none()
 
 
 def find_open(request: Request, slug: str) -> Entry:
@@ -143,29 +94,26 @@ def find_open(request: Request, slug: str) -> Entry:
     :raises Forbidden: it takes no comments.
     """
     entry = find_entry(request, slug)
-    if not is_open(request, entry):
-        raise Forbidden("This entry takes no comments any more.")
+    if not takes_comments(request.config, entry, request.now):
+        raise Forbidden(CLOSED)
     return entry
 
 
-def is_open(request: Request, entry: Entry) -> bool:
-    days = request.config.comments_close_after
-    return request.config.comments and entry.takes_comments(request.now, days)
-
-
-def sent(request: Request, entry: Entry, form: CommentForm, person: str) -> Sent:
-    """Return what came with a form that has no errors."""
-    # What was answered may be gone by now; the answer need not be.
-    parent = answered(request, entry, form)
-    return Sent(
-        text=form.text,
-        name=form.name,
-        website=form.website,
-        parent_id=parent.id if parent else None,
-        address=request.remote_addr or "",
-        person=person,
-        trap=form.trap,
+def form_page(request: Request, entry: Entry, form: CommentForm) -> Response:
+    """Return the page with `form` alone, the comment that it replies to, and a preview."""
+    response = render(
+        request,
+        "comments/form.html",
+        422 if form.errors else 200,
+        entry=entry,
+        form=form,
+        answered=replied_to(request.db, entry, form.parent),
+        preview=form.is_preview and not form.errors,
     )
+    # What was typed is in it, and the token.
+    if request.method == "POST" or form.remember:
+        response.headers["Cache-Control"] = "private, no-store"
+    return response
 
 
 def receipts(request: Request) -> Signer:

@@ -10,13 +10,15 @@ from werkzeug.utils import redirect
 
 from blog import remembering, structured
 from blog.forms import CommentForm
+from blog.lookup import find_entry, find_tag
 from blog.markup.contents import Heading, contents
-from blog.models import Comment, Entry, Rendering, Series, Tag
+from blog.models import Comment, Entry, Rendering, Series
 from blog.models.comment import threads
 from blog.models.listed import FEATURED, NEWEST, TAGGED, TITLES, Listed, listed
 from blog.models.nearby import neighbours, part, parts, related
 from blog.pagination import Page, paginate
 from blog.request import Request
+from blog.submission import takes_comments
 from blog.templating import render
 
 #: How many titles stand on a page of the archive.
@@ -55,8 +57,7 @@ def entry(request: Request, slug: str) -> Response:
     older, newer = neighbours(request.db, entry, request.now)
     place = part(request.db, entry, request.now)
     siblings = [each.id for each in place.parts] if place else []
-    form = blank_form(request)
-    days = request.config.comments_close_after
+    form = CommentForm.blank(remembering.recall(request))
     response = render(
         request,
         "reader/entry.html",
@@ -69,7 +70,7 @@ def entry(request: Request, slug: str) -> Response:
         related=related(request.db, entry, request.now, without=siblings),
         structured=structured.posting(request, entry, shown, place),
         comments=list(threads(comments)),
-        accepts_comments=request.config.comments and entry.takes_comments(request.now, days),
+        accepts_comments=takes_comments(request.config, entry, request.now),
         form=form,
     )
     if form.remember:
@@ -129,28 +130,6 @@ def series(request: Request, slug: str) -> Response:
     return render(request, "reader/series.html", series=found, parts=published)
 
 
-def find_entry(request: Request, slug: str) -> Entry:
-    """Return the entry at `slug`.
-
-    :raises NotFound: there is none, or readers may not see it yet.
-    """
-    found = Entry.by_slug(request.db, slug, request.now)
-    if found is None:
-        raise NotFound("There is no entry at this address.")
-    return found
-
-
-def find_tag(request: Request, slug: str) -> Tag:
-    """Return the tag at `slug`.
-
-    :raises NotFound: there is none, or readers may not see an entry under it yet.
-    """
-    found = Tag.shown(request.db, slug, request.now)
-    if found is None:
-        raise NotFound("There is no tag at this address.")
-    return found
-
-
 def entries_page(
     request: Request, statement: Executable, size: int, **values: object
 ) -> Page[Listed]:
@@ -161,12 +140,6 @@ def entries_page(
         return listed(request.db, statement, **given)
 
     return paginate(fetch, request.args.get("page"), size)
-
-
-def blank_form(request: Request) -> CommentForm:
-    """Return the form for a new comment, with what the visitor wanted to be remembered."""
-    person = remembering.recall(request)
-    return CommentForm(name=person.name, website=person.website, remember=person.id != "")
 
 
 def headings(shown: Rendering) -> list[Heading]:

@@ -1,0 +1,28 @@
+"""Lookups by the slug in an address: the row, or the 404 page."""
+
+from werkzeug.exceptions import NotFound
+
+from blog.models import Entry, Tag
+from blog.request import Request
+
+
+def find_entry(request: Request, slug: str) -> Entry:
+    """Return the entry at `slug`.
+
+    :raises NotFound: there is none, or readers may not see it yet.
+    """
+    found = Entry.by_slug(request.db, slug, request.now)
+    if found is None:
+        raise NotFound("There is no entry at this address.")
+    return found
+
+
+def find_tag(request: Request, slug: str) -> Tag:
+    """Return the tag at `slug`.
+
+    :raises NotFound: there is none, or readers may not see an entry under it yet.
+    """
+    found = Tag.shown(request.db, slug, request.now)
+    if found is None:
+        raise NotFound("There is no tag at this address.")
+    return found
