@@ -27,14 +27,14 @@ from werkzeug.utils import redirect
 
 from blog import csrf, flash, freshness, indexing, moderation, publishing, schema
 from blog.auth import GUARDS, Guard
+from blog.cached_response import Page, page_of
 from blog.config import Config
 from blog.database import DatabaseOutdatedError, begin_writing, connect, session_factory
 from blog.freshness import Stamp
 from blog.headers import secure
 from blog.hosts import OwnHosts
 from blog.outages import Outages, outage
-from blog.page import Page, page_of
-from blog.pages import KeptPages, Key, has_cookie, key_of
+from blog.page_cache import KeptPages, Key, has_cookie, key_of
 from blog.request import Request
 from blog.urls import url_map
 from blog.views import errors, reader

@@ -17,11 +17,11 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from blog import markup
 from blog.application import Blog
+from blog.cached_response import Page
 from blog.caches import Cache
 from blog.config import Config
 from blog.forms import CommentForm
 from blog.models import Comment
-from blog.page import Page
 from tests.conftest import BlogClient, MakeEntry
 
 MIB = 1024 * 1024

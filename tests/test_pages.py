@@ -19,11 +19,11 @@ from werkzeug.test import create_environ
 from blog import cookies
 from blog.application import Blog
 from blog.auth import anyone
+from blog.cached_response import Page
 from blog.config import Config
 from blog.freshness import Moments
 from blog.models import Comment, Site
-from blog.page import Page
-from blog.pages import KeptPages, key_of
+from blog.page_cache import KeptPages, key_of
 from blog.request import Request
 from blog.urls import PARAMETERS
 from tests.conftest import NOW, BlogClient, MakeEntry

@@ -14,11 +14,11 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.wsgi import get_path_info
 
+from blog.cached_response import Page, size_of
 from blog.caches import Cache
 from blog.cookies import MARK
 from blog.flash import COOKIE as FLASH
 from blog.freshness import Stamp
-from blog.page import Page, size_of
 from blog.urls import endpoint_at, parameters_of
 
 if TYPE_CHECKING:
