@@ -55,9 +55,8 @@ def entry(request: Request, slug: str) -> Response:
     older, newer = neighbours(request.db, entry, request.now)
     place = part(request.db, entry, request.now)
     siblings = [each.id for each in place.parts] if place else []
-    form = blank_form(request)
     days = request.config.comments_close_after
-    response = render(
+    return render(
         request,
         "reader/entry.html",
         entry=entry,
@@ -70,11 +69,8 @@ def entry(request: Request, slug: str) -> Response:
         structured=structured.posting(request, entry, shown, place),
         comments=list(threads(comments)),
         accepts_comments=request.config.comments and entry.takes_comments(request.now, days),
-        form=form,
+        form=blank_form(request),
     )
-    if form.remember:
-        response.headers["Cache-Control"] = "private, no-store"
-    return response
 
 
 def page(request: Request, slug: str) -> Response:
