@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from werkzeug import Request as WerkzeugRequest
-from werkzeug.datastructures import Headers, ImmutableMultiDict
+from werkzeug.datastructures import Authorization, Headers, ImmutableMultiDict, LanguageAccept
 from werkzeug.exceptions import (
     BadRequest,
     LengthRequired,
@@ -60,9 +60,8 @@ class _HttpRequest(WerkzeugRequest):
 class Request:
     """One request, and the one session that belongs to it.
 
-    A view can read without consequences what is the same in all requests with one cache key. All
-    else, whatever Werkzeug's Request has, is read by :meth:`__getattr__`, and makes the response
-    private.
+    What has a value here or a property is the same in all requests with one cache key. Everything
+    else that Werkzeug's request has comes through ``__getattr__``, and makes the response private.
 
     :param environ: the WSGI environment.
     :param config: the settings.
@@ -70,8 +69,12 @@ class Request:
     :param secret: what signs forms and messages.
     """
 
-    # Annotations without values: these are read by __getattr__.
+    # Annotations without values: to read one of these makes the response private.
+    accept_languages: LanguageAccept
+    authorization: Authorization | None
+    cookies: ImmutableMultiDict[str, str]
     environ: "WSGIEnvironment"
+    full_path: str
     headers: Headers
     query_string: bytes
     remote_addr: str | None
@@ -90,9 +93,10 @@ class Request:
         self.has_used_database = False
         #: GET for a HEAD, which has the same response without its body.
         self.method = "GET" if self._http.method == "HEAD" else self._http.method
-        #: The path below :attr:`root_path`, and the path that the blog is mounted under.
-        self.path = self._http.path
+        #: The path that the blog is mounted under, as ``/journal``; empty for none.
         self.root_path = self._http.root_path
+        #: The path below that.
+        self.path = self._http.path
         #: The endpoint, once the address is matched.
         self.endpoint = ""
         self.config = config
@@ -107,12 +111,13 @@ class Request:
             default_method=self.method,
         )
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what the cache key does not cover: cookies, headers, credentials, the client."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        self.is_private = True
-        return getattr(self._http, name)
+    if not TYPE_CHECKING:  # or a misspelt name would be an attribute of any type
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            self.is_private = True
+            return getattr(self._http, name)
 
     @property
     def db(self) -> Session:
@@ -166,7 +171,7 @@ class Request:
         self.is_conditional = True
         environ = self._http.environ
         # A range is for GET alone: https://www.rfc-editor.org/rfc/rfc9110#section-14.2
-        names = (*CONDITIONS, *(RANGES if environ["REQUEST_METHOD"] == "GET" else ()))
+        names = CONDITIONS + RANGES if self._http.method == "GET" else CONDITIONS
         return {name: environ[name] for name in names if name in environ}
 
     @property
