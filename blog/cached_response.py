@@ -111,7 +111,7 @@ class CachedResponse:
         is_settled = time() >= self._settled
         # A copy, because servers may add to what they are given.
         headers = (variant.dated if is_settled else variant.headers).copy()
-        if any(name in environ for name in CONDITIONS):
+        if not environ.keys().isdisjoint(CONDITIONS):
             modified = self.moments.changed if is_settled else None
             if (status := condition(environ, variant.etag, modified)) is not None:
                 start_response(status, [h for h in headers if h[0] not in _OF_THE_BODY])
