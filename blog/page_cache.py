@@ -1,10 +1,9 @@
 """The page cache: an object around the application, which it asks only for what it has not cached.
 
-It is keyed by what a view may read of a request, and it fails closed: two functions decide, and
-nothing else. :meth:`PageCache.key_of` says which requests have a key; :func:`is_cacheable` says
-which responses are the same for all requests with their key. A cached response is current until the
-site's version changes, or the clock reaches a moment at which pages change by themselves. No code
-has to invalidate it.
+It fails closed. Two functions decide, and nothing else: :meth:`PageCache.key_of` says which
+requests have a key, and :func:`is_cacheable` which responses are the same for all requests with one
+key. A cached response is current until the site's version changes, or the clock reaches a moment at
+which pages change by themselves. No code has to invalidate it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -149,7 +148,7 @@ class PageCache:
         :param key: where it is stored; None to leave it out of the cache.
         :param stamp: the stamp of the site's content before the request began.
         """
-        if request.is_private or "Set-Cookie" in response.headers:
+        if is_private(request, response):
             # Whatever the view says: other caches must not store it, either.
             response.headers["Cache-Control"] = "private, no-store"
         else:
@@ -205,6 +204,13 @@ class PageCache:
             turn.set()
 
 
+def is_private(request: Request, response: Response) -> bool:
+    """Tell whether a response is, or may be, for one visitor alone."""
+    # A streamed body can still read anything of the request while it is sent. A file cannot.
+    is_streamed = response.is_streamed and not response.direct_passthrough
+    return request.is_private or is_streamed or "Set-Cookie" in response.headers
+
+
 def is_cacheable(request: Request, response: Response) -> bool:
     """Tell whether a response is whole, and the same for all requests with one key.
 
@@ -214,12 +220,10 @@ def is_cacheable(request: Request, response: Response) -> bool:
     return (
         request.method == "GET"
         and response.status_code == 200
-        and not request.is_private
+        and not is_private(request, response)
         and not request.is_conditional
         and not control.no_store
         and not control.private
-        and not response.is_streamed
-        # Waitress's file wrapper has a length, and is_streamed is False for it.
         and not response.direct_passthrough
     )
 

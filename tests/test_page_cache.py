@@ -3,7 +3,7 @@
 import ast
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -263,6 +263,22 @@ def test_a_page_that_sets_a_cookie_is_for_one_visitor(app: Blog) -> None:
 
     assert [each.headers["Set-Cookie"][:9] for each in responses] == ["session=0", "session=1"]
     assert {each.headers["Cache-Control"] for each in responses} == {"private, no-store"}
+
+
+def test_a_streamed_body_is_for_one_visitor(app: Blog) -> None:
+    """It may read while it is sent."""
+
+    def view(request: Request) -> Response:
+        def body() -> Iterator[str]:
+            yield f"For {request.headers['X-Name']}"
+
+        return Response(body(), headers={"Cache-Control": "public, max-age=60"})
+
+    app.views["reader.archive"] = (anyone, view)
+    for name in ("anna", "bob"):
+        response = BlogClient(app).get("/blog/archive", headers={"X-Name": name})
+        assert response.text == f"For {name}"
+        assert response.headers["Cache-Control"] == "private, no-store"
 
 
 # Visitors who say who they are
