@@ -96,14 +96,12 @@ class PageCache:
     ) -> Iterable[bytes]:
         """Serve the cached response if it is still current; otherwise let a new one be rendered."""
         key = self.key_of(environ)
-        if key is None:
-            return self._application(environ, start_response, self.finish)
         try:
             # Before any content is read, so that no response is called newer than it is.
-            stamp = freshness.stamp(self._engine)
+            stamp = None if key is None else freshness.stamp(self._engine)
         except (OperationalError, PoolTimeout) as error:
             return self._application(environ, start_response, self.finish, error)
-        if stamp is None:
+        if key is None or stamp is None:
             return self._application(environ, start_response, self.finish)
         cached = self._find(key, stamp)
         if cached is None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from itsdangerous import Signer
 from sqlalchemy import Engine
 from werkzeug import Request as WerkzeugRequest
@@ -332,6 +334,29 @@ def test_a_guarded_section_is_in_no_cache(app: Blog, order: tuple[str, ...], ask
 
 
 # Nothing of a request is past the recorder
+
+
+QUERIES = st.lists(
+    st.sampled_from(
+        [*"=&;+%", "page", "q", "tag", "year", "sort", "%70", "%3D", "%26", "%C3", "%BC", "ü", "1"]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(query=QUERIES, path=st.sampled_from(["/blog", "/blog/search", "/blog/tags", "/nowhere"]))
+@example(query="page=1&page=2", path="/blog")
+def test_the_parameters_of_a_view_are_those_in_the_key(app: Blog, query: str, path: str) -> None:
+    environ = create_environ(path)
+    environ["QUERY_STRING"] = query.encode().decode("latin-1")
+    key = app.page_cache.key_of(environ)
+    request = Request(environ, app.config, app.sessions, app.secret)
+    request.endpoint, _ = request.urls.match()
+
+    if key is not None:
+        assert request.args.to_dict(flat=False) == {name: [value] for name, value in key[2]}
+    assert not request.is_private
 
 
 def test_nothing_that_differs_between_the_requests_for_a_page_is_read_unnoticed(app: Blog) -> None:
