@@ -1,4 +1,4 @@
-"""The application: a cached page, or else match, guard, view, response, close.
+"""The application: match, guard, view, respond, close.
 
 ``docs/architecture.md`` has the life of a request.
 """
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
 from werkzeug import Response
 from werkzeug.exceptions import (
     HTTPException,
@@ -25,23 +24,21 @@ from werkzeug.exceptions import (
 )
 from werkzeug.utils import redirect
 
-from blog import csrf, entry_slugs, flash, freshness, indexing, rate_limit, schema
-from blog.auth import GUARDS, Guard
+from blog import csrf, entry_slugs, flash, indexing, rate_limit, schema
+from blog.auth import GUARDS, Guard, anyone
 from blog.config import Config
 from blog.database import DatabaseOutdatedError, connect, session_factory, writing
-from blog.freshness import Stamp
 from blog.headers import secure
 from blog.hosts import OwnHosts
 from blog.outages import Outages, outage
-from blog.page import Page, page_of
-from blog.pages import KeptPages, Key, has_cookie, key_of
+from blog.page_cache import Finish, PageCache
 from blog.request import Request
 from blog.urls import url_map
 from blog.views import errors, reader
 from pool.sessions import ClosingHook
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -63,69 +60,37 @@ class Blog:
         self.engine = engine
         self.sessions = session_factory(engine)
         self.secret = secret
-        self.started = datetime.now(UTC)
         self.views = {rule.endpoint: resolve(rule.endpoint) for rule in url_map.iter_rules()}
         self.hosts = OwnHosts(config)
-        self.pages = KeptPages(config.page_cache * 1024 * 1024)
         self.outages = Outages()
+        self.page_cache = PageCache(self.serve, config, engine, self.hosts, self.outages)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        return self.wsgi_app(environ, start_response)
+        return self.page_cache(environ, start_response)
 
-    def wsgi_app(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        """Serve the cached page if it is still current; otherwise build it."""
-        key = key_of(environ) if environ.get("HTTP_HOST", "") in self.hosts else None
-        if key is None:
-            return self.answer(environ, start_response)
-        try:
-            stamp = freshness.stamp(self.engine)
-        except (OperationalError, PoolTimeout) as error:
-            return self.answer(environ, start_response, failure=error)
-        if stamp is None:
-            return self.answer(environ, start_response)
-        page = self.pages.find(key, stamp)
-        if page is None:
-            with self.pages.turn(key):
-                # Another thread may have made it while this one waited.
-                page = self.pages.find(key, stamp)
-                if page is None:
-                    return self.answer(environ, start_response, key, stamp)
-        if page.is_personal and has_cookie(environ):
-            return self.answer(environ, start_response)
-        self.outages.succeeded(is_writing=False)
-        return page(environ, start_response)
-
-    def answer(
+    def serve(
         self,
         environ: "WSGIEnvironment",
         start_response: "StartResponse",
-        key: Key | None = None,
-        stamp: Stamp | None = None,
+        finish: Finish,
         failure: Exception | None = None,
     ) -> Iterable[bytes]:
-        """Answer a request. The server closes what this returns, and with it the session.
+        """Respond to a request. The server closes what this returns, and with it the session.
 
-        :param key: the page's key in the cache; None for a response that is not cached.
-        :param stamp: the content version, read before any content.
-        :param failure: a wait that has timed out. The view is not called: it would wait once more.
+        See :class:`~blog.page_cache.Application` for the parameters.
         """
         request = Request(environ, self.config, self.sessions, self.secret)
-        request.stamp = stamp
         hook = ClosingHook(environ)
         try:
             if failure is None:
-                response = self.respond(request)
+                response = self.respond(request, finish)
             else:
-                response = self.finish(request, self.error_response(request, failure))
+                response = finish(request, self.error_response(request, failure))
             # The transaction ends and the connection is back before the first byte leaves: a
             # slow reader holds nothing. Only a streamed body may open the session again.
             request.close()
-            if key is not None and isinstance(response, Page) and not has_cookie(environ):
-                self.pages.keep(key, response)
             body = response(environ, start_response)
         except BaseException:
             # The server has no body to close.
@@ -133,14 +98,17 @@ class Blog:
             raise
         return hook.attach(body, request.close)
 
-    def respond(self, request: Request) -> Response | Page:
+    def respond(self, request: Request, finish: Finish) -> "WSGIApplication":
         """Return the response to a request; an exception becomes its page."""
         try:
-            response = self.finish(request, self.dispatch(request))
+            response = self.complete(request, self.dispatch(request))
+            finished = finish(request, response)
         except Exception as error:  # noqa: BLE001 - the one place that turns exceptions into pages
-            return self.finish(request, self.error_response(request, error))
-        self.note_success(request, response)
-        return response
+            return finish(request, self.error_response(request, error))
+        if request.has_used_database:
+            is_writing = request.method == "POST" and response.status_code == 303
+            self.outages.succeeded(is_writing=is_writing)
+        return finished
 
     def dispatch(self, request: Request) -> Response:
         """Match a request, and call its view."""
@@ -168,6 +136,8 @@ class Blog:
         """Let the guard decide, and call the view."""
         guard, view = self.views[endpoint]
         request.endpoint = endpoint
+        # What a guarded section says to one visitor is for no other, and in no cache.
+        request.is_private |= guard is not anyone
         guard(request)
         csrf.protect(request)
         return view(request, **values)
@@ -188,54 +158,24 @@ class Blog:
         address = request.url_for(endpoint, **values)
         return redirect(f"{address}?{query}" if query else address, 308)
 
-    def finish(self, request: Request, response: Response) -> Response | Page:
-        """Add the headers of every response, and make a page of one that all visitors can get.
-
-        A view that sets Cache-Control to ``no-store``, sets a cookie, or reads anything that is
-        not in the page's key has responded to one visitor.
-        """
+    def complete(self, request: Request, response: Response) -> Response:
+        """Add the headers of every response, and the visitor's messages."""
         secure(response.headers, self.config)
         flash.carry(request, response)
-        if 300 <= response.status_code < 400:
-            # Browsers store 301 and 308 for good (RFC 9110, 15.4.2). After two renames of an entry,
-            # two stored redirects could lead to each other.
-            response.headers.setdefault("Cache-Control", "no-cache")
-        if (
-            response.status_code != 200
-            or request.method not in {"GET", "HEAD"}
-            or response.is_streamed
-            # Waitress's file wrapper has a length, and is_streamed is False for it.
-            or response.direct_passthrough
-            or response.cache_control.no_store
-        ):
-            return response
-        if not request.is_shared or "Set-Cookie" in response.headers:
-            response.headers.setdefault("Cache-Control", "private, no-store")
-            return response
-        moments = freshness.moments(
-            request.db, request.now, self.started, self.config.comments_close_after
-        )
-        personal = request.looked_at_cookies
-        return page_of(response, request.stamp, request.now, moments, personal)
-
-    def note_success(self, request: Request, response: Response | Page) -> None:
-        """End the outages that a response proves to be over: a page was read, a form stored."""
-        if isinstance(response, Page):
-            self.outages.succeeded(is_writing=False)
-        elif request.method == "POST" and response.status_code == 303:
-            self.outages.succeeded(is_writing=True)
+        return response
 
     def error_response(self, request: Request, error: Exception) -> Response:
         """Return the page of an error, and log the error unless the visitor caused it."""
         shown = error if isinstance(error, HTTPException) else self.logged(request, error)
         try:
-            return errors.page(request, shown)
+            return self.complete(request, errors.page(request, shown))
         except Exception as second:
             # A page of 404 reads the navigation from the database.
             if shown is error and outage(self.engine, second) is not None:
                 return self.error_response(request, second)
             log.exception("The error page for %s %s failed", request.method, request.path)
-            return Response(f"{shown.code} {shown.name}", shown.code, mimetype="text/plain")
+            plain = Response(f"{shown.code} {shown.name}", shown.code, mimetype="text/plain")
+            return self.complete(request, plain)
 
     def logged(self, request: Request, error: Exception) -> HTTPException:
         """Log a bug or an outage, and return the error that the visitor is shown."""

@@ -12,7 +12,8 @@ def anyone(request: Request) -> None:
 
 
 #: The guard of each section (what stands before the dot of an endpoint).
-#: A section that is missing here stops the start of the application.
+#: A section that is missing here stops the start of the application. The responses of one with
+#: another guard than :func:`anyone` are private, and in no cache.
 GUARDS: dict[str, Guard] = {
     "reader": anyone,
     "search": anyone,

@@ -5,19 +5,11 @@ from typing import Any
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug import Response
 
-from blog.request import Request
-
-#: The name of each of our cookies contains it.
-MARK = "threadleaf"
+from blog.request import MARK, Request
 
 
-def get(request: Request, purpose: str, *, is_in_key: bool = False) -> str:
-    """Return the value of the visitor's cookie for a purpose; empty if there is none.
-
-    :param is_in_key: whether visitors with this cookie never get a cached page.
-    """
-    if not is_in_key:
-        request.looked_at_cookies = True
+def get(request: Request, purpose: str) -> str:
+    """Return the value of the visitor's cookie for a purpose; empty if there is none."""
     return request.our_cookie(_name(request, purpose))
 
 

@@ -8,9 +8,6 @@ from blog.request import Request
 
 PURPOSE = "flash"
 
-#: The Cookie header of a visitor with a message contains it.
-COOKIE = f"{cookies.MARK}-{PURPOSE}"
-
 
 def messages(request: Request) -> list[str]:
     """Return the messages of the previous request."""
@@ -25,12 +22,10 @@ def carry(request: Request, response: Response) -> None:
         cookies.put(request, response, PURPOSE, str(message))
     elif _cookie(request) and response.mimetype == "text/html":
         cookies.put(request, response, PURPOSE, "", max_age=0)
-        # The page shows this visitor's message.
-        response.headers["Cache-Control"] = "private, no-store"
 
 
 def _cookie(request: Request) -> str:
-    return cookies.get(request, PURPOSE, is_in_key=True)
+    return cookies.get(request, PURPOSE)
 
 
 def _serializer(request: Request) -> URLSafeSerializer:

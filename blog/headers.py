@@ -1,4 +1,4 @@
-"""Headers that every answer has."""
+"""Headers of every response."""
 
 from werkzeug.datastructures import Headers
 
@@ -24,7 +24,7 @@ _HTTPS_ONLY = "max-age=31536000"
 
 
 def secure(headers: Headers, config: Config) -> None:
-    """Add what keeps an answer from being used for what it is not meant for.
+    """Add what keeps a response from being used for what it is not meant for.
 
     What a view has set itself stays.
     """

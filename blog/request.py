@@ -9,20 +9,18 @@ from urllib.parse import unquote_to_bytes
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from werkzeug import Request as WerkzeugRequest
-from werkzeug.datastructures import ImmutableMultiDict, MultiDict
+from werkzeug.datastructures import Authorization, Headers, ImmutableMultiDict, LanguageAccept
 from werkzeug.exceptions import (
     BadRequest,
     LengthRequired,
     RequestEntityTooLarge,
     UnsupportedMediaType,
 )
-from werkzeug.http import parse_cookie
 from werkzeug.utils import cached_property
 from werkzeug.wsgi import get_path_info
 
 from blog.config import Config
 from blog.database import SessionFactory
-from blog.freshness import Stamp
 from blog.models import Entry
 from blog.urls import parameters_of, path_of, url_map
 from pool.sessions import UnitOfWork
@@ -36,6 +34,18 @@ log = logging.getLogger(__name__)
 MAX_FORM_BYTES = 256 * 1024
 MAX_FORM_FIELDS = 100
 
+#: The name of each of our cookies contains it.
+MARK = "threadleaf"
+
+#: Conditional headers, by their names in the environ.
+CONDITIONS = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_UNMODIFIED_SINCE",
+)
+RANGES = ("HTTP_RANGE", "HTTP_IF_RANGE")
+
 
 class Hosts(Protocol):
     """Names under which a site answers."""
@@ -43,24 +53,15 @@ class Hosts(Protocol):
     def __contains__(self, host: str, /) -> bool: ...
 
 
-class _Noted:
-    """A part of the request that is not in the page's key. Reading it is noted."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = f"_{name}"
-
-    def __get__(self, request: "Request | None", owner: type) -> Any:
-        if request is None:
-            return self
-        request.is_shared = False
-        return getattr(request, self._name)
-
-    def __set__(self, request: "Request", value: Any) -> None:
-        setattr(request, self._name, value)
+class _HttpRequest(WerkzeugRequest):
+    max_content_length = MAX_FORM_BYTES
 
 
-class Request(WerkzeugRequest):
+class Request:
     """One request, and the one session that belongs to it.
+
+    What has a value here or a property is the same in all requests with one cache key. Everything
+    else that Werkzeug's request has comes through ``__getattr__``, and makes the response private.
 
     :param environ: the WSGI environment.
     :param config: the settings.
@@ -68,35 +69,39 @@ class Request(WerkzeugRequest):
     :param secret: what signs forms and messages.
     """
 
-    max_content_length = MAX_FORM_BYTES
-
-    # All that Werkzeug knows of cookies, languages, credentials and addresses comes from these.
-    environ: Any = _Noted()
-    headers: Any = _Noted()
-    query_string: Any = _Noted()
-    remote_addr: Any = _Noted()
-    scheme: Any = _Noted()
-    server: Any = _Noted()
-    _environ: "WSGIEnvironment"
-    _query_string: bytes
+    # Annotations without values: to read one of these makes the response private.
+    accept_languages: LanguageAccept
+    authorization: Authorization | None
+    cookies: ImmutableMultiDict[str, str]
+    environ: "WSGIEnvironment"
+    full_path: str
+    headers: Headers
+    query_string: bytes
+    remote_addr: str | None
 
     def __init__(
-        self, environ: dict[str, Any], config: Config, sessions: SessionFactory, secret: str
+        self, environ: "WSGIEnvironment", config: Config, sessions: SessionFactory, secret: str
     ) -> None:
         # In the environ, it would be part of a cycle, and stay until the garbage is collected.
-        super().__init__(environ, populate_request=False)
-        #: Whether the response is the same for all requests with the key of its page: nothing was
-        #: read in which they can differ.
-        self.is_shared = True
+        self._http = _HttpRequest(environ, populate_request=False)
+        #: Whether the response is for this visitor alone: something was read that can differ
+        #: between the requests with one cache key, or a guard let the visitor in.
+        self.is_private = False
+        #: Whether :attr:`conditions` were read.
+        self.is_conditional = False
+        #: Whether a session was opened.
+        self.has_used_database = False
+        #: GET for a HEAD, which has the same response without its body.
+        self.method = "GET" if self._http.method == "HEAD" else self._http.method
+        #: The path that the blog is mounted under, as ``/journal``; empty for none.
+        self.root_path = self._http.root_path
+        #: The path below that.
+        self.path = self._http.path
         #: The endpoint, once the address is matched.
         self.endpoint = ""
         self.config = config
         self.now = datetime.now(UTC)
         self.secret = secret
-        #: The content version, read before any content; None if it was not read.
-        self.stamp: Stamp | None = None
-        #: Whether the answer depends on what the visitor's browser keeps for us.
-        self.looked_at_cookies = False
         self.messages_to_flash: list[str] = []
         self._work = UnitOfWork(sessions)
         self.urls = url_map.bind(
@@ -106,9 +111,18 @@ class Request(WerkzeugRequest):
             default_method=self.method,
         )
 
+    if not TYPE_CHECKING:  # or a misspelt name would be an attribute of any type
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            self.is_private = True
+            return getattr(self._http, name)
+
     @property
     def db(self) -> Session:
         """The session of this request. It takes a connection at its first query."""
+        self.has_used_database = True
         return self._work.session
 
     def close(self) -> None:
@@ -119,7 +133,7 @@ class Request(WerkzeugRequest):
         """
         self._work.close()
         try:
-            super().close()
+            self._http.close()
         except Exception:  # the server would answer 500 in place of a good 304
             log.exception("Closing %s %s failed", self.method, self.path)
 
@@ -128,23 +142,44 @@ class Request(WerkzeugRequest):
 
         :raises BadRequest: it is not UTF-8, or the path has a NUL byte in it.
         """
-        _text(self._environ.get("PATH_INFO", "").encode("latin-1"), "The address")
+        _text(self._http.environ.get("PATH_INFO", "").encode("latin-1"), "The address")
         # Any search text is valid, so `args` drops NULs.
-        _text(unquote_to_bytes(self._query_string).replace(b"\0", b""), "The query string")
+        query = unquote_to_bytes(self._http.query_string).replace(b"\0", b"")
+        _text(query, "The query string")
 
     def is_for(self, hosts: Hosts) -> bool:
-        """Tell whether the Host header is one of `hosts`, as that of each cached page is."""
-        return self._environ.get("HTTP_HOST", "") in hosts
+        """Tell whether the Host header is one of `hosts`, as that of each cached response is."""
+        return self._http.environ.get("HTTP_HOST", "") in hosts
 
     def our_cookie(self, name: str) -> str:
-        """Return one of our cookies, or ``""``: no page is cached for a visitor who has one."""
-        if name in self._cookies:
-            self.is_shared = False
-        return self._cookies.get(name, "")
+        """Return a cookie, or ``""``. No response is cached for visitors with a cookie of ours.
 
-    @cached_property
-    def _cookies(self) -> MultiDict[str, str]:
-        return parse_cookie(self._environ)
+        :param name: contains :data:`MARK`.
+        """
+        value = self._http.cookies.get(name)
+        if value is not None or MARK not in name:
+            self.is_private = True
+        return value or ""
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """What HTTP caches evaluate by themselves: ``If-…`` headers, and ``Range`` with GET.
+
+        By their names in the environ. A response that depends on them is not private, and not
+        cached by us (https://www.rfc-editor.org/rfc/rfc9110#section-13).
+        """
+        self.is_conditional = True
+        environ = self._http.environ
+        # A range is for GET alone: https://www.rfc-editor.org/rfc/rfc9110#section-14.2
+        names = CONDITIONS + RANGES if self._http.method == "GET" else CONDITIONS
+        return {name: environ[name] for name in names if name in environ}
+
+    @property
+    def file_wrapper(self) -> "WSGIEnvironment":
+        """The part of the environ by which a server sends files, for `send_file`."""
+        name = "wsgi.file_wrapper"
+        environ = self._http.environ
+        return {name: environ[name]} if name in environ else {}
 
     @cached_property
     def args(self) -> ImmutableMultiDict[str, str]:
@@ -152,7 +187,7 @@ class Request(WerkzeugRequest):
 
         They come without NUL bytes, which no database takes in a text.
         """
-        pairs = parameters_of(self.endpoint, self._query_string.decode())
+        pairs = parameters_of(self.endpoint, self._http.query_string.decode())
         return ImmutableMultiDict([(name, value.replace("\0", "")) for name, value in pairs])
 
     @cached_property
@@ -164,29 +199,31 @@ class Request(WerkzeugRequest):
         :raises UnsupportedMediaType: the body is something other than an HTML form.
         :raises BadRequest: the body ends too early, is not UTF-8, or has a NUL byte in it.
         """
-        if self.content_length is None:
+        self.is_private = True
+        http = self._http
+        if http.content_length is None:
             raise LengthRequired("The form came without a Content-Length.")
-        if self.mimetype != "application/x-www-form-urlencoded":
+        if http.mimetype != "application/x-www-form-urlencoded":
             raise UnsupportedMediaType(
-                f"The form came as {self.mimetype or 'nothing'}; "
+                f"The form came as {http.mimetype or 'nothing'}; "
                 "application/x-www-form-urlencoded is what is read here."
             )
-        if self.content_length > MAX_FORM_BYTES:
+        if http.content_length > MAX_FORM_BYTES:
             raise RequestEntityTooLarge(
-                f"The form has {self.content_length:,} bytes; up to {MAX_FORM_BYTES:,} are read."
+                f"The form has {http.content_length:,} bytes; up to {MAX_FORM_BYTES:,} are read."
             )
-        body = self.get_data()
+        body = http.get_data()
         if (number := body.count(b"&") + 1) > MAX_FORM_FIELDS:
             raise RequestEntityTooLarge(
                 f"The form has {number:,} fields; up to {MAX_FORM_FIELDS} are read."
             )
         _text(unquote_to_bytes(body), "The form")
-        return super().form
+        return http.form
 
     @property
     def mount(self) -> str:
         """The path that the blog is mounted under, as ``/journal``; empty for none."""
-        return self.root_path.rstrip("/")
+        return self.root_path
 
     def url_for(self, endpoint: str, **values: Any) -> str:
         """Return the path of a page, with the path that the blog is mounted under."""

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from werkzeug.test import create_environ, run_wsgi_app
 
 from blog.application import Blog
-from blog.flash import COOKIE as FLASH
+from blog.request import MARK
 from tests.conftest import BlogClient, MakeEntry
 
 FORM = "application/x-www-form-urlencoded"
@@ -152,10 +152,10 @@ def test_a_form_that_is_not_text(client: BlogClient, body: bytes) -> None:
 @pytest.mark.parametrize(
     "cookie",
     [
-        f"{FLASH}=x",
-        f"{FLASH}=W10.x",
-        f"{FLASH}=%00",
-        f"{FLASH}=\xff",
+        f"{MARK}-flash=x",
+        f"{MARK}-flash=W10.x",
+        f"{MARK}-flash=%00",
+        f"{MARK}-flash=\xff",
         "=x; ;",
     ],
 )

@@ -174,3 +174,13 @@ def test_the_filters_tables_have_a_row_for_each_number_of_decisions(tmp_path: Pa
     found = rows((tmp_path / "docs" / "spam.md").read_text(encoding="utf-8"))
     assert [row[0] for row in found[1:5]] == ["20", "50", "200", "500"]
     assert any("words: “" in row[-1] for row in found)
+
+
+def test_the_steps_of_requests_are_counted() -> None:
+    command = [sys.executable, "-W", "error", str(ROOT / "benchmarks" / "steps.py")]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=100, check=True)
+
+    table = {row[0]: [int(cell) for cell in row[1:]] for row in rows(done.stdout)[1:]}
+    assert set(table) == {"cached GET", "uncached GET", "comment"}
+    for cached, rendered in zip(table["cached GET"], table["uncached GET"], strict=True):
+        assert cached < rendered

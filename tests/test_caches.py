@@ -17,11 +17,11 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from blog import markup
 from blog.application import Blog
+from blog.cached_response import CachedResponse
 from blog.caches import Cache
 from blog.config import Config
 from blog.forms import CommentForm
 from blog.models import Comment
-from blog.page import Page
 from tests.conftest import BlogClient, MakeEntry
 
 MIB = 1024 * 1024
@@ -135,10 +135,10 @@ def test_cached_pages_take_what_is_counted(
                 client.get(f"/blog/entry-{number % 8}", headers=headers)
 
     visit(20)
-    blog.pages.cache = Cache(2 * MIB)
+    blog.page_cache.responses = Cache(2 * MIB)
     with growth() as grown:
         visit(100)
-        counted = blog.pages.cache.size
+        counted = blog.page_cache.responses.size
 
         assert counted <= 2 * MIB
         assert 0.5 * counted < grown() < 1.1 * counted + 0.1 * MIB
@@ -157,11 +157,11 @@ def test_a_page_that_was_evicted_leaves_at_once(
     try:
         for number in range(30):
             client.get(f"/blog/entry-{number}", headers={"Cookie": cookie})
-        pages = [each for each in gc.get_objects() if type(each) is Page]
+        cached = [each for each in gc.get_objects() if type(each) is CachedResponse]
     finally:
         gc.enable()
 
-    assert sum(len(page.body) for page in pages) <= MIB
+    assert sum(len(each.body) for each in cached) <= MIB
 
 
 def test_a_body_that_stays_the_same_is_compressed_once(
@@ -172,10 +172,10 @@ def test_a_body_that_stays_the_same_is_compressed_once(
     headers = {"Accept-Encoding": "gzip"}
     client.get("/blog/a-title", headers=headers)
     key = ("", "/blog/a-title", ())
-    before = app.pages.cache.get(key)
+    before = app.page_cache.responses.get(key)
     make_comment(other)
     client.get("/blog/a-title", headers=headers)
-    after = app.pages.cache.get(key)
+    after = app.page_cache.responses.get(key)
 
     assert before is not None
     assert after is not None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 from wsgiref.validate import validator
 
@@ -13,9 +13,13 @@ from werkzeug.test import Client, create_environ, run_wsgi_app
 from werkzeug.utils import send_file
 
 from blog.application import Blog
+from blog.page_cache import Finish
 from blog.request import Request
 from tests.conftest import BlogClient, MakeEntry
 from tests.pool.servers import waitress_threads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
 def in_use(engine: Engine) -> int:
@@ -27,8 +31,8 @@ def answering(app: Blog, respond: Callable[[Request], Response]) -> Blog:
     """Return the application `app` with another way to answer."""
 
     class Other(Blog):
-        def respond(self, request: Request) -> Response:
-            return respond(request)
+        def respond(self, request: Request, finish: Finish) -> "WSGIApplication":
+            return finish(request, respond(request))
 
     return Other(app.config, app.engine, app.secret)
 

@@ -161,7 +161,7 @@ def test_an_entry_of_the_year_9999_can_be_replaced(app: Blog, engine: Engine) ->
 def compare(app: Blog, config: Config, engine: Engine, performed: list[str]) -> None:
     fill(engine)
     uncached = Blog(replace(config, page_cache=0), engine, app.secret)
-    uncached.started = app.started
+    uncached.page_cache.started = app.page_cache.started
     keeps, makes = BlogClient(app), BlogClient(uncached)
     pages(keeps)
     for statement in performed:

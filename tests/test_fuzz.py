@@ -94,7 +94,7 @@ def test_every_answer_is_well_formed_and_the_same_from_memory(
     statuses: Counter[int] = Counter()
     wrong: dict[str, str] = {}
     makes = Blog(replace(filled.config, page_cache=0), filled.engine, filled.secret)
-    makes.started = filled.started
+    makes.page_cache.started = filled.page_cache.started
     for number in range(REQUESTS):
         wanted = fuzzer.request()
         answer = ask(filled, wanted)

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from blog.importing.run import Summary
 from blog.models import Comment, Entry
 from tests.conftest import SAMPLES
 from tests.importing import entry, import_all, site_version
@@ -20,7 +19,19 @@ pytestmark = [
 ]
 
 
-def test_every_markdown_post_is_imported_once(engine: Engine, db: Session) -> None:
+@pytest.mark.parametrize("folder", [POSTS, WORDPRESS], ids=lambda folder: folder.name)
+def test_a_second_run_changes_nothing(engine: Engine, db: Session, folder: Path) -> None:
+    first = import_all(folder, engine)
+    version = site_version(db)
+
+    second = import_all(folder, engine)
+
+    assert (second.imported, second.updated, second.comments) == (0, 0, 0)
+    assert second.unchanged == first.imported
+    assert site_version(db) == version
+
+
+def test_every_markdown_post_is_imported(engine: Engine, db: Session) -> None:
     files = list(POSTS.glob("*.md"))
 
     summary = import_all(POSTS, engine)
@@ -31,16 +42,6 @@ def test_every_markdown_post_is_imported_once(engine: Engine, db: Session) -> No
     for path in files:
         body = path.read_text(encoding="utf-8").split("\n---", 1)[1].partition("\n")[2]
         assert db.scalar(select(func.count()).where(Entry.body == body.strip("\n"))), path.name
-    check_second_run(POSTS, engine, db, summary)
-
-
-def check_second_run(path: Path, engine: Engine, db: Session, first: Summary) -> None:
-    version = site_version(db)
-    second = import_all(path, engine)
-
-    assert (second.imported, second.updated, second.comments) == (0, 0, 0)
-    assert second.unchanged == first.imported
-    assert site_version(db) == version
 
 
 def test_the_wordpress_exports_are_imported(engine: Engine, db: Session) -> None:
@@ -53,10 +54,6 @@ def test_the_wordpress_exports_are_imported(engine: Engine, db: Session) -> None
     }
     assert entry(db, "Scheduled").timestamp.year == 2030
     assert entry(db, "Draft").state == "draft"
-
-
-def test_a_second_run_changes_nothing(engine: Engine, db: Session) -> None:
-    check_second_run(WORDPRESS, engine, db, import_all(WORDPRESS, engine))
 
 
 def test_a_thread_keeps_its_depth(engine: Engine, db: Session) -> None:

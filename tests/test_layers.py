@@ -25,8 +25,8 @@ LAYERS = [
         "blog.server",
         "blog.restoring",
     },
-    {"blog.templating", "blog.auth", "blog.pages", "blog.headers", "blog.hosts"},
-    {"blog.csrf", "blog.flash", "blog.remembering", "blog.page"},
+    {"blog.templating", "blog.auth", "blog.page_cache", "blog.headers"},
+    {"blog.csrf", "blog.flash", "blog.remembering", "blog.cached_response", "blog.hosts"},
     {
         "blog.cookies",
         "blog.pagination",

@@ -1,7 +1,6 @@
 """Finished pages: which are kept, for how long, and how they are sent."""
 
 import gzip
-import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,19 +11,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, event, text, update
 from sqlalchemy.orm import Session
-from werkzeug import Response
-from werkzeug.exceptions import HTTPException
-from werkzeug.test import create_environ
 
-from blog import cookies
 from blog.application import Blog
-from blog.auth import anyone
+from blog.caches import Cache
 from blog.config import Config
-from blog.freshness import Moments
 from blog.models import Comment, Site
-from blog.page import Page
-from blog.pages import KeptPages, key_of
-from blog.request import Request
 from blog.urls import PARAMETERS
 from tests.conftest import NOW, BlogClient, MakeEntry
 
@@ -127,112 +118,6 @@ def test_only_the_parameters_of_a_page_make_another_page(
     for name in {"q", "page", "tag", "year", "sort", "utm_source"} - PARAMETERS[endpoint]:
         assert is_kept(client, engine, f"{path}?{name}=1"), name
         assert client.get(f"{path}?{name}=1").data == first.data
-
-
-READS: dict[str, Callable[[Request], object]] = {
-    "a cookie": lambda request: request.cookies.get("session"),
-    "a cookie of ours": lambda request: cookies.get(request, "theme"),
-    "the languages": lambda request: request.accept_languages.best,
-    "credentials": lambda request: request.authorization,
-    "a header": lambda request: request.headers.get("X-Name"),
-    "the environ": lambda request: request.environ["HTTP_X_NAME"],
-    "the query string": lambda request: request.query_string,
-    "the address": lambda request: request.full_path,
-    "the client": lambda request: request.remote_addr,
-}
-
-
-def of(name: str) -> dict[str, str]:
-    """The headers of a visitor, all of them different from another's."""
-    return {
-        "Cookie": f"session={name}; __Host-threadleaf-theme={name}",
-        "Accept-Language": name,
-        "Authorization": f"Bearer {name}",
-        "X-Name": name,
-        "User-Agent": name,
-        "Referer": f"https://{name}.example/",
-        "X-Forwarded-For": name,
-        "Range": f"bytes={len(name)}-",
-        "Accept": f"text/{name}",
-        "Content-Type": f"text/{name}",
-        "Pragma": name,
-        "If-Match": f'"{name}"',
-        "If-Range": f'"{name}"',
-        "Cache-Control": f"max-age={len(name)}",
-    }
-
-
-@pytest.mark.parametrize("what", READS)
-def test_what_was_made_for_one_visitor_is_for_no_other(app: Blog, what: str) -> None:
-    def view(request: Request) -> Response:
-        return Response(f"<p>For {READS[what](request)}</p>", mimetype="text/html")
-
-    app.views["reader.archive"] = (anyone, view)
-    for name in ("anna", "bob", "anna"):
-        client = BlogClient(app, use_cookies=False)
-        address = {"REMOTE_ADDR": name}
-        response = client.get(f"/blog/archive?{name}", headers=of(name), environ_base=address)
-
-        assert name in response.text
-        assert "no-store" in response.headers["Cache-Control"], "for other caches, too"
-        assert "ETag" not in response.headers
-
-
-def test_a_parameter_that_no_rule_names_reaches_no_view(app: Blog, client: BlogClient) -> None:
-    def view(request: Request) -> Response:
-        return Response(f"<p>{request.args.get('sort')} {request.args.getlist('sort')}</p>")
-
-    app.views["reader.archive"] = (anyone, view)
-
-    assert client.get("/blog/archive?sort=title").text == "<p>None []</p>"
-
-
-def test_a_page_that_sets_a_cookie_is_for_one_visitor(app: Blog, client: BlogClient) -> None:
-    numbers = itertools.count()
-
-    def view(_request: Request) -> Response:
-        response = Response("<p>Hello</p>", mimetype="text/html")
-        response.set_cookie("session", str(next(numbers)))
-        return response
-
-    app.views["reader.archive"] = (anyone, view)
-
-    assert [client.get("/blog/archive").headers["Set-Cookie"][:9] for _ in range(2)] == [
-        "session=0",
-        "session=1",
-    ]
-
-
-def test_nothing_that_differs_between_the_requests_for_a_page_is_read_unnoticed(app: Blog) -> None:
-    """Whatever Werkzeug's Request has, or will have."""
-
-    def made(name: str, scheme: str, host: str) -> Request:
-        address = {"REMOTE_ADDR": name, "REMOTE_USER": name}
-        environ = create_environ(
-            "/blog", f"{scheme}://{host}/", name, headers=of(name), environ_base=address
-        )
-        assert key_of(environ) == ("", "/blog", ())
-        return Request(environ, app.config, app.sessions, app.secret)
-
-    def read(request: Request, name: str) -> str:
-        try:
-            found = getattr(request, name)
-        except HTTPException as error:
-            return str(error)
-        return "" if callable(found) else repr(found)
-
-    unnoticed: list[str] = []
-    for name in sorted({*dir(Request), *vars(made("bob", "http", "localhost"))}):
-        requests = [made("bob", "http", "localhost"), made("anna", "https", "127.0.0.1")]
-        differs = len({read(request, name) for request in requests}) > 1
-        for request in requests:
-            request.close()
-        if differs and any(request.is_shared for request in requests):
-            unnoticed.append(name)
-
-    # The moment is in Page.moments; the others have no value but their place in memory.
-    public = {name for name in unnoticed if not name.startswith("_")}
-    assert public <= {"now", "urls", "db"}
 
 
 @pytest.mark.parametrize(
@@ -342,16 +227,14 @@ def test_pages_that_nobody_asked_for_the_longest_go_first(
     assert not is_kept(client, engine, "/blog/entry-1")
 
 
-def test_pages_are_found_while_others_make_room() -> None:
-    always = Moments(NOW - timedelta(days=1), NOW + timedelta(days=36_500))
-    pages = [Page(b"", [], "text/html", (1,), 0, always, False) for _ in range(40)]
-    kept = KeptPages(20 * pages[0].size)
+def test_values_are_found_while_others_make_room() -> None:
+    cache: Cache[int, str] = Cache(20)
     is_over = threading.Event()
 
     def find() -> None:
         while not is_over.is_set():
             for number in range(40):
-                kept.find(("", str(number), ()), (1,))
+                cache.get(number)
 
     finding = [threading.Thread(target=find) for _ in range(2)]
     interval = sys.getswitchinterval()
@@ -360,8 +243,8 @@ def test_pages_are_found_while_others_make_room() -> None:
         for thread in finding:
             thread.start()
         for _ in range(1_500):
-            for number, page in enumerate(pages):
-                kept.keep(("", str(number), ()), page)
+            for number in range(40):
+                cache.put(number, f"{number}", 1)
     finally:
         sys.setswitchinterval(interval)
         is_over.set()
@@ -369,10 +252,10 @@ def test_pages_are_found_while_others_make_room() -> None:
             thread.join()
 
     # Alone now: what the threads looked up last was moved to the end.
-    for number, page in enumerate(pages):
-        kept.keep(("", str(number), ()), page)
-    assert kept.find(("", "39", ()), (1,)) is pages[39]
-    assert kept.find(("", "0", ()), (1,)) is None
+    for number in range(40):
+        cache.put(number, f"{number}", 1)
+    assert cache.get(39) == "39"
+    assert cache.get(0) is None
 
 
 def test_one_thread_makes_a_page_that_many_ask_for(
@@ -470,7 +353,7 @@ def test_a_date_is_given_once_the_page_is_settled(
     client: BlogClient, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()
-    app.started = NOW - timedelta(days=1)
+    app.page_cache.started = NOW - timedelta(days=1)
     assert "Last-Modified" not in client.get("/blog").headers
     with engine.begin() as connection:
         connection.execute(update(Site).values(changed=NOW - timedelta(hours=1)))

@@ -278,7 +278,7 @@ def settle(app: Blog, db: Session) -> None:
     from blog.models import Site
 
     past = datetime.now(UTC) - timedelta(hours=1)
-    app.started = past
+    app.page_cache.started = past
     db.get_one(Site, 1).changed = past
     db.commit()
 

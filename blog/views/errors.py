@@ -29,7 +29,7 @@ def page(request: Request, error: HTTPException) -> Response:
         explanation=own_words or EXPLANATIONS.get(code, error.description),
         typed=typed(request),
     )
-    for name, value in error.get_headers(request.environ):
+    for name, value in error.get_headers():
         if name != "Content-Type":
             response.headers[name] = value
     response.headers["Cache-Control"] = "no-store"

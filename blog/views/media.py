@@ -13,7 +13,7 @@ from werkzeug.http import http_date
 from werkzeug.security import safe_join
 from werkzeug.utils import send_file
 
-from blog.page import SETTLED, condition
+from blog.cached_response import SETTLED, condition
 from blog.request import Request
 
 #: What is shown in the page or by the browser; everything else is only offered for saving. The
@@ -60,7 +60,7 @@ def file(request: Request, name: str) -> Response:
     changed = datetime.fromtimestamp(int(info.st_mtime), UTC)
     # It may change again within the same second.
     modified = changed if request.now >= changed + SETTLED else None
-    status = condition(request.environ, etag, modified)
+    status = condition(request.conditions, etag, modified)
     if status is None:
         response = send(request, path, info.st_size, etag, modified)
     else:
@@ -76,9 +76,9 @@ def send(request: Request, path: Path, size: int, etag: str, modified: datetime 
     start, stop = wanted or (0, size)
     mimetype = TYPES.get(path.suffix.lower(), "application/octet-stream")
     response = send_file(
-        # The server closes it, by the file wrapper in `environ`.
+        # The server closes it, by its file wrapper.
         Part(path.open("rb"), start, stop),
-        request.environ,
+        request.file_wrapper,
         mimetype=mimetype,
         as_attachment=path.suffix.lower() not in TYPES,
         download_name=path.name,
@@ -101,17 +101,18 @@ def asked_for(
 ) -> tuple[int, int] | None:
     """Return the range that is asked for, from its first byte to before its end; None for all.
 
-    Other units are to be ignored, as is a range with HEAD, and several ranges may be
+    Other units are to be ignored, and several ranges may be
     (https://www.rfc-editor.org/rfc/rfc9110#section-14.2).
 
     :raises RequestedRangeNotSatisfiable: it begins at or after the end.
     """
-    found = _RANGE.fullmatch(request.headers.get("Range", ""))
-    if request.method != "GET" or found is None or size == 0:
+    conditions = request.conditions
+    found = _RANGE.fullmatch(conditions.get("HTTP_RANGE", ""))
+    if found is None or size == 0:
         return None
     # A weak ETag never matches, nor does a date that is not exactly ours
     # (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5).
-    same = request.headers.get("If-Range")
+    same = conditions.get("HTTP_IF_RANGE")
     if same is not None and same not in {f'"{etag}"', modified and http_date(modified)}:
         return None
     first, last, suffix = found.groups()

@@ -57,8 +57,7 @@ def entry(request: Request, slug: str) -> Response:
     older, newer = neighbours(request.db, entry, request.now)
     place = part(request.db, entry, request.now)
     siblings = [each.id for each in place.parts] if place else []
-    form = CommentForm.blank(remembering.recall(request))
-    response = render(
+    return render(
         request,
         "reader/entry.html",
         entry=entry,
@@ -71,11 +70,8 @@ def entry(request: Request, slug: str) -> Response:
         structured=structured.posting(request, entry, shown, place),
         comments=list(threads(comments)),
         accepts_comments=takes_comments(request.config, entry, request.now),
-        form=form,
+        form=CommentForm.blank(remembering.recall(request)),
     )
-    if form.remember:
-        response.headers["Cache-Control"] = "private, no-store"
-    return response
 
 
 def page(request: Request, slug: str) -> Response:

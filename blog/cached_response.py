@@ -1,7 +1,7 @@
-"""A finished page: its encodings, its validators, and the reply to a conditional request."""
+"""A finished response: its encodings, its validators, and the reply to a conditional request."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from sys import getsizeof
@@ -13,51 +13,44 @@ from werkzeug.http import http_date, parse_date, parse_etags
 
 from blog import compression
 from blog.freshness import Moments, Stamp
+from blog.request import CONDITIONS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 #: HTTP dates count whole seconds, so a page that changed in this very second may change again and
-#: keep its date. Such a page has none (https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2).
+#: keep its date. Its response has none (https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2).
 SETTLED = timedelta(seconds=2)
 
-#: The memory that a page and a variant take besides bodies, headers and key, in bytes.
+#: The memory that a response and a variant take besides bodies, headers and key, in bytes.
 OVERHEAD = 2_000
 OVERHEAD_OF_VARIANT = 1_500
 
 #: Headers that a 304 does not have (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5).
 _OF_THE_BODY = {"Content-Type", "Content-Length", "Content-Encoding"}
 
-_CONDITIONS = (
-    "HTTP_IF_MATCH",
-    "HTTP_IF_NONE_MATCH",
-    "HTTP_IF_MODIFIED_SINCE",
-    "HTTP_IF_UNMODIFIED_SINCE",
-)
-
 
 @dataclass(frozen=True)
 class Variant:
-    """A page in one encoding, with a strong ETag of its own."""
+    """A response in one encoding, with a strong ETag of its own."""
 
     body: bytes
     etag: str
     headers: list[tuple[str, str]]
-    #: The same with Last-Modified, for a settled page.
+    #: The same with Last-Modified, for a response that is settled.
     dated: list[tuple[str, str]]
 
 
 @dataclass
-class Page:
-    """A response for all requests with one key, as a WSGI application.
+class CachedResponse:
+    """The response to all requests with one cache key, as a WSGI application.
 
     :param body: its bytes, not compressed.
     :param headers: those that do not depend on the encoding.
     :param mimetype: decides whether it is compressed.
-    :param stamp: identifies the site's content before the page was made; None if unknown.
-    :param made: when it was made, in seconds since 1970.
+    :param stamp: identifies the site's content before it was rendered; None if unknown.
+    :param made: when it was rendered, in seconds since 1970.
     :param moments: when its content last changed, and until when it is current at most.
-    :param is_personal: whether a visitor with a cookie of ours gets a different one.
     """
 
     body: bytes
@@ -66,7 +59,6 @@ class Page:
     stamp: Stamp | None
     made: float
     moments: Moments
-    is_personal: bool
     #: Called after each new variant.
     grown: Callable[[], None] | None = None
     _compressed_bodies: dict[str, bytes] = field(default_factory=dict)
@@ -85,20 +77,33 @@ class Page:
         bodies = sum(map(getsizeof, list(self._compressed_bodies.values())))
         return self._own_size + bodies + OVERHEAD_OF_VARIANT * len(self._variants)
 
-    def adopt(self, before: "Page") -> None:
-        """Share body and compressed bodies with the page before, if the body is the same."""
+    @classmethod
+    def of(
+        cls, response: Response, stamp: Stamp | None, made: datetime, moments: Moments
+    ) -> "CachedResponse":
+        """Return `response` as a cached one. See the class for the parameters."""
+        headers = response.headers
+        response.vary.add("Accept-Encoding")
+        if response.mimetype == "text/html":
+            response.vary.add("Cookie")
+        headers.remove("Content-Length")
+        body, mimetype = response.get_data(), response.mimetype or ""
+        return cls(body, list(headers), mimetype, stamp, made.timestamp(), moments)
+
+    def adopt(self, before: "CachedResponse") -> None:
+        """Share body and compressed bodies with the response before, if the body is the same."""
         if self.body == before.body:
             self.body = before.body
             self._compressed_bodies = before._compressed_bodies
 
-    def is_fresh(self, stamp: Stamp) -> bool:
+    def is_current(self, stamp: Stamp) -> bool:
         """Tell whether it is current while `stamp` identifies the site's content."""
         return self.stamp == stamp and self.made <= time() < self._until
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Send the page, or the 304 or 412 that the request's conditions ask for."""
+        """Send it, or the 304 or 412 that the request's conditions ask for."""
         encoding = ""
         if self._compressed:
             encoding = compression.choose(environ.get("HTTP_ACCEPT_ENCODING", ""))
@@ -106,7 +111,7 @@ class Page:
         is_settled = time() >= self._settled
         # A copy, because servers may add to what they are given.
         headers = (variant.dated if is_settled else variant.headers).copy()
-        if any(name in environ for name in _CONDITIONS):
+        if not environ.keys().isdisjoint(CONDITIONS):
             modified = self.moments.changed if is_settled else None
             if (status := condition(environ, variant.etag, modified)) is not None:
                 start_response(status, [h for h in headers if h[0] not in _OF_THE_BODY])
@@ -140,18 +145,19 @@ def size_of(pairs: Iterable[tuple[str, str]]) -> int:
     return sum(getsizeof(each) + getsizeof(each[0]) + getsizeof(each[1]) for each in pairs)
 
 
-def condition(environ: "WSGIEnvironment", etag: str, modified: datetime | None) -> str | None:
+def condition(environ: Mapping[str, str], etag: str, modified: datetime | None) -> str | None:
     """Return the status that answers a conditional request without a body, or None.
 
     In the order of https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2. For a 304 a date counts
     only if it is the very one that we give: after a clock was set back, or an entry was put off, an
     earlier page has a later date.
 
+    :param environ: has the conditional headers (:data:`blog.request.CONDITIONS`).
     :param etag: of what would be sent: a strong one, with or without its quotes.
     :param modified: when that changed last; None if unknown, or if it may change again within the
         same second.
     """
-    wanted, known, since, until = (environ.get(name) for name in _CONDITIONS)
+    wanted, known, since, until = (environ.get(name) for name in CONDITIONS)
     etag = etag.strip('"')
     if wanted is not None and not parse_etags(wanted).contains(etag):
         return "412 PRECONDITION FAILED"
@@ -164,18 +170,3 @@ def condition(environ: "WSGIEnvironment", etag: str, modified: datetime | None) 
     if modified is not None and parse_date(since) == modified.replace(microsecond=0):
         return "304 NOT MODIFIED"
     return None
-
-
-def page_of(
-    response: Response, stamp: Stamp | None, made: datetime, moments: Moments, is_personal: bool
-) -> Page:
-    """Make a page of a shared response. See :class:`Page` for the parameters."""
-    headers = response.headers
-    headers.setdefault("Cache-Control", "no-cache")
-    response.vary.add("Accept-Encoding")
-    if response.mimetype == "text/html":
-        response.vary.add("Cookie")
-    headers.remove("Content-Length")
-    body = response.get_data()
-    parts = list(headers)
-    return Page(body, parts, response.mimetype or "", stamp, made.timestamp(), moments, is_personal)
