@@ -122,6 +122,17 @@ def test_a_served_blog_shows_what_was_restored_to_readers_who_have_a_page(
     assert titles(database) == ["Old"]
 
 
+@pytest.mark.skipif(sys.platform != "win32", reason="other systems let a copy be put over it")
+def test_a_served_database_cannot_be_copied_over(database: Path, backup: Path) -> None:
+    settings = environment(THREADLEAF_DATABASE=database, THREADLEAF_PORT=0)
+    with Server(start([*THREADLEAF, "serve"], environ=settings)) as server:
+        for _ in range(2):
+            assert "New" in server.get("/blog/entry")
+            copy = subprocess.run(["cmd", "/c", "copy", "/y", backup, database], check=False)
+            assert copy.returncode == 1
+    assert titles(database) == ["New"]
+
+
 @pytest.mark.parametrize("is_served", [False, True])
 def test_each_restore_saves_what_was_there(database: Path, backup: Path, is_served: bool) -> None:
     url = f"sqlite:///{database.as_posix()}"
