@@ -17,6 +17,7 @@ from sqlalchemy import create_engine
 
 from blog.restoring import restore
 from blog.schema import HEAD, DatabaseUnusableError
+from tests.links import make_link
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
 from tests.test_schema import SeedBase
 
@@ -147,13 +148,12 @@ def test_each_restore_saves_what_was_there(database: Path, backup: Path, is_serv
     assert (titles(first), titles(second), titles(database)) == (["New"], ["Between"], ["Old"])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a link takes a right on Windows")
 @pytest.mark.parametrize("is_served", [False, True])
 def test_the_file_that_a_link_leads_to_is_restored(
     database: Path, backup: Path, tmp_path: Path, is_served: bool
 ) -> None:
     link = tmp_path / "link.db"
-    link.symlink_to(database)
+    make_link(link, database)
     with closing(sqlite3.connect(link)) as server:
         if is_served:
             server.execute("SELECT 1 FROM entry").fetchall()
