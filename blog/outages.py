@@ -139,9 +139,9 @@ def outage(engine: Engine, error: BaseException) -> Outage | None:
         error = error.orig
     elif isinstance(error, OSError) and error.errno is not None:
         remedy = _OS.get(error.errno, _DEFAULT)
-        if error.filename and str(error.filename) != str(place):
-            place = Path(os.fsdecode(error.filename))
-            subject = f"The file {place}"
+        # As paths: Windows takes either slash.
+        if error.filename and (path := Path(os.fsdecode(error.filename))) != place:
+            place, subject = path, f"The file {path}"
         error = OSError(error.strerror)
     elif isinstance(error, DamagedValueError):
         remedy = _EDIT

@@ -158,7 +158,12 @@ def _replace(database: Path, copy: Path, previous: Path) -> bool:
     for side in _SIDES:
         with suppress(FileNotFoundError):
             Path(f"{database}{side}").replace(f"{previous}{side}")
-    copy.replace(database)
+    try:
+        copy.replace(database)
+    except PermissionError:
+        # Windows replaces no open file, not even where a program has not read it yet.
+        previous.unlink(missing_ok=True)
+        return False
     _sync(database.parent)
     return True
 

@@ -10,11 +10,13 @@ import sqlite3
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from pool.wal_index import SALT, Head, Identity, WalIndex, open_index
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import mmap
+else:
     import fcntl
 
 
@@ -32,7 +34,7 @@ class Log:
     _index: WalIndex | None = field(compare=False)
     #: Size and time of the database, and the checkpoints that led to them.
     _written: tuple[tuple[int, int], bytes] | None = field(default=None, compare=False)
-    _pin: int | None = field(default=None, compare=False)
+    _pin: Any = field(default=None, compare=False)
 
     @classmethod
     def at(cls, path: str) -> Self | None:
@@ -42,19 +44,40 @@ class Log:
             return None
         return cls(path, log, index, open_index(path + "-shm", index))
 
-    def pin(self) -> None:
-        """Keep the log's inode from being given to another file when the log is removed."""
-        # Windows lets nobody remove a file that is open, not even SQLite.
-        if self._pin is not None or sys.platform == "win32":
-            return
-        with suppress(FileNotFoundError):
-            self._pin = os.open(self.path + "-wal", os.O_RDONLY)
+    if sys.platform == "win32":
 
-    def unpin(self) -> None:
-        """Let go of the log, whose space on the disk would otherwise outlive its name."""
-        pin, self._pin = self._pin, None
-        if pin is not None:
-            os.close(pin)
+        def pin(self) -> None:
+            """Keep the database from being overwritten by a copy.
+
+            Windows lets nobody remove or replace an open file, and nobody truncate a mapped one,
+            as a program does that copies over it. SQLite goes on where it may not truncate. The log
+            is not mapped: it would never be shorter again.
+            https://learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-mmcanfilebetruncated
+            """
+            if self._pin is None:
+                # An empty file cannot be mapped.
+                with suppress(OSError, ValueError), open(self.path, "rb") as file:  # noqa: PTH123
+                    self._pin = mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ)
+
+        def unpin(self) -> None:
+            """Let go of the database."""
+            pin, self._pin = self._pin, None
+            if pin is not None:
+                pin.close()
+
+    else:
+
+        def pin(self) -> None:
+            """Keep the log's inode from being given to another file when the log is removed."""
+            if self._pin is None:
+                with suppress(FileNotFoundError):
+                    self._pin = os.open(self.path + "-wal", os.O_RDONLY)
+
+        def unpin(self) -> None:
+            """Let go of the log, whose space on the disk would otherwise outlive its name."""
+            pin, self._pin = self._pin, None
+            if pin is not None:
+                os.close(pin)
 
     __del__ = unpin
 

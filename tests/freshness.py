@@ -220,7 +220,7 @@ class Reader:
         ]
         self._paths = paths
         #: What it has in its cache: by path and encoding the ETag and the numbers.
-        self._has: dict[tuple[str, str], tuple[str, dict[str, set[int]]]] = {}
+        self._has: dict[tuple[str, str], tuple[str | None, dict[str, set[int]]]] = {}
         self.reads: list[Read] = []
         self.answers: Counter[str] = Counter()
 
@@ -309,7 +309,9 @@ def run(
 def judge(report: Report) -> None:
     """Find the answers that no blog can give which is as fresh as its database."""
     report.repeated = len(report.reads) - len({(read.path, read.etag) for read in report.reads})
-    pages = {(read.path, read.etag): read.numbers for read in report.reads if read.numbers}
+    # A page of a search beside a locked database has no ETag.
+    named = [read for read in report.reads if read.etag]
+    pages = {(read.path, read.etag): read.numbers for read in named if read.numbers}
     seen = []
     for read in report.reads:
         # While the database is locked, a search leaves out what other programs have just written:

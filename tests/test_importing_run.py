@@ -4,7 +4,6 @@ import errno
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from blog.importing.run import import_path
 from blog.models import Comment, Entry, Imported, Redirect, Tag
 from tests.conftest import BlogClient
 from tests.importing import EXPORTS, entry, import_all, redirects, site_version
+from tests.links import make_link
 
 WORDPRESS = EXPORTS / "wordpress.xml"
 
@@ -448,19 +448,6 @@ def test_an_empty_folder_is_said_to_be(engine: Engine, tmp_path: Path) -> None:
         import_all(folder, engine)
 
 
-@pytest.fixture
-def link(posts: Path, tmp_path: Path) -> Callable[[str, Path | str], None]:
-    """Return what makes a symbolic link among the posts."""
-
-    def make(name: str, target: Path | str) -> None:
-        try:
-            (posts / name).symlink_to(target, target_is_directory=(posts / target).is_dir())
-        except OSError as error:
-            pytest.skip(f"this user may not make symbolic links ({error})")
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("name", "target", "reason"),
     [
@@ -484,7 +471,6 @@ def test_a_link_out_of_the_folder_is_refused(
     db: Session,
     posts: Path,
     tmp_path: Path,
-    link: Callable[[str, Path | str], None],
     name: str,
     target: str,
     reason: str,
@@ -496,7 +482,7 @@ def test_a_link_out_of_the_folder_is_refused(
     (posts / ".git").mkdir()
     (posts / ".git" / "hidden.md").write_text(secret, encoding="utf-8")
     (posts / "folder").mkdir()
-    link(name, target)
+    make_link(posts / name, target)
 
     summary = import_all(posts, engine)
 
@@ -505,22 +491,20 @@ def test_a_link_out_of_the_folder_is_refused(
     assert "secret" not in "".join(db.scalars(select(Entry.body)))
 
 
-def test_a_link_to_a_file_in_the_folder_is_followed(
-    engine: Engine, posts: Path, link: Callable[[str, Path | str], None]
-) -> None:
+def test_a_link_to_a_file_in_the_folder_is_followed(engine: Engine, posts: Path) -> None:
     (posts / "folder").mkdir()
     (posts / "folder" / "text.md").write_text(
         "---\ndate: 2020-01-01\n---\nOther.", encoding="utf-8"
     )
-    link("linked.md", "folder/text.md")
+    make_link(posts / "linked.md", "folder/text.md")
 
     assert import_all(posts, engine).imported == 5
 
 
 def test_a_folder_that_is_a_link_itself_is_read(
-    engine: Engine, posts: Path, tmp_path: Path, link: Callable[[str, Path | str], None]
+    engine: Engine, posts: Path, tmp_path: Path
 ) -> None:
-    link("../link", posts)
+    make_link(tmp_path / "link", posts)
 
     summary = import_all(tmp_path / "link", engine)
 

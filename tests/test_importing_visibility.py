@@ -140,8 +140,8 @@ FILES = [
 
 #: Where a file is.
 PLACES = [
-    "_drafts/{}.md", "_drafts/2020/{}.md", "drafts/{}.md", "Drafts/{}.md", "private/{}/index.md",
-    "_private/{}.md", "unpublished/{}.md", "_{}.md",
+    "_drafts/{}.md", "_drafts/2020/{}.md", "drafts/{}.md", "old/Drafts/{}.md",
+    "private/{}/index.md", "_private/{}.md", "unpublished/{}.md", "_{}.md",
 ]  # fmt: skip
 
 WHOLE = "<wp:status>publish</wp:status><wp:post_type>post</wp:post_type>"

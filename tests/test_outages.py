@@ -237,7 +237,7 @@ def test_a_site_that_loses_its_row_while_it_is_served(
 def test_what_the_system_refuses(app: Blog, engine: Engine, number: int, remedy: str) -> None:
     name = str(engine.url.database)
     for path, subject in [
-        (name, f"The database {name}"),
+        (name, f"The database {Path(name)}"),
         ("/x/a.css", f"The file {Path('/x/a.css')}"),
     ]:
         sentence = str(outage(engine, OSError(number, os.strerror(number), path)))

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine
 
 from blog.restoring import restore
 from blog.schema import HEAD, DatabaseUnusableError
+from tests.links import make_link
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
 from tests.test_schema import SeedBase
 
@@ -122,6 +123,17 @@ def test_a_served_blog_shows_what_was_restored_to_readers_who_have_a_page(
     assert titles(database) == ["Old"]
 
 
+@pytest.mark.skipif(sys.platform != "win32", reason="other systems let a copy be put over it")
+def test_a_served_database_cannot_be_copied_over(database: Path, backup: Path) -> None:
+    settings = environment(THREADLEAF_DATABASE=database, THREADLEAF_PORT=0)
+    with Server(start([*THREADLEAF, "serve"], environ=settings)) as server:
+        for _ in range(2):
+            assert "New" in server.get("/blog/entry")
+            copy = subprocess.run(["cmd", "/c", "copy", "/y", backup, database], check=False)
+            assert copy.returncode == 1
+    assert titles(database) == ["New"]
+
+
 @pytest.mark.parametrize("is_served", [False, True])
 def test_each_restore_saves_what_was_there(database: Path, backup: Path, is_served: bool) -> None:
     url = f"sqlite:///{database.as_posix()}"
@@ -136,13 +148,12 @@ def test_each_restore_saves_what_was_there(database: Path, backup: Path, is_serv
     assert (titles(first), titles(second), titles(database)) == (["New"], ["Between"], ["Old"])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a link takes a right on Windows")
 @pytest.mark.parametrize("is_served", [False, True])
 def test_the_file_that_a_link_leads_to_is_restored(
     database: Path, backup: Path, tmp_path: Path, is_served: bool
 ) -> None:
     link = tmp_path / "link.db"
-    link.symlink_to(database)
+    make_link(link, database)
     with closing(sqlite3.connect(link)) as server:
         if is_served:
             server.execute("SELECT 1 FROM entry").fetchall()

@@ -246,9 +246,9 @@ def test_a_missing_database_is_refused_and_not_made(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    path = (tmp_path / "none" / "blog.db").as_posix()
+    path = tmp_path / "none" / "blog.db"
 
-    assert path in refusal(f"sqlite:///{path}")
+    assert str(path) in refusal(f"sqlite:///{path.as_posix()}")
     with pytest.raises(schema.DatabaseUnusableError, match="its folder exists"):
         schema.upgrade(connect(f"sqlite:///{path}"))
 

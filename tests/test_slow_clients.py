@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.processes import PATIENCE, THREADLEAF, WINE, environment, start
+from tests.processes import PATIENCE, THREADLEAF, environment, start
 from tests.processes import Server as Process
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
@@ -105,10 +105,6 @@ def many(number: int) -> int:
     return number if sys.platform != "win32" else number // 5
 
 
-needs_signals = pytest.mark.skipif(WINE, reason="wine delivers no console events")
-
-
-@needs_signals
 def test_a_crowd_is_not_noticed(serve: Start) -> None:
     server = serve()
     for _ in range(many(1000)):
@@ -198,7 +194,6 @@ def test_a_slow_but_steady_reader_is_not_cut_off(serve: Start) -> None:
     assert received > 30_000_000
 
 
-@needs_signals
 def test_a_full_house_makes_room_for_the_next(serve: Start) -> None:
     server = serve(CONNECTION_LIMIT=20, THREADS=2)
     for _ in range(60):
@@ -235,7 +230,6 @@ if sys.platform != "win32":
         assert server.ended()[2] == ""
 
 
-@needs_signals
 def test_a_file_that_becomes_shorter_ends_its_connection(serve: Start, tmp_path: Path) -> None:
     server = serve()
     client = server.client(FILE, buffer=65_536)

@@ -50,6 +50,7 @@ def measure(
             servers[name] = stack.enter_context(contender(name, file, threads))
         ours = create_app(configuration(file))
         pages = {address: call(ours, address)() for address in PAGES.values()}
+        ours.engine.dispose()  # Windows removes no file that is open
         try:
             servers[NGINX] = stack.enter_context(nginx(folder, pages))
         except FileNotFoundError as error:

@@ -20,6 +20,9 @@ NGINX = "nginx"
 
 T = TypeVar("T")
 
+#: Wine shows the /proc of its host, with other processes in it.
+HAS_PROC = sys.platform != "win32" and Path("/proc/self/stat").exists()
+
 _NGINX = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -58,8 +61,7 @@ class Server(NamedTuple):
     def cpu(self) -> float | None:
         """The CPU time that it and its children have used, in seconds; None if the system has no
         /proc to ask."""
-        found = [_cpu(number) for number in _family(self.process.pid)]
-        return sum(found) if found else None
+        return sum(map(_cpu, _family(self.process.pid))) if HAS_PROC else None
 
     def memory(self) -> int | None:
         """Its resident memory in bytes, None if the system has no /proc to ask."""
@@ -68,18 +70,17 @@ class Server(NamedTuple):
 
 def memory(process: int) -> int | None:
     """The resident memory of a process in bytes, None if the system has no /proc to ask."""
-    try:
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    except OSError:
+    if not HAS_PROC:
         return None
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _family(process: int) -> list[int]:
     try:
         children = Path(f"/proc/{process}/task/{process}/children").read_text()
-    except OSError:
-        return [process] if Path(f"/proc/{process}/stat").exists() else []
+    except OSError:  # some kernels do not tell
+        return [process]
     return [process, *map(int, children.split())]
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -434,3 +435,32 @@ def test_a_file_that_is_away_for_a_while(
         assert notes_of(engine) == ["old", "in the log, if there is one"]
         assert notes_in(path) == ["old", "in the log, if there is one"]
     assert notes_in(path) == ["old", "in the log, if there is one"]
+
+
+@pytest.mark.skipif(
+    sys.platform != "win32", reason="elsewhere an open file can be overwritten: see test_side_files"
+)
+@both_pools
+def test_nothing_can_be_copied_over_a_database_that_is_in_use(
+    tmp_path: Path, poolclass: type[Pool]
+) -> None:
+    path = make_database(tmp_path / "app.db", *["x" * PAGE] * 50)
+    other = make_database(tmp_path / "other.db", "other")
+    with configured(path, poolclass) as engine:
+        assert len(notes_of(engine)) == 50
+        with pytest.raises(OSError, match="Invalid argument"):
+            shutil.copy(other, path)
+        copy = subprocess.run(["cmd", "/c", "copy", "/y", other, path], check=False)
+        assert copy.returncode == 1
+        with writing(engine) as connection:
+            connection.execute(text("DELETE FROM note"))
+            add(connection, "mine")
+            connection.commit()
+        # SQLite would give back most of the file now, and cannot.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert notes_of(engine) == notes_in(path) == ["mine"]
+
+    shutil.copy(other, path)
+    assert notes_in(path) == ["other"]
