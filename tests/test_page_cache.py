@@ -19,7 +19,7 @@ from werkzeug import Request as WerkzeugRequest
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException, Unauthorized
 from werkzeug.test import TestResponse, create_environ
-from werkzeug.utils import redirect
+from werkzeug.utils import redirect, send_file
 
 from blog import cookies, remembering
 from blog.application import Blog
@@ -314,6 +314,18 @@ def test_a_streamed_body_is_for_one_visitor(app: Blog) -> None:
         response = BlogClient(app).get("/blog/archive", headers={"X-Name": name})
         assert response.text == f"For {name}"
         assert response.headers["Cache-Control"] == "private, no-store"
+
+
+def test_a_file_is_sent_as_it_is_now(app: Blog, tmp_path: Path) -> None:
+    """No version tells when a file changes."""
+    file = tmp_path / "file.txt"
+    app.views["reader.archive"] = (
+        anyone,
+        lambda request: send_file(file, request.file_wrapper, conditional=False),
+    )
+    for content in ("one", "two"):
+        file.write_text(content)
+        assert BlogClient(app).get("/blog/archive").text == content
 
 
 # Visitors who say who they are
