@@ -216,8 +216,7 @@ def is_cacheable(request: Request, response: Response) -> bool:
     """
     control = response.cache_control
     return (
-        request.method == "GET"
-        and response.status_code == 200
+        response.status_code == 200
         and not is_private(request, response)
         and not request.is_conditional
         and not control.no_store

@@ -19,7 +19,7 @@ from werkzeug import Request as WerkzeugRequest
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException, Unauthorized
 from werkzeug.test import TestResponse, create_environ
-from werkzeug.utils import redirect
+from werkzeug.utils import redirect, send_file
 
 from blog import cookies, remembering
 from blog.application import Blog
@@ -213,7 +213,7 @@ def test_what_was_made_for_one_visitor_is_for_no_other(
         response = client.get(f"/blog/archive?{name}", headers=given, environ_base=address)
 
         shown.append(response.text)
-        if name and ((what != "credentials" and "ours" not in what) or headers is known):
+        if name and (headers is known or what not in {"credentials", "a cookie of ours"}):
             assert name in response.text
         if name in response.text and name:
             assert response.headers["Cache-Control"] == "private, no-store", "whatever it says"
@@ -240,6 +240,39 @@ def test_conditional_headers_are_for_one_response(app: Blog) -> None:
     for range_ in ("bytes=0-1", "bytes=2-3"):
         response = BlogClient(app).get("/blog/archive", headers={"Range": range_})
         assert response.text == range_
+
+
+def test_a_form_is_for_one_visitor_even_with_get(app: Blog) -> None:
+    app.views["reader.archive"] = (anyone, lambda request: Response(request.form["name"]))
+    for name in ("anna", "bob"):
+        response = BlogClient(app).get("/blog/archive", data={"name": name})
+        assert response.text == name
+        assert response.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "BREW"])
+def test_other_methods_get_no_cached_page(client: BlogClient, method: str) -> None:
+    for _ in range(2):
+        assert client.open("/blog/archive", method=method).status_code in {204, 405}
+        assert client.get("/blog/archive").status_code == 200
+
+
+def test_a_status_other_than_200_stays_what_it_is(app: Blog) -> None:
+    app.views["reader.archive"] = (anyone, lambda _request: Response("Gone.", 410))
+
+    assert [BlogClient(app).get("/blog/archive").status_code for _ in range(2)] == [410, 410]
+
+
+@pytest.mark.parametrize("says", ["private", "no-store", "max-age=60, private"])
+def test_what_a_view_calls_private_is_not_cached(app: Blog, says: str) -> None:
+    numbers = itertools.count()
+
+    def view(_request: Request) -> Response:
+        return Response(f"{next(numbers)}", headers={"Cache-Control": says})
+
+    app.views["reader.archive"] = (anyone, view)
+
+    assert [BlogClient(app).get("/blog/archive").text for _ in range(2)] == ["0", "1"]
 
 
 def test_a_parameter_that_no_rule_names_reaches_no_view(app: Blog, client: BlogClient) -> None:
@@ -281,6 +314,18 @@ def test_a_streamed_body_is_for_one_visitor(app: Blog) -> None:
         response = BlogClient(app).get("/blog/archive", headers={"X-Name": name})
         assert response.text == f"For {name}"
         assert response.headers["Cache-Control"] == "private, no-store"
+
+
+def test_a_file_is_sent_as_it_is_now(app: Blog, tmp_path: Path) -> None:
+    """No version tells when a file changes."""
+    file = tmp_path / "file.txt"
+    app.views["reader.archive"] = (
+        anyone,
+        lambda request: send_file(file, request.file_wrapper, conditional=False),
+    )
+    for content in ("one", "two"):
+        file.write_text(content)
+        assert BlogClient(app).get("/blog/archive").text == content
 
 
 # Visitors who say who they are
