@@ -20,10 +20,10 @@ sys.path[0] = str(ROOT)
 from werkzeug.datastructures import ImmutableMultiDict  # noqa: E402
 
 from benchmarks import docs  # noqa: E402
-from blog import markup, spam  # noqa: E402
+from blog import markup  # noqa: E402
+from blog.comments import spam  # noqa: E402
+from blog.comments.forms import CommentForm  # noqa: E402
 from blog.config import Config  # noqa: E402
-from blog.forms import CommentForm  # noqa: E402
-from blog.highlights import Highlighter, marked  # noqa: E402
 from blog.importing.fields import Fields, last_part  # noqa: E402
 from blog.importing.front_matter import split  # noqa: E402
 from blog.importing.markdown import first_heading  # noqa: E402
@@ -33,8 +33,9 @@ from blog.importing.visibility import decide, stray_metadata  # noqa: E402
 from blog.importing.wxr import _mended_part, _name  # noqa: E402
 from blog.markup.contents import contents  # noqa: E402
 from blog.markup.markdown import comment_to_html, phrase_to_html, to_html  # noqa: E402
-from blog.query import Query  # noqa: E402
-from blog.slugs import slugify  # noqa: E402
+from blog.search.highlights import Highlighter, marked  # noqa: E402
+from blog.search.query import Query  # noqa: E402
+from blog.text.slugs import slugify  # noqa: E402
 
 PAGE = ROOT / "docs" / "bounds.md"
 

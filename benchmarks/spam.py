@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from benchmarks import docs  # noqa: E402
-from blog.spam import Learnt, Signals, Verdict, addresses, judge, read, tokens  # noqa: E402
+from blog.comments.spam import Learnt, Signals, Verdict, addresses, judge, read, tokens  # noqa: E402
 
 JUDGED = ROOT / "tests" / "judged" / "comments.tsv"
 PAGE = ROOT / "docs" / "spam.md"

@@ -23,11 +23,12 @@ sys.path[0] = str(ROOT)
 
 from werkzeug.test import Client, TestResponse  # noqa: E402
 
-from blog import demo, schema  # noqa: E402
+from blog import demo  # noqa: E402
 from blog.application import create_app  # noqa: E402
 from blog.config import Config  # noqa: E402
 from blog.database import connect, session_factory  # noqa: E402
 from blog.importing.run import import_path  # noqa: E402
+from blog.operations import migration  # noqa: E402
 
 BLOG = f"{ROOT / 'blog'}/"
 PATH = "/blog/counting-words"
@@ -73,7 +74,7 @@ def make(folder: Path) -> Config:
     """Return the settings of the blog of `threadleaf demo`."""
     config = Config(site_url="http://localhost", database=f"sqlite:///{folder / 'blog.db'}")
     engine = connect(config.database)
-    schema.upgrade(engine)
+    migration.upgrade(engine)
     sessions = session_factory(engine)
     for _ in import_path(demo.HERE, sessions):
         pass

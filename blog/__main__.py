@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command. Ctrl-C ends it quietly while its modules are still being imported, too."""
     try:
-        from blog.cli import main as command
+        from blog.cli.main import main as command
     except KeyboardInterrupt:
         sys.exit(130)
     command()

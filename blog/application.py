@@ -24,14 +24,17 @@ from werkzeug.exceptions import (
 )
 from werkzeug.utils import redirect
 
-from blog import csrf, entry_slugs, flash, indexing, rate_limit, schema
-from blog.auth import GUARDS, Guard, anyone
+from blog.auth.guards import GUARDS, Guard, anyone
+from blog.comments import rate_limit
 from blog.config import Config
-from blog.database import DatabaseOutdatedError, connect, session_factory, writing
-from blog.headers import secure
-from blog.hosts import OwnHosts
-from blog.outages import Outages, outage
-from blog.page_cache import Finish, PageCache
+from blog.database import DatabaseOutdatedError, connect, search_index, session_factory, writing
+from blog.entries import slugs
+from blog.http import csrf, flash
+from blog.http.hosts import OwnHosts
+from blog.http.page_cache import Finish, PageCache
+from blog.http.security_headers import secure
+from blog.operations import migration
+from blog.operations.outages import Outages, outage
 from blog.request import Request
 from blog.urls import url_map
 from blog.views import errors, reader
@@ -79,7 +82,7 @@ class Blog:
     ) -> Iterable[bytes]:
         """Respond to a request. The server closes what this returns, and with it the session.
 
-        See :class:`~blog.page_cache.Application` for the parameters.
+        See :class:`~blog.http.page_cache.Application` for the parameters.
         """
         request = Request(environ, self.config, self.sessions, self.secret)
         hook = ClosingHook(environ)
@@ -210,7 +213,7 @@ def create_app(config: Config) -> Blog:
         language=config.language,
     )
     try:
-        site = schema.check(engine)
+        site = migration.check(engine)
         forget_addresses(engine, config)
         warn_of_unfinished(engine)
     finally:
@@ -227,23 +230,23 @@ def forget_addresses(engine: Engine, config: Config) -> None:
     A database that can only be read is logged: pages are served, and comments cannot be stored.
     """
     try:
-        with session_factory(engine)() as db, schema.explaining(engine), writing(db):
+        with session_factory(engine)() as db, migration.explaining(engine), writing(db):
             rate_limit.forget_networks(db, config.comment_days, datetime.now(UTC))
-    except schema.DatabaseUnusableError as error:
+    except migration.DatabaseUnusableError as error:
         log.warning("%s Until then no comment can be stored.", error)
 
 
 def warn_of_unfinished(engine: Engine) -> None:
     """Log the entries that readers cannot find until `threadleaf upgrade` has run."""
     with session_factory(engine)() as db, suppress(DBAPIError):
-        for _, kind, slug in entry_slugs.shadowed(db):
+        for _, kind, slug in slugs.shadowed(db):
             log.warning(
                 "The %s %r cannot be read, because the blog itself has a page at its address: "
                 "run `threadleaf upgrade` to rename it.",
                 kind,
                 slug,
             )
-        if texts := indexing.stale(db.connection()):
+        if texts := search_index.stale(db.connection()):
             log.warning(
                 "%d texts are not indexed yet, because an upgrade was interrupted or another "
                 "program changed them: run `threadleaf upgrade`, or the next searches take longer.",

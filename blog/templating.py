@@ -9,11 +9,12 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from werkzeug import Response
 
-from blog import csrf, flash, markup
+from blog import markup
+from blog.http import csrf, flash
+from blog.http.static_files import immutable_name
 from blog.markup.titles import title_html
 from blog.models.comment import CommentFormat
 from blog.request import Request
-from blog.staticfiles import immutable_name
 
 HERE = Path(__file__).parent
 

@@ -12,13 +12,14 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from werkzeug.test import Client, TestResponse
 
-from blog import demo, schema
+from blog import demo
 from blog.application import Blog
 from blog.config import Config
 from blog.database import connect, session_factory
+from blog.entries.rendering import render_entry
 from blog.importing.run import import_path
 from blog.models import Comment, Entry, Tag
-from blog.rendering import render_entry
+from blog.operations import migration
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 
@@ -34,7 +35,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty blog's database, made once; each test gets a copy."""
     path = tmp_path_factory.mktemp("migrated") / "blog.db"
     engine = connect(f"sqlite:///{path.as_posix()}")
-    schema.upgrade(engine)
+    migration.upgrade(engine)
     engine.dispose()
     return path
 
@@ -62,7 +63,7 @@ def db(engine: Engine) -> Iterator[Session]:
 
 @pytest.fixture
 def app(config: Config, engine: Engine) -> Blog:
-    return Blog(config, engine, schema.check(engine).secret)
+    return Blog(config, engine, migration.check(engine).secret)
 
 
 class BlogClient(Client):
@@ -141,7 +142,7 @@ def demo_blog(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Itera
         pass
     with sessions() as db:
         demo.add_comments(db)
-    yield Blog(config, engine, schema.check(engine).secret)
+    yield Blog(config, engine, migration.check(engine).secret)
     engine.dispose()
 
 

@@ -28,8 +28,8 @@ from sqlalchemy.orm import Session
 
 from blog.config import Config
 from blog.database import connect, session_factory
+from blog.entries.rendering import render_entry
 from blog.models import Base, Comment, Entry, Site, Tag
-from blog.rendering import render_entry
 from tests.processes import PATIENCE, ROOT, Server, environment, start
 
 #: Which numbers a page shows.
@@ -156,7 +156,7 @@ def serve(config: Config, sabotage: str = "", **variables: object) -> Server:
     :param sabotage: Python that spoils the blog before it serves.
     :param variables: what else stands in its environment.
     """
-    program = f"{sabotage}\nfrom blog.cli import main\nmain()"
+    program = f"{sabotage}\nfrom blog.cli.main import main\nmain()"
     settings = environment(
         THREADLEAF_DATABASE=config.database,
         THREADLEAF_TRUSTED_PROXY="127.0.0.1",

@@ -18,10 +18,10 @@ from typing import Any
 
 from sqlalchemy import Connection, StaticPool, create_engine, not_
 
-from blog import schema
 from blog.database import connect
 from blog.models.trigger_sql import Rule, on_sqlite, triggers
 from blog.models.triggers import RULES
+from blog.operations import migration
 from tests.changes import changes, fill, kept, misjudged, miskept
 
 
@@ -92,7 +92,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "blog.db"
         engine = connect(str(path))
-        schema.upgrade(engine)
+        migration.upgrade(engine)
         engine.dispose()
         number, survived = survivors(path)
     lines = (f"{number} mutants, {len(survived)} survived", *survived)

@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import NullPool, create_engine, select
 from sqlalchemy.orm import Session
 
-from blog import schema
 from blog.config import FILE_VARIABLE
 from blog.database import connect, session_factory
 from blog.models import Comment, Entry, Tag
+from blog.operations import migration
 from tests.apache import Apache, daemon, embedded, hammer, missing, open_directory, python_home
 from tests.processes import PATIENCE, ROOT
 from tests.test_apache import SITE, ask
@@ -70,7 +70,7 @@ def installed() -> Iterator[Installed]:
 
 def fill(url: str) -> None:
     engine = connect(url)
-    schema.upgrade(engine)
+    migration.upgrade(engine)
     now = datetime.now(UTC)
     with session_factory(engine)() as db:
         tag = Tag(name="Tea", slug="tea")

@@ -17,10 +17,10 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from blog import markup
 from blog.application import Blog
-from blog.cached_response import CachedResponse
 from blog.caches import Cache
+from blog.comments.forms import CommentForm
 from blog.config import Config
-from blog.forms import CommentForm
+from blog.http.cached_response import CachedResponse
 from blog.models import Comment
 from tests.conftest import BlogClient, MakeEntry
 

@@ -20,7 +20,7 @@ from urllib.request import urlopen
 import pytest
 from sqlalchemy import create_engine
 
-from blog.schema import HEAD
+from blog.operations.migration import HEAD
 from tests.importing import EXPORTS
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, reserved_port, start
 from tests.test_schema import SeedBase
@@ -109,7 +109,7 @@ def test_no_blog_is_made_where_there_is_none(tmp_path: Path, command: list[objec
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", ["click", "sqlalchemy", "blog.cli"])
+@pytest.mark.parametrize("module", ["click", "sqlalchemy", "blog.cli.main"])
 def test_ctrl_c_while_modules_are_imported(tmp_path: Path, module: str) -> None:
     script = f"""
 import sys

@@ -13,7 +13,7 @@ from werkzeug.test import Client, create_environ, run_wsgi_app
 from werkzeug.utils import send_file
 
 from blog.application import Blog
-from blog.page_cache import Finish
+from blog.http.page_cache import Finish
 from blog.request import Request
 from tests.conftest import BlogClient, MakeEntry
 from tests.pool.servers import waitress_threads

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from blog import settings as described
 from blog.config import Config, ConfigError
+from blog.config import reference as described
 from blog.database import connect
-from blog.schema import is_missing
+from blog.operations.migration import is_missing
 from tests.links import make_link
 
 ROOT = Path(__file__).parents[1]
@@ -290,7 +290,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_page_of_settings_is_up_to_date() -> None:
     written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
-    assert written == described.as_markdown(), "run: python -m blog.settings > docs/settings.md"
+    assert written == described.as_markdown(), (
+        "run: python -m blog.config.reference > docs/settings.md"
+    )
 
 
 def test_the_settings_file_of_a_new_blog_changes_nothing_until_edited(tmp_path: Path) -> None:

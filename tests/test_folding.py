@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blog.folding import WORD, Origins, fold, letters
+from blog.text.folding import WORD, Origins, fold, letters
 
 TEXTS = st.text(
     st.one_of(

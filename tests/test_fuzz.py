@@ -21,12 +21,13 @@ from sqlalchemy import Engine, text
 from werkzeug.datastructures import Headers
 from werkzeug.test import create_environ, run_wsgi_app
 
-from blog import demo, schema
+from blog import demo
 from blog.application import Blog
 from blog.config import Config
 from blog.database import session_factory
-from blog.headers import secure
+from blog.http.security_headers import secure
 from blog.importing.run import import_path
+from blog.operations import migration
 from tests.conftest import SITE_URL
 from tests.freshness import serve
 from tests.fuzz import Answer, Fuzzer, Wanted
@@ -68,7 +69,7 @@ def filled(config: Config, engine: Engine, media: Path) -> Blog:
     with sessions() as db:
         demo.add_comments(db)
     config = replace(config, media=str(media), page_cache=1)
-    return Blog(config, engine, schema.check(engine).secret)
+    return Blog(config, engine, migration.check(engine).secret)
 
 
 def ask(app: Blog, wanted: Wanted) -> Answer:

@@ -12,8 +12,8 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from blog.application import Blog
 from blog.config import Config
-from blog.hosts import OwnHosts
-from blog.redirects import redirect_from
+from blog.entries.redirects import redirect_from
+from blog.http.hosts import OwnHosts
 from tests.conftest import BlogClient, MakeEntry
 
 HTML = "text/html; charset=utf-8"

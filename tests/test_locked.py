@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event, make_url
 
-from blog import schema
 from blog.application import Blog, create_app
 from blog.config import Config
 from blog.models import Comment
+from blog.operations import migration
 from pool import ThreadLocalPool
 from pool.sqlite import configure
 from tests.conftest import BlogClient, MakeEntry
@@ -54,7 +54,7 @@ def test_readers_of_a_locked_database_wait_once_and_side_by_side(
     # Before those of configure(): a listener that returns a connection is the last to be called.
     event.listen(blog_engine, "do_connect", lambda *given: attempts.append(given))
     configure(blog_engine, busy_timeout=TIMEOUT)
-    app = Blog(config, blog_engine, schema.check(blog_engine).secret)
+    app = Blog(config, blog_engine, migration.check(blog_engine).secret)
     blog_engine.pool.dispose()
     attempts.clear()
     answers: list[int] = []

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blog.logs import LogFormatter, visible
+from blog.operations.logs import LogFormatter, visible
 from tests.test_cli import blog, done, new_blog, refused, serving  # noqa: F401 - two are fixtures
 
 #: https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, Bidi_Control

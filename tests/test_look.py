@@ -12,8 +12,8 @@ from sqlalchemy import delete, select
 
 from blog.application import Blog
 from blog.database import begin_writing
+from blog.entries.redirects import redirect_from
 from blog.models import Entry, Redirect
-from blog.redirects import redirect_from
 from tests.conftest import BlogClient
 from tests.pool.servers import waitress_threads
 

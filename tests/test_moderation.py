@@ -17,11 +17,11 @@ from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from blog import moderation
 from blog.application import Blog, forget_addresses
+from blog.comments import moderation
+from blog.http.client_network import network_of
 from blog.models import Comment, SpamWord
 from blog.models.spam_word import TOTAL
-from blog.networks import network_of
 from tests.conftest import NOW, BlogClient, MakeEntry
 from tests.test_comments import watched
 

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
-from blog import schema
 from blog.application import Blog, create_app
 from blog.config import Config
-from blog.outages import QUIET, Outage, Outages, outage
+from blog.operations import migration
+from blog.operations.outages import QUIET, Outage, Outages, outage
 from tests.apache import open_directory
 from tests.conftest import BlogClient, MakeEntry
 from tests.processes import PATIENCE, THREADLEAF, Server, environment
@@ -202,7 +202,7 @@ def test_a_site_without_its_row_is_refused(config: Config, engine: Engine) -> No
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM site"))
 
-    with pytest.raises(schema.DatabaseUnusableError, match="restore a backup"):
+    with pytest.raises(migration.DatabaseUnusableError, match="restore a backup"):
         create_app(config)
 
 
@@ -280,7 +280,7 @@ def test_each_outage_is_logged_twice_with_the_number_of_its_failures(
             logged.append(record)
 
     handler = Handler()
-    logger = logging.getLogger("blog.outages")
+    logger = logging.getLogger("blog.operations.outages")
     logger.addHandler(handler)
     try:
         for seconds, failure, is_writing in requests:

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from blog.schema import HEAD
+from blog.operations.migration import HEAD
 from tests.processes import PATIENCE, ROOT, THREADLEAF, environment, start
 from tests.test_cli import done, rows, serving
 

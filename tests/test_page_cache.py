@@ -21,14 +21,15 @@ from werkzeug.exceptions import HTTPException, Unauthorized
 from werkzeug.test import TestResponse, create_environ
 from werkzeug.utils import redirect, send_file
 
-from blog import cookies, remembering
 from blog.application import Blog
-from blog.auth import anyone
+from blog.auth.guards import anyone
+from blog.comments import commenter
+from blog.comments.commenter import Person
 from blog.config import Config
+from blog.http import cookies
+from blog.http.static_files import immutable_name
 from blog.models import Comment
-from blog.remembering import Person
 from blog.request import Request
-from blog.staticfiles import immutable_name
 from blog.urls import url_map
 from tests.conftest import NOW, BlogClient, MakeEntry
 
@@ -77,7 +78,7 @@ def remembered(app: Blog, name: str) -> str:
     """Return the Cookie header of a visitor who is remembered."""
     request = Request(create_environ("/"), app.config, app.sessions, app.secret)
     response = Response()
-    remembering.keep(request, response, Person(name, "", f"number-of-{name}"))
+    commenter.keep(request, response, Person(name, "", f"number-of-{name}"))
     return response.headers["Set-Cookie"].split(";")[0]
 
 

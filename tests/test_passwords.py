@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from blog.config import Config, ConfigError
 from blog.database import connect
-from blog.outages import outage
-from blog.schema import DatabaseUnusableError, check
+from blog.operations.migration import DatabaseUnusableError, check
+from blog.operations.outages import outage
 from tests.test_cli import refused
 
 pytest.importorskip("psycopg", reason="needs psycopg")

@@ -27,14 +27,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from blog import schema, upgrading
 from blog.application import Blog, create_app
 from blog.config import Config
+from blog.config.database_url import name_of
 from blog.database import begin_writing, connect, session_factory
-from blog.database_url import name_of
 from blog.models import Entry, Site
 from blog.models.triggers import SEARCHED, SEEN
-from blog.outages import QUIET
+from blog.operations import backfill, migration
+from blog.operations.outages import QUIET
 from tests.apache import open_directory
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 from tests.importing import import_all
@@ -129,7 +129,7 @@ def migrated(server: URL) -> str:
     """An empty blog's database, made once; each test gets a copy."""
     url = make_database(server)
     engine = connect(written(url))
-    assert schema.upgrade(engine) == (None, schema.HEAD)
+    assert migration.upgrade(engine) == (None, migration.HEAD)
     engine.dispose()
     assert url.database is not None
     return url.database
@@ -147,7 +147,7 @@ def config(server: URL, migrated: str) -> Config:
 def test_the_tables_are_those_of_the_models(engine: Engine) -> None:
     with engine.connect() as connection:
         assert differences(connection) == []
-    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
+    assert migration.upgrade(engine) == (migration.HEAD, migration.HEAD)
 
 
 def test_the_seeds_database_is_upgraded_in_place_and_serves(server: URL) -> None:
@@ -164,12 +164,12 @@ def test_the_seeds_database_is_upgraded_in_place_and_serves(server: URL) -> None
 
     blog = Config(database=written(url))
     engine = connect(blog.database)
-    assert schema.upgrade(engine) == ("0001", schema.HEAD)
+    assert migration.upgrade(engine) == ("0001", migration.HEAD)
     with engine.connect() as connection:
         assert differences(connection) == []
         slugs = connection.scalars(text("SELECT slug FROM entry ORDER BY id")).all()
     assert slugs == ["hello-world", "hello-world-2", "日本語"]
-    client = BlogClient(Blog(blog, engine, schema.check(engine).secret))
+    client = BlogClient(Blog(blog, engine, migration.check(engine).secret))
     for title in ("Hello, world!", "Hello world", "日本語"):
         assert title in client.get("/blog").text
     assert "First &lt;b&gt;!" in client.get("/blog/hello-world").text
@@ -194,8 +194,8 @@ def test_a_database_with_something_in_it_is_refused_and_not_changed(
             SeedBase.metadata.create_all(connection)
         connection.execute(text(f"CREATE TABLE {table.split(', ')[-1]} (id int)"))
 
-    with pytest.raises(schema.DatabaseUnusableError, match=said):
-        schema.upgrade(engine)
+    with pytest.raises(migration.DatabaseUnusableError, match=said):
+        migration.upgrade(engine)
     assert set(inspect(engine).get_table_names()) == set(table.split(", "))
     engine.dispose()
 
@@ -207,11 +207,11 @@ def test_an_index_of_the_operator_gives_way_unless_it_is_unique(server: URL) -> 
         connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON entry (timestamp)")
         connection.exec_driver_sql("CREATE UNIQUE INDEX ix_comment_entry_id ON comment (name)")
 
-    with pytest.raises(schema.DatabaseUnusableError, match="its index ix_comment_entry_id"):
-        schema.upgrade(engine)
+    with pytest.raises(migration.DatabaseUnusableError, match="its index ix_comment_entry_id"):
+        migration.upgrade(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP INDEX ix_comment_entry_id")
-    assert schema.upgrade(engine) == ("0001", schema.HEAD)
+    assert migration.upgrade(engine) == ("0001", migration.HEAD)
     with engine.connect() as connection:
         assert differences(connection) == []
     engine.dispose()
@@ -225,8 +225,8 @@ def test_an_upgrade_makes_again_what_is_not_of_this_code(
         connection.execute(text("COMMENT ON TABLE search_index IS 'of another version'"))
         connection.execute(text("DROP TRIGGER search_entry_update ON entry"))
 
-    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
-    assert sum(upgrading.index_all(engine)) == 1
+    assert migration.upgrade(engine) == (migration.HEAD, migration.HEAD)
+    assert sum(backfill.index_all(engine)) == 1
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT words @@ 'words' FROM search_index"))
 
@@ -267,7 +267,7 @@ def test_an_upgrade_drops_the_triggers_of_older_versions(engine: Engine) -> None
         connection.execute(text("COMMENT ON TABLE search_index IS 'of another version'"))
     assert len(objects()) > len(new) + len(FORMER)
 
-    schema.upgrade(engine)
+    migration.upgrade(engine)
     assert objects() == new
 
 
@@ -341,10 +341,10 @@ def unused_port() -> Iterator[int]:
 
 def test_a_server_out_of_reach(app: Blog, unused_port: int) -> None:
     url = f"postgresql+psycopg://postgres@127.0.0.1:{unused_port}/blog"
-    with pytest.raises(schema.DatabaseUnusableError, match="PostgreSQL server is running"):
+    with pytest.raises(migration.DatabaseUnusableError, match="PostgreSQL server is running"):
         create_app(Config(database=url))
-    with pytest.raises(schema.DatabaseUnusableError, match="PostgreSQL server is running"):
-        schema.upgrade(connect(url))
+    with pytest.raises(migration.DatabaseUnusableError, match="PostgreSQL server is running"):
+        migration.upgrade(connect(url))
 
     client = BlogClient(Blog(app.config, connect(url), app.secret))
     for path in ("/blog", "/blog/a-title", "/blog/feed.atom", "/healthz"):
@@ -382,7 +382,7 @@ def test_a_server_that_is_away_for_a_while(
 
 def test_a_password_is_in_no_message() -> None:
     url = "postgresql+psycopg://user:secret@127.0.0.1:1/blog?password=secret"
-    with pytest.raises(schema.DatabaseUnusableError) as refused:
+    with pytest.raises(migration.DatabaseUnusableError) as refused:
         create_app(Config(database=url))
     assert "secret" not in str(refused.value)
 
@@ -498,8 +498,8 @@ def compare(apps: Sequence[Blog], addresses: Iterable[str]) -> None:
 def empty_blog(database: str) -> Blog:
     config = Config(title="Test blog", site_url=SITE_URL, database=database)
     engine = connect(database)
-    schema.upgrade(engine)
-    return Blog(config, engine, schema.check(engine).secret)
+    migration.upgrade(engine)
+    return Blog(config, engine, migration.check(engine).secret)
 
 
 def shown(client: BlogClient, address: str) -> str:
@@ -515,9 +515,10 @@ def shown(client: BlogClient, address: str) -> str:
 def test_another_encoding_is_refused_in_a_sentence(server: URL, encoding: str) -> None:
     url = make_database(server, f"template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
     engine = connect(written(url))
-    for use in (schema.upgrade, schema.check):
+    for use in (migration.upgrade, migration.check):
         with pytest.raises(
-            schema.DatabaseUnusableError, match=f"has the encoding {encoding}, .* ENCODING 'UTF8'`"
+            migration.DatabaseUnusableError,
+            match=f"has the encoding {encoding}, .* ENCODING 'UTF8'`",
         ):
             use(engine)
     engine.dispose()

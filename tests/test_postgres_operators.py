@@ -20,13 +20,13 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 
-from blog import schema, upgrading
 from blog.application import Blog, create_app
-from blog.cli_upgrade import upgrade_database
+from blog.cli.upgrade import upgrade_database
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
+from blog.entries.rendering import render_entry
 from blog.models import Comment, Entry, Tag
-from blog.rendering import render_entry
+from blog.operations import backfill, migration
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient
 from tests.processes import PATIENCE, ROOT, THREADLEAF, Server, environment, start
@@ -92,9 +92,9 @@ SHELLS = [
 def test_a_shell_leaves_no_page_stale(url: URL, settings: tuple[str, ...], neighbour: bool) -> None:
     with opened(beside(url, "tl")) as blog, opened(written(url)) as other:
         for engine in (blog, other) if neighbour else (blog,):
-            schema.upgrade(engine)
+            migration.upgrade(engine)
             publish(engine, "The first title")
-        published = schema.check(other).version if neighbour else None
+        published = migration.check(other).version if neighbour else None
         client = BlogClient(create_app(Config(database=beside(url, "tl"), site_url=SITE_URL)))
         with operator(url, *settings) as shell:
             for number in range(3):
@@ -104,7 +104,7 @@ def test_a_shell_leaves_no_page_stale(url: URL, settings: tuple[str, ...], neigh
                 assert f"Number{number}" in client.get("/blog/a-title").text
                 assert f"Number{number}" in client.get(f"/blog/search?q=number{number}").text
             if neighbour:
-                assert schema.check(other).version == published
+                assert migration.check(other).version == published
         client.application.engine.dispose()  # type: ignore[attr-defined]
 
 
@@ -123,21 +123,21 @@ def test_an_upgrade_leaves_the_blog_in_the_other_schema_alone(url: URL) -> None:
             return [row for query in CATALOGUE for row in shell.execute(text(query))]
 
     with opened(written(url)) as other, opened(beside(url, "tl,public")) as blog:
-        schema.upgrade(other)
+        migration.upgrade(other)
         publish(other, "The first title")
         before = objects()
-        assert schema.upgrade(blog) == (None, schema.HEAD)
+        assert migration.upgrade(blog) == (None, migration.HEAD)
         assert objects() == before
         publish(blog, "In tl")
         with operator(url) as shell:
             shell.execute(text("COMMENT ON TABLE tl.search_index IS 'of another version'"))
             shell.commit()
-        assert schema.upgrade(blog) == (schema.HEAD, schema.HEAD)
+        assert migration.upgrade(blog) == (migration.HEAD, migration.HEAD)
         assert objects() == before
         for engine, title in ((other, "The first title"), (blog, "In tl")):
             with engine.connect() as connection:
                 assert connection.scalars(text("SELECT title FROM entry")).all() == [title]
-            schema.check(engine)
+            migration.check(engine)
 
 
 def test_upgrades_beside_writers_and_readers_end_nobody(url: URL) -> None:
@@ -199,11 +199,13 @@ def test_of_two_first_upgrades_one_makes_the_schema(url: URL) -> None:
 
     def upgrade(engine: Engine) -> tuple[str | None, str]:
         together.wait(30)
-        return schema.upgrade(engine)
+        return migration.upgrade(engine)
 
     with ThreadPoolExecutor(len(engines)) as threads:
         results = list(threads.map(upgrade, engines))
-    assert sorted(results, key=str) == [(schema.HEAD, schema.HEAD)] * 2 + [(None, schema.HEAD)]
+    assert sorted(results, key=str) == [(migration.HEAD, migration.HEAD)] * 2 + [
+        (None, migration.HEAD)
+    ]
     for engine in engines:
         engine.dispose()
 
@@ -220,7 +222,7 @@ def test_an_upgrade_that_is_not_needed_changes_nothing(url: URL) -> None:
         before = rows()
         upgrade_database(engine)
         assert rows() == before
-        assert list(upgrading.index_all(engine)) == []
+        assert list(backfill.index_all(engine)) == []
 
 
 def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
@@ -230,11 +232,11 @@ def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
     execute(url, "CREATE ROLE blog LOGIN")
     try:
         with opened(written(url)) as owner, opened(written(url.set(username="blog"))) as engine:
-            schema.upgrade(owner)
+            migration.upgrade(owner)
             publish(owner, "A title")
             execute(url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO blog")
             client = BlogClient(
-                Blog(Config(site_url=SITE_URL), engine, schema.check(engine).secret)
+                Blog(Config(site_url=SITE_URL), engine, migration.check(engine).secret)
             )
             assert client.get("/blog/a-title").status_code == 200
             assert "A <mark>title</mark>" in client.get("/blog/search?q=title").text
@@ -249,8 +251,10 @@ def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
             assert client.send_comment("a-title", text="Long thought about").status_code == 303
             assert "Long thought about" in client.get("/blog/a-title").text
             execute(url, "COMMENT ON TABLE search_index IS 'of another version'")
-            with pytest.raises(schema.DatabaseUnusableError, match="takes the owner of the tables"):
-                schema.upgrade(engine)
+            with pytest.raises(
+                migration.DatabaseUnusableError, match="takes the owner of the tables"
+            ):
+                migration.upgrade(engine)
     finally:
         execute(url, "DROP OWNED BY blog; DROP ROLE blog")
 
@@ -260,13 +264,13 @@ def test_an_upgrade_that_waits_for_others_can_be_stopped(url: URL) -> None:
         raise KeyboardInterrupt
 
     with opened(written(url)) as engine:
-        schema.upgrade(engine)
+        migration.upgrade(engine)
         execute(url, "COMMENT ON TABLE search_index IS 'of another version'")
         with operator(url) as shell:
             shell.execute(text("SELECT 1 FROM entry"))
             with pytest.raises(KeyboardInterrupt):
-                schema.upgrade(engine, stop)
-        assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
+                migration.upgrade(engine, stop)
+        assert migration.upgrade(engine) == (migration.HEAD, migration.HEAD)
 
 
 # Connections
@@ -312,7 +316,7 @@ def visit(url: str, number: int, barrier: threading.Barrier) -> Counter[tuple[st
 
 def test_two_servers_with_64_threads_share_20_connections(limited: URL, tmp_path: Path) -> None:
     with opened(written(limited)) as engine:
-        schema.upgrade(engine)
+        migration.upgrade(engine)
         publish(engine, "A title")
     variables = environment(
         THREADLEAF_DATABASE=written(limited),
@@ -410,7 +414,7 @@ class Relay:
 def blog_url(server: URL) -> URL:  # noqa: F811
     url = make_database(server)
     with opened(written(url)) as engine:
-        schema.upgrade(engine)
+        migration.upgrade(engine)
         publish(engine, "A title")
     return url
 
@@ -492,6 +496,8 @@ def test_behind_pgbouncer_nothing_of_a_session_is_lost_or_left(bouncer: URL) -> 
 
 def test_a_server_that_is_too_old_is_refused(blog_url: URL) -> None:
     with closing(Relay(blog_url, b"PostgreSQL 13")) as relay, opened(written(relay.url)) as engine:
-        for use in (schema.upgrade, schema.check):
-            with pytest.raises(schema.DatabaseUnusableError, match=r"PostgreSQL 13\..* needs 14"):
+        for use in (migration.upgrade, migration.check):
+            with pytest.raises(
+                migration.DatabaseUnusableError, match=r"PostgreSQL 13\..* needs 14"
+            ):
                 use(engine)

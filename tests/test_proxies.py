@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from blog.networks import address_of, network_of
+from blog.http.client_network import address_of, network_of
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
 from tests.test_cli import done
 
@@ -18,7 +18,7 @@ from tests.test_cli import done
 ECHO = """
 import sys
 from blog.config import Config
-from blog.logs import log_to_stderr
+from blog.operations.logs import log_to_stderr
 from blog.server import listen, serve
 from blog.server.limits import Limits
 

@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from blog.entry_slugs import free_slug, give_way, is_shadowed, shadowed
+from blog.entries.redirects import redirect_from
+from blog.entries.slugs import free_slug, give_way, is_shadowed, shadowed
+from blog.entries.taxonomy import tag_named
 from blog.models import Entry, Redirect, Tag
 from blog.models.entry import EntryKind
-from blog.redirects import redirect_from
-from blog.taxonomy import tag_named
 from blog.urls import url_map
 from tests.conftest import BlogClient, MakeEntry
 

@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 import pytest
 from sqlalchemy import create_engine
 
-from blog.restoring import restore
-from blog.schema import HEAD, DatabaseUnusableError
+from blog.operations.migration import HEAD, DatabaseUnusableError
+from blog.operations.restore import restore
 from tests.links import make_link
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
 from tests.test_schema import SeedBase
@@ -168,7 +168,7 @@ def test_the_file_that_a_link_leads_to_is_restored(
 @pytest.mark.parametrize("is_served", [False, True])
 def test_a_full_disk_changes_nothing(database: Path, backup: Path, is_served: bool) -> None:
     ask(database, "CREATE TABLE large AS SELECT zeroblob(4000000)")
-    code = "import resource, sys; from blog.cli import main; "
+    code = "import resource, sys; from blog.cli.main import main; "
     code += "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)); main()"
     with closing(sqlite3.connect(database)) as server:
         if is_served:

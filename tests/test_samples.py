@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from blog.application import Blog
 from blog.config import Config
 from blog.database import connect
-from blog.schema import check, upgrade
+from blog.operations.migration import check, upgrade
 from tests.conftest import SITE_URL, BlogClient
 from tests.importing import import_all
 from tests.test_feeds import RFC_4287

@@ -30,12 +30,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from blog import schema, upgrading
 from blog.application import Blog, create_app
 from blog.config import Config
 from blog.database import connect, session_factory
 from blog.models import Base
 from blog.models.listed import NEWEST, TAGGED
+from blog.operations import backfill, migration
 from tests.conftest import BlogClient, MakeEntry
 
 
@@ -106,14 +106,14 @@ def test_the_migrations_allow_the_words_that_the_models_do(engine: Engine) -> No
 
 
 def test_the_seeds_database_gets_the_same_tables(seed: Engine) -> None:
-    assert schema.upgrade(seed) == ("0001", schema.HEAD)
+    assert migration.upgrade(seed) == ("0001", migration.HEAD)
 
     with seed.connect() as connection:
         assert differences(connection) == []
 
 
 def test_the_seeds_rows_are_kept_and_its_entries_get_slugs(seed: Engine) -> None:
-    schema.upgrade(seed)
+    migration.upgrade(seed)
 
     with seed.connect() as connection:
         entries = connection.execute(
@@ -136,9 +136,9 @@ def test_the_seeds_rows_are_kept_and_its_entries_get_slugs(seed: Engine) -> None
 
 
 def test_the_seeds_rows_are_all_on_their_pages(seed: Engine) -> None:
-    schema.upgrade(seed)
+    migration.upgrade(seed)
     config = Config(database=str(seed.url))
-    client = BlogClient(Blog(config, seed, schema.check(seed).secret))
+    client = BlogClient(Blog(config, seed, migration.check(seed).secret))
 
     front = client.get("/blog.html").text
     page = client.get("/blog/hello-world").text
@@ -151,7 +151,7 @@ def test_the_seeds_rows_are_all_on_their_pages(seed: Engine) -> None:
 
 
 def test_the_seed_gets_the_indexes_that_it_lacked(seed: Engine) -> None:
-    schema.upgrade(seed)
+    migration.upgrade(seed)
 
     indexed = {
         (table, index["column_names"][0])
@@ -193,7 +193,7 @@ def test_a_list_is_a_walk_along_an_index(
 
 
 def test_a_second_upgrade_does_nothing(engine: Engine) -> None:
-    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
+    assert migration.upgrade(engine) == (migration.HEAD, migration.HEAD)
 
 
 def test_the_databases_journal_is_a_write_ahead_log(engine: Engine) -> None:
@@ -208,16 +208,16 @@ def test_a_disk_that_cannot_have_a_write_ahead_log_will_do(tmp_path: Path) -> No
     path = (tmp_path / "blog.db").as_posix()
     engine = connect(f"sqlite:///file:{path}?vfs=unix-dotfile&uri=true")
 
-    schema.upgrade(engine)
+    migration.upgrade(engine)
 
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
-    assert schema.check(engine)
+    assert migration.check(engine)
     engine.dispose()
 
 
 def refusal(url: str) -> str:
-    with pytest.raises(schema.DatabaseUnusableError) as refused:
+    with pytest.raises(migration.DatabaseUnusableError) as refused:
         create_app(Config(database=url))
     return str(refused.value)
 
@@ -234,8 +234,8 @@ def test_a_newer_schema_is_refused_with_the_command(config: Config, engine: Engi
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     assert refusal(config.database).endswith("run `pip install --upgrade threadleaf`.")
-    with pytest.raises(schema.DatabaseUnusableError, match="nothing was changed"):
-        schema.upgrade(engine)
+    with pytest.raises(migration.DatabaseUnusableError, match="nothing was changed"):
+        migration.upgrade(engine)
 
 
 def test_a_missing_database_is_refused_and_not_made(tmp_path: Path) -> None:
@@ -249,8 +249,8 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none" / "blog.db"
 
     assert str(path) in refusal(f"sqlite:///{path.as_posix()}")
-    with pytest.raises(schema.DatabaseUnusableError, match="its folder exists"):
-        schema.upgrade(connect(f"sqlite:///{path}"))
+    with pytest.raises(migration.DatabaseUnusableError, match="its folder exists"):
+        migration.upgrade(connect(f"sqlite:///{path}"))
 
 
 def test_an_empty_file_is_refused_with_the_command(tmp_path: Path) -> None:
@@ -266,8 +266,8 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
 
     message = refusal(f"sqlite:///{path.as_posix()}")
     assert "not a database" in message
-    with pytest.raises(schema.DatabaseUnusableError, match="not a database"):
-        schema.upgrade(connect(f"sqlite:///{path.as_posix()}"))
+    with pytest.raises(migration.DatabaseUnusableError, match="not a database"):
+        migration.upgrade(connect(f"sqlite:///{path.as_posix()}"))
     assert path.read_text() == "These are notes. " * 100
 
 
@@ -301,8 +301,8 @@ def test_another_programs_database_is_refused_and_not_changed(
 
     url = f"sqlite:///{path.as_posix()}"
     engine = connect(url)
-    with pytest.raises(schema.DatabaseUnusableError, match="another program"):
-        schema.upgrade(engine)
+    with pytest.raises(migration.DatabaseUnusableError, match="another program"):
+        migration.upgrade(engine)
     engine.dispose()
     assert "other.db belongs to another program (it has the tables " in refusal(url)
     assert refusal(url).endswith("set `database` to a new file or an empty database.")
@@ -339,8 +339,8 @@ def test_what_has_a_name_of_ours_is_named_and_nothing_is_changed(
         shell.executescript(statements)
         before = list(shell.iterdump())
 
-    with pytest.raises(schema.DatabaseUnusableError) as refused:
-        schema.upgrade(seed)
+    with pytest.raises(migration.DatabaseUnusableError) as refused:
+        migration.upgrade(seed)
     assert str(refused.value).endswith(
         f"was not upgraded: Threadleaf needs the names of its {named}. Rename or drop them, then "
         "try again."
@@ -354,8 +354,10 @@ def test_an_index_of_another_table_does_not_give_way(seed: Engine) -> None:
         connection.exec_driver_sql("CREATE TABLE customer (id INTEGER)")
         connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON customer (id)")
 
-    with pytest.raises(schema.DatabaseUnusableError, match=r"ix_entry_timestamp on customer\. Re"):
-        schema.upgrade(seed)
+    with pytest.raises(
+        migration.DatabaseUnusableError, match=r"ix_entry_timestamp on customer\. Re"
+    ):
+        migration.upgrade(seed)
 
 
 def test_an_index_with_a_name_of_ours_gives_way(seed: Engine) -> None:
@@ -363,7 +365,7 @@ def test_an_index_with_a_name_of_ours_gives_way(seed: Engine) -> None:
         connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON entry (timestamp)")
         connection.exec_driver_sql("CREATE INDEX IX_comment_entry_id ON comment (name)")
 
-    assert schema.upgrade(seed) == ("0001", schema.HEAD)
+    assert migration.upgrade(seed) == ("0001", migration.HEAD)
     with seed.connect() as connection:
         assert differences(connection) == []
 
@@ -382,7 +384,7 @@ def test_what_an_operator_has_added_is_there_after_the_upgrade(seed: Engine) -> 
         for statement in sorted(added, key=lambda sql: "TABLE" not in sql):
             connection.exec_driver_sql(statement)
 
-    assert schema.upgrade(seed) == ("0001", schema.HEAD)
+    assert migration.upgrade(seed) == ("0001", migration.HEAD)
     with seed.begin() as connection:
         assert added <= set(connection.scalars(text("SELECT sql FROM sqlite_master")))
         connection.exec_driver_sql("UPDATE entry SET title = 'Other' WHERE id = 4")
@@ -407,7 +409,7 @@ def test_thousands_of_entries_with_one_title_get_slugs_in_linear_time(tmp_path: 
             db.commit()
         engine.dispose()
         engine = connect(f"sqlite:///{path.as_posix()}")
-        steps.append(calls(partial(schema.upgrade, engine)))
+        steps.append(calls(partial(migration.upgrade, engine)))
         engine.dispose()
     assert steps[1] < 2.2 * steps[0]
 
@@ -436,7 +438,7 @@ def test_a_trigger_that_is_gone_is_made_again(engine: Engine, make_entry: MakeEn
         connection.exec_driver_sql("DELETE FROM rendering")
         connection.exec_driver_sql("UPDATE entry SET body = 'New words'")
 
-    assert schema.upgrade(engine) == (schema.HEAD, schema.HEAD)
-    list(upgrading.index_all(engine))
+    assert migration.upgrade(engine) == (migration.HEAD, migration.HEAD)
+    list(backfill.index_all(engine))
     with engine.connect() as connection:
         assert connection.scalars(text("SELECT text FROM search_index")).all() == ["new words"]

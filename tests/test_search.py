@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 
 from blog.application import Blog, create_app
 from blog.config import Config
-from blog.indexing import BELOW, PORTION
+from blog.database.search_index import BELOW, PORTION
 from blog.models import Comment, searchable
-from blog.search import CANDIDATES
-from blog.upgrading import index_all
+from blog.operations.backfill import index_all
+from blog.search.matches import CANDIDATES
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
+from blog.entries.rendering import render_entry
 from blog.models import Entry, Tag
-from blog.rendering import render_entry
 from tests.conftest import NOW, BlogClient
 from tests.test_search import found
 

@@ -10,8 +10,8 @@ from lxml import etree, html
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from blog.entries.taxonomy import series_titled
 from blog.models import Series
-from blog.taxonomy import series_titled
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 from tests.importing import import_all
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blog.slugs import few, numbered, slugify
+from blog.text.slugs import few, numbered, slugify
 
 
 @pytest.mark.parametrize(

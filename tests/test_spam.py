@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.spam import judged, learn, medians, run
-from blog.spam import (
+from blog.comments.spam import (
     COMMENTS_AN_HOUR,
     DECISIONS,
     LINKS,

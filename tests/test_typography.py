@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from blog.application import create_app
 from blog.config import Config
 from blog.database import begin_writing, connect, session_factory
+from blog.entries.rendering import render_entry
 from blog.markup import plain, render, render_comment, render_summary
 from blog.markup.quotes import quotes_of, replace_quotes
 from blog.models import Comment, Entry, Rendering
-from blog.rendering import render_entry
-from blog.upgrading import render_all, unrendered
+from blog.operations.backfill import render_all, unrendered
 from tests.conftest import BlogClient, MakeEntry
 
 

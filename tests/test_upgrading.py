@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from blog import schema, upgrading
 from blog.application import create_app
 from blog.config import Config
 from blog.database import connect
 from blog.markup import render
-from blog.schema import HEAD
-from blog.upgrading import PORTION
+from blog.operations import backfill, migration
+from blog.operations.backfill import PORTION
+from blog.operations.migration import HEAD
 from tests.conftest import BlogClient
 from tests.processes import PATIENCE, THREADLEAF, environment
 from tests.test_cli import done, held, make_seed, rows, run
@@ -138,15 +138,15 @@ def test_a_second_upgrade_returns_at_once_whoever_is_writing(
 
 def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "blog.db"
-    make_large_seed(path, upgrading.WORTH_PROCESSES)
+    make_large_seed(path, backfill.WORTH_PROCESSES)
     engine = connect(f"sqlite:///{path.as_posix()}")
-    schema.upgrade(engine)
+    migration.upgrade(engine)
 
     def render_all() -> int:
         """Return how many entries have a rendering, each that of its text."""
         with engine.connect() as connection:
-            ids = upgrading.unrendered(connection)
-        for number, _ in enumerate(upgrading.render_all(engine, ids)):
+            ids = backfill.unrendered(connection)
+        for number, _ in enumerate(backfill.render_all(engine, ids)):
             if number == 0:  # other portions have been read, but not stored
                 with closing(sqlite3.connect(path)) as shell, shell:
                     shell.execute("UPDATE entry SET body = body || ' Edited.' WHERE id % 2")
@@ -158,12 +158,12 @@ def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: P
             assert (html, words) == (rendered.html, rendered.text)
         return len(stored)
 
-    assert render_all() < upgrading.WORTH_PROCESSES
+    assert render_all() < backfill.WORTH_PROCESSES
     with engine.connect() as connection:
-        ids = upgrading.unrendered(connection)
-    list(upgrading.render_all(engine, ids))
+        ids = backfill.unrendered(connection)
+    list(backfill.render_all(engine, ids))
     with engine.connect() as connection:
-        assert upgrading.unrendered(connection) == []
+        assert backfill.unrendered(connection) == []
     engine.dispose()
 
 
@@ -204,7 +204,7 @@ def test_what_stops_it_is_said_and_nothing_is_changed(
     tmp_path: Path, database: Path, stop: str, code: int, said: str
 ) -> None:
     before = rows(database, "SELECT * FROM sqlite_master")
-    result = upgrade(tmp_path, f"{STOPPED[stop]}\nfrom blog.cli import main\nmain()")
+    result = upgrade(tmp_path, f"{STOPPED[stop]}\nfrom blog.cli.main import main\nmain()")
     assert said in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     assert result.returncode == code
@@ -223,7 +223,7 @@ def count(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 event.listen(Engine, "before_cursor_execute", count)
 event.listen(Engine, "commit", count)
-from blog.cli import main
+from blog.cli.main import main
 main()
 print("ended with", left, "left", file=sys.stderr)
 """
@@ -265,14 +265,14 @@ def end(*arguments):
     for process in multiprocessing.active_children():
         process.kill()
 event.listen(Engine, "before_cursor_execute", end)
-from blog.cli import main
+from blog.cli.main import main
 main()
 """
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
 def test_a_process_that_the_system_has_ended_is_told_in_a_sentence(tmp_path: Path) -> None:
-    make_large_seed(tmp_path / "blog.db", upgrading.WORTH_PROCESSES)
+    make_large_seed(tmp_path / "blog.db", backfill.WORTH_PROCESSES)
     starved = upgrade(tmp_path, STARVED)
     assert starved.returncode == 1
     assert starved.stderr == (

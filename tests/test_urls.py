@@ -8,7 +8,7 @@ import pytest
 from lxml import etree, html
 
 from blog.application import resolve
-from blog.auth import GUARDS
+from blog.auth.guards import GUARDS
 from blog.models import Comment
 from blog.urls import url_map
 from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry

@@ -38,8 +38,8 @@ def with_models(database: str) -> dict[str, Act]:
     """What the blog itself does: an edit, and a deletion with something new in its place."""
     # Here, because it takes a second, and not all need it.
     from blog.database import begin_writing, connect, session_factory
+    from blog.entries.rendering import render_entry
     from blog.models import Entry
-    from blog.rendering import render_entry
 
     sessions = session_factory(connect(database))
 

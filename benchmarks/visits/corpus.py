@@ -8,11 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table, insert, text, update
 
-from blog import schema, upgrading
 from blog.config import Config
 from blog.database import connect
 from blog.models import Comment, Entry, Rendering, Site, Tag
 from blog.models.tag import entry_tag
+from blog.operations import backfill, migration
 from pool.sqlite import WRITING
 
 #: However many entries there are, they are dated within the same years. Each has a fraction of a
@@ -75,15 +75,15 @@ def make(file: Path, entries: int) -> None:
     """Make the database of a blog with so many entries."""
     engine = connect(f"sqlite:///{file.as_posix()}")
     try:
-        schema.upgrade(engine)
+        migration.upgrade(engine)
         with engine.connect().execution_options(**WRITING) as connection:
             _without_triggers(connection)
             _fill(connection, entries)
             connection.execute(update(Site).values(secret=SECRET))
             connection.commit()
         # This makes the triggers anew, and once what they would have kept for each row.
-        schema.upgrade(engine)
-        for _ in upgrading.index_all(engine):
+        migration.upgrade(engine)
+        for _ in backfill.index_all(engine):
             pass
     finally:
         engine.dispose()

@@ -11,14 +11,14 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from blog.entry_slugs import free_slug
+from blog.entries.redirects import redirect_from
+from blog.entries.rendering import render_entry
+from blog.entries.slugs import free_slug
+from blog.entries.taxonomy import series_titled, tag_named
 from blog.importing.items import ForeignComment, ForeignEntry, digest
 from blog.models import Comment, Entry, Imported
 from blog.models.comment import LONG_AGO
-from blog.redirects import redirect_from
-from blog.rendering import render_entry
-from blog.slugs import slugify
-from blog.taxonomy import series_titled, tag_named
+from blog.text.slugs import slugify
 
 Verdict = Literal["imported", "updated", "unchanged", "skipped"]
 

@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote
 
 from blog.markup.fragments import VOID, Element, Fragment, escaped
 from blog.markup.sanitising import clean_body
-from blog.slugs import slugify
+from blog.text.slugs import slugify
 
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _LISTS = frozenset({"ol", "ul"})

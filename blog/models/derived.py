@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
+from blog.database.postgresql import schema_of
 from blog.models import searchable
 from blog.models.trigger_sql import on_postgresql, on_sqlite, site_first, triggers
 from blog.models.triggers import FORMER_FUNCTIONS, RULES, recount
-from blog.postgresql import schema_of
 
 
 def is_current(connection: Connection) -> bool:
@@ -42,7 +42,7 @@ def drop(connection: Connection) -> None:
 def make(connection: Connection) -> None:
     """(Re)create views and triggers, count what the triggers count, and empty the search index.
 
-    Filling the index takes long: :mod:`blog.upgrading` does it in portions.
+    Filling the index takes long: :mod:`blog.operations.backfill` does it in portions.
     """
     dialect = connection.dialect.name
     drop(connection)

@@ -33,7 +33,6 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.attributes import set_committed_value
 
 from blog.database import language_of
-from blog.folding import order
 from blog.markup import Format, renderer
 from blog.models.base import Base, UTCDateTime, one_of
 from blog.models.comment import Comment
@@ -41,6 +40,7 @@ from blog.models.month import Month
 from blog.models.redirect import Redirect
 from blog.models.rendering import Rendering
 from blog.models.tag import Tag, entry_tag, is_listed
+from blog.text.folding import order
 
 EntryKind = Literal["entry", "page"]
 EntryState = Literal["draft", "published"]

@@ -11,12 +11,12 @@ from sqlalchemy import Executable, Row, Select, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from blog.database import language_of
-from blog.folding import order
 from blog.markup import renderer
 from blog.models.base import UTCDateTime
 from blog.models.entry import Entry
 from blog.models.rendering import Rendering
 from blog.models.tag import Tag, entry_tag, is_listed
+from blog.text.folding import order
 
 
 @dataclass(frozen=True, slots=True)

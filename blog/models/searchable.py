@@ -3,16 +3,16 @@
 A view has the texts of published entries as they were written, another one those of comments.
 Whether readers may see an entry at this moment is asked when they look. Triggers note the ids of
 changed texts in ``search_stale`` (:data:`blog.models.triggers.SEARCHED`), whoever changed them;
-:mod:`blog.indexing` does the rest.
+:mod:`blog.database.search_index` does the rest.
 """
 
 from collections.abc import Iterator
 
-from blog import folding
-from blog.indexing import BELOW, LENGTH
+from blog.database.search_index import BELOW, LENGTH
 from blog.models.base import sql
 from blog.models.comment import Comment
 from blog.models.entry import Entry
+from blog.text import folding
 
 _PUBLISHED, _VISIBLE = sql(Entry.is_published(), "entry"), sql(Comment.is_visible(), "comment")
 _ALL = (

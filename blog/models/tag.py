@@ -16,8 +16,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from blog.folding import order
 from blog.models.base import Base, UTCDateTime
+from blog.text.folding import order
 
 entry_tag = Table(
     "entry_tag",

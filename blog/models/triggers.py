@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement
 
-from blog.indexing import BELOW
+from blog.database.search_index import BELOW
 from blog.models.base import sql
 from blog.models.comment import Comment
 from blog.models.entry import Entry

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from waitress import wasyncore
 
-from blog.proxies import BehindProxy
+from blog.http.proxies import BehindProxy
 from blog.server.connections import Server
 from blog.server.limits import Limits, fitting
 from blog.server.listening import BACKLOG, url_of

@@ -5,15 +5,23 @@ from werkzeug import Response
 from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.utils import redirect
 
-from blog import csrf, remembering
-from blog.forms import CommentForm
-from blog.lookup import find_entry
+from blog.comments import commenter
+from blog.comments.commenter import Person
+from blog.comments.forms import CommentForm
+from blog.comments.rate_limit import TooManyError
+from blog.comments.submission import (
+    CLOSED,
+    Posted,
+    RefusedError,
+    replied_to,
+    submit,
+    takes_comments,
+)
+from blog.http import csrf
 from blog.models import Comment, Entry
-from blog.rate_limit import TooManyError
-from blog.remembering import Person
 from blog.request import Request
-from blog.submission import CLOSED, Posted, RefusedError, replied_to, submit, takes_comments
 from blog.templating import render
+from blog.views.lookup import find_entry
 
 
 def add(request: Request, slug: str) -> Response:
@@ -21,7 +29,7 @@ def add(request: Request, slug: str) -> Response:
     form = CommentForm.parse(request.form, request.config, csrf.age(request))
     if form.errors or form.is_preview:
         return form_page(request, find_open(request, slug), form)
-    visitor = remembering.identify(request, remember=form.remember)
+    visitor = commenter.identify(request, remember=form.remember)
     try:
         posted = submit(request.db, request.config, form.submission(slug, visitor, request.now))
     except (RefusedError, TooManyError) as error:
@@ -29,7 +37,7 @@ def add(request: Request, slug: str) -> Response:
     if posted.state == "published":
         request.flash("Thank you. Your comment is published.")
     response = redirect(place_of(request, slug, posted), 303)
-    remembering.keep(request, response, Person(form.name, form.website, visitor.id))
+    commenter.keep(request, response, Person(form.name, form.website, visitor.id))
     return response
 
 
@@ -39,7 +47,7 @@ def reply(request: Request, slug: str, id: int) -> Response:
     is_open = takes_comments(request.config, entry, request.now)
     if not is_open or replied_to(request.db, entry, id) is None:
         raise NotFound("There is no comment here that could be answered.")
-    form = CommentForm.blank(remembering.recall(request))
+    form = CommentForm.blank(commenter.recall(request))
     form.parent = id
     return form_page(request, entry, form)
 

@@ -3,7 +3,7 @@
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException
 
-from blog import csrf
+from blog.http import csrf
 from blog.request import Request
 from blog.templating import render
 

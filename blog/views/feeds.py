@@ -6,12 +6,12 @@ from uuid import UUID, uuid5
 from werkzeug import Response
 
 from blog import markup
-from blog.lookup import find_entry, find_tag
+from blog.feeds.documents import FORMATS, Feed, Item
 from blog.markup.titles import title_text
 from blog.models import Comment, Entry, Site, Tag
 from blog.models.comment import LONG_AGO
 from blog.request import Request
-from blog.syndication import FORMATS, Feed, Item
+from blog.views.lookup import find_entry, find_tag
 
 
 def blog(request: Request, format: str) -> Response:

@@ -9,10 +9,10 @@ from sqlalchemy import Select, func, select
 from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
+from blog.feeds.documents import rfc3339
+from blog.http.static_files import immutable_names
 from blog.models import Entry, Series, Site
 from blog.request import Request
-from blog.staticfiles import immutable_names
-from blog.syndication import rfc3339
 
 #: The most entries in one sitemap file: 50,000 addresses are allowed, and the first file has the
 #: front page and the series, too (https://www.sitemaps.org/protocol.html).

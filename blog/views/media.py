@@ -13,7 +13,7 @@ from werkzeug.http import http_date
 from werkzeug.security import safe_join
 from werkzeug.utils import send_file
 
-from blog.cached_response import SETTLED, condition
+from blog.http.cached_response import SETTLED, condition
 from blog.request import Request
 
 #: What is shown in the page or by the browser; everything else is only offered for saving. The

@@ -8,18 +8,19 @@ from werkzeug import Response
 from werkzeug.exceptions import NotFound
 from werkzeug.utils import redirect
 
-from blog import remembering, structured
-from blog.forms import CommentForm
-from blog.lookup import find_entry, find_tag
+from blog.comments import commenter
+from blog.comments.forms import CommentForm
+from blog.comments.submission import takes_comments
+from blog.feeds import json_ld
 from blog.markup.contents import Heading, contents
 from blog.models import Comment, Entry, Rendering, Series
 from blog.models.comment import threads
 from blog.models.listed import FEATURED, NEWEST, TAGGED, TITLES, Listed, listed
 from blog.models.nearby import neighbours, part, parts, related
-from blog.pagination import Page, paginate
 from blog.request import Request
-from blog.submission import takes_comments
 from blog.templating import render
+from blog.views.lookup import find_entry, find_tag
+from blog.views.pagination import Page, paginate
 
 #: How many titles stand on a page of the archive.
 TITLES_ON_A_PAGE = 100
@@ -45,7 +46,7 @@ def blog(request: Request) -> Response:
         featured = listed(
             request.db, FEATURED, now=request.now, limit=HIGHLIGHTS, offset=0, shown=shown
         )
-    described = structured.blog(request)
+    described = json_ld.blog(request)
     return render(request, "reader/blog.html", page=page, featured=featured, structured=described)
 
 
@@ -67,10 +68,10 @@ def entry(request: Request, slug: str) -> Response:
         older=older,
         newer=newer,
         related=related(request.db, entry, request.now, without=siblings),
-        structured=structured.posting(request, entry, shown, place),
+        structured=json_ld.posting(request, entry, shown, place),
         comments=list(threads(comments)),
         accepts_comments=takes_comments(request.config, entry, request.now),
-        form=CommentForm.blank(remembering.recall(request)),
+        form=CommentForm.blank(commenter.recall(request)),
     )
 
 

@@ -6,11 +6,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 from werkzeug import Response
 
+from blog.http.static_files import immutable_name
 from blog.models import Tag
-from blog.pagination import paginate
-from blog.query import Query, Scope
 from blog.request import Request
-from blog.search import (
+from blog.search.matches import (
     CANDIDATES,
     Found,
     details,
@@ -19,8 +18,9 @@ from blog.search import (
     proposal,
     subjects,
 )
-from blog.staticfiles import immutable_name
+from blog.search.query import Query, Scope
 from blog.templating import render
+from blog.views.pagination import paginate
 
 #: What a browser takes for the name of a search, in characters
 #: (https://github.com/dewitt/opensearch/blob/master/opensearch-1-1-draft-6.md).

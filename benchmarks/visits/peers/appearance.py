@@ -10,15 +10,16 @@ from typing import Any, cast
 
 from jinja2 import Environment
 
-from blog import structured, templating
+from blog import templating
+from blog.comments.forms import CommentForm
 from blog.config import Config
-from blog.forms import CommentForm
+from blog.feeds import json_ld
+from blog.http.static_files import immutable_name
 from blog.markup import first_picture, render_comment
 from blog.models.comment import threads
-from blog.pagination import Page
 from blog.request import Request
-from blog.staticfiles import immutable_name
 from blog.templating import csrf_token
+from blog.views.pagination import Page
 from blog.views.reader import headings
 
 FOLDERS = [str(folder) for folder in templating.FOLDERS]
@@ -68,13 +69,13 @@ def front_context(site: Site, page: Page[Any], featured: list[Any]) -> dict[str,
         "config": site.config,
         "page": page,
         "featured": featured,
-        "structured": structured.blog(cast("Request", site)),
+        "structured": json_ld.blog(cast("Request", site)),
     }
 
 
 def entry_context(site: Site, entry: Any, comments: Sequence[Any], near: Near) -> dict[str, Any]:
     """What the template of an entry's page is filled in with."""
-    described = structured.posting(cast("Request", site), entry, entry.shown, None)
+    described = json_ld.posting(cast("Request", site), entry, entry.shown, None)
     return {
         "config": site.config,
         "entry": entry,

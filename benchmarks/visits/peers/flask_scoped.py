@@ -19,7 +19,7 @@ from benchmarks.visits.peers import flask_views
 from benchmarks.visits.peers.appearance import CANDIDATES, Near, most_related
 from benchmarks.visits.peers.tables import models_on
 from blog.config import Config
-from blog.pagination import Page
+from blog.views.pagination import Page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -13,8 +13,8 @@ from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import appearance
 from benchmarks.visits.peers.appearance import Near, Site
 from blog.config import Config
-from blog.pagination import Page
 from blog.urls import url_map
+from blog.views.pagination import Page
 
 
 class Queries(Protocol):

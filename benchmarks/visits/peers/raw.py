@@ -18,10 +18,11 @@ from sqlalchemy import make_url
 from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import rows
 from benchmarks.visits.peers.appearance import Near, Site
-from blog import markup, structured
+from blog import markup
 from blog.config import Config
+from blog.feeds import json_ld
+from blog.http.static_files import immutable_name
 from blog.models.comment import threads
-from blog.staticfiles import immutable_name
 from blog.urls import path_of
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def front(site: Any, db: Any, number: int) -> str:
         title="" if number == 1 else f"Page {number}",
         about=config.tagline,
         body=' class="h-feed"',
-        head=description(structured.blog(site)),
+        head=description(json_ld.blog(site)),
         masthead=f"""\
 <div class="masthead">
 <h1 class="site p-name"><a class="u-url" href="/blog">{escape(config.title)}</a></h1>
@@ -141,7 +142,7 @@ def entry(site: Any, db: Any, slug: str) -> str | None:
     head = f"""\
 <meta property="article:published_time" content="{found.timestamp.isoformat(timespec="seconds")}">
 {feeds(f"{address}/feed", f"Comments on {title}")}
-{description(structured.posting(site, found, found.shown, None))}"""
+{description(json_ld.posting(site, found, found.shown, None))}"""
     content = f"""\
 <article class="h-entry">
 <header>

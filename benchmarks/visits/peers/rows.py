@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from benchmarks.visits.peers.appearance import CANDIDATES, Near, most_related
-from blog.pagination import Page
+from blog.views.pagination import Page
 
 _LISTED = """
     SELECT entry.id, title, slug, timestamp, featured, author, teaser, minutes

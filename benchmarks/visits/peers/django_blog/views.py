@@ -15,9 +15,9 @@ from benchmarks.visits.corpus import SECRET
 from benchmarks.visits.peers import appearance
 from benchmarks.visits.peers.appearance import CANDIDATES, Near, Site, most_related
 from benchmarks.visits.peers.django_blog.models import Entry
-from blog.pagination import Page
 from blog.templating import csrf_token
 from blog.urls import url_map
+from blog.views.pagination import Page
 
 
 def blog(request: HttpRequest) -> HttpResponse:

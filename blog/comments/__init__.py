@@ -1,0 +1,1 @@
+"""What becomes of a comment, and what is remembered of its author."""

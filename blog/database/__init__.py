@@ -1,0 +1,277 @@
+"""Engine and sessions. The only module that knows which pool the blog uses.
+
+On SQLite, `pool.sqlite` has the settings and the transactions: reading begins with BEGIN, and
+writing with BEGIN IMMEDIATE, which waits its turn.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import NoResultFound, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import PoolProxiedConnection
+
+from blog.config.database_url import connection_parameters, database_url
+from blog.database import postgresql, search_index
+from pool import ThreadLocalPool
+from pool.sqlite import WRITING, WRITING_NOWAIT, configure, opened_file
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+#: The schema version that this code needs: the number of the newest migration.
+HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+#: How long a transaction waits for another one that writes, in seconds.
+BUSY_TIMEOUT = 15.0
+
+#: What PostgreSQL says after its lock_timeout.
+LOCK_NOT_AVAILABLE = "55P03"
+
+#: Seconds without progress after which a full queue refuses the next writer.
+GRACE = 1.0
+
+#: The execution option of an engine that holds its :class:`WriteQueue`.
+_QUEUE = "write_queue"
+_LANGUAGE = "language"
+
+#: Asks for the schema version of a database.
+SCHEMA_VERSION = "SELECT version_num FROM alembic_version"
+
+
+class DatabaseOutdatedError(OperationalError):
+    """The database has another schema than this code: it was upgraded since the process started."""
+
+
+SessionFactory = Callable[[], Session]
+
+
+class WriteQueueFullError(PoolTimeout):
+    """The queue of writers is full and does not move."""
+
+
+class WriteQueue:
+    """Bounds how many threads of a process wait for the database's write lock.
+
+    The other threads go on serving readers, whatever holds the lock. While the queue moves, a
+    thread waits for a place in it. Without progress for :data:`GRACE` seconds it is refused.
+
+    :param places: how many threads may wait.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self._free = threading.Semaphore(places)
+        self._moved = monotonic()
+
+    def __enter__(self) -> None:
+        while not self._free.acquire(timeout=self._patience()):
+            if not self._patience():
+                raise WriteQueueFullError(
+                    f"{self.places} requests are waiting for the database's write lock, and no "
+                    "more than half of the setting `threads` may: another program is probably "
+                    "holding it"
+                )
+        self._moved = monotonic()
+
+    def __exit__(self, *_error: object) -> None:
+        self._moved = monotonic()
+        self._free.release()
+
+    def _patience(self) -> float:
+        return max(0.0, GRACE - (monotonic() - self._moved))
+
+
+def connect(
+    database: str,
+    *,
+    writers: int = 4,
+    pool_size: int = 0,
+    max_idle: float = -1,
+    language: str = "en",
+) -> Engine:
+    """Return an engine for `database`, with a pool that gives each thread its own connections.
+
+    Nothing is opened yet: the first query does that, in the thread that asks.
+
+    :param database: the path of an SQLite file, or a URL.
+    :param writers: how many threads may wait to write at the same time.
+    :param pool_size: how many connections to PostgreSQL may be open; 0 for any number.
+    :param max_idle: after how many seconds without use one of them is closed; -1 for never.
+    :param language: the language of the blog's texts, a tag such as ``pt-BR``.
+    """
+    options: dict[str, Any] = {_QUEUE: WriteQueue(max(writers, 1)), _LANGUAGE: language}
+    url = database_url(database)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=ThreadLocalPool, execution_options=options)
+        configure(engine, busy_timeout=BUSY_TIMEOUT)
+        return engine
+    url, parameters = connection_parameters(url)
+    # Otherwise the environment decides, and from a database with SQL_ASCII the driver reads bytes.
+    parameters["client_encoding"] = "utf8"
+    engine = create_engine(
+        url,
+        poolclass=ThreadLocalPool,
+        pool_size=pool_size,
+        pool_timeout=BUSY_TIMEOUT,
+        max_idle=max_idle,
+        connect_args=parameters,
+        execution_options=options,
+    )
+    is_pooled = parameters.get("prepare_threshold", 0) is None
+    postgresql.configure(engine, timeout=BUSY_TIMEOUT, is_pooled=is_pooled)
+    return engine
+
+
+def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
+    """Ask for one row on this thread's own connection, past Session and Connection.
+
+    It takes a tenth of their time, and is for the question of every request. While SQLite shows
+    no commit since the last answer, that answer is returned again.
+
+    :param statement: SQL that reads one row, without parameters.
+    :return: the values of the row as the driver has them, and last the identity of the file; None
+        where the database cannot answer just now. The same question in the normal way tells why.
+    :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
+    :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
+    """
+    try:
+        connection = engine.raw_connection()
+        try:
+            file = opened_file(connection)
+            if file is None:
+                return (*_ask(connection, statement), None)
+            if not file.is_current():
+                return None
+            # Before the question: what is committed meanwhile makes the answer newer, not older.
+            commits = file.commits()
+            known, answer = file.answers.get(statement, (None, None))
+            if commits is None or commits != known:
+                answer = (*_ask(connection, statement), file.identity)
+                file.answers[statement] = commits, answer
+        except engine.dialect.loaded_dbapi.Error as error:
+            if not _is_locked(error):
+                # It may be lost, and the pool would log that it cannot be reset.
+                connection.invalidate(error)
+            raise
+        else:
+            return answer
+        finally:
+            connection.close()
+    except PoolTimeout:
+        raise
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
+        cause = getattr(error, "orig", error)
+        if _is_locked(cause):
+            raise OperationalError(statement, None, cause) from error
+        return None
+
+
+def _is_locked(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or (
+        getattr(error, "sqlstate", None) == LOCK_NOT_AVAILABLE
+    )
+
+
+def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
+    driver: Any = connection.dbapi_connection
+    if hasattr(driver, "pgconn"):
+        rows = postgresql.ask(driver, statement, timeout=BUSY_TIMEOUT)
+    else:
+        # All rows: an unfinished statement holds a snapshot.
+        rows = driver.execute(statement).fetchall()
+    if not rows:
+        raise NoResultFound(f"{statement!r} has found no row")
+    return tuple(rows[0])
+
+
+def language_of(bind: Engine | Connection) -> str:
+    """Return the language of a blog's texts, on which their renderings depend."""
+    language: str = bind.get_execution_options().get(_LANGUAGE, "en")
+    return language
+
+
+def session_factory(engine: Engine) -> sessionmaker[Session]:
+    """Return what opens a session on `engine`. It takes no connection before its first query.
+
+    A session indexes for the search what it has written, in the same transaction.
+    """
+    sessions = sessionmaker(engine)
+    event.listen(sessions, "before_commit", _index)
+    return sessions
+
+
+def _index(db: Session) -> None:
+    if db.in_transaction():
+        db.flush()
+        search_index.refresh(db.connection())
+
+
+def begin_writing(db: Session, *, nowait: bool = False) -> None:
+    """End what `db` was reading, and begin a transaction that will write.
+
+    This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
+    have changed: read it again.
+
+    :param nowait: fail at once if another transaction writes.
+    :raises DatabaseOutdatedError: the database has another schema than this code.
+    :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
+    :raises WriteQueueFullError: too many threads are waiting.
+    """
+    db.rollback()
+    queue: WriteQueue = db.get_bind().get_execution_options()[_QUEUE]
+    with nullcontext() if nowait else queue:
+        connection = db.connection(execution_options=WRITING_NOWAIT if nowait else WRITING)
+        if connection.dialect.name != "sqlite":
+            # Each change ends in this row. Otherwise two writers holding different row locks could
+            # deadlock here.
+            lock = "SELECT id FROM site FOR UPDATE"
+            connection.exec_driver_sql(f"{lock} NOWAIT" if nowait else lock)
+    # In the transaction, so that no upgrade comes in between.
+    found = connection.exec_driver_sql(SCHEMA_VERSION).scalar()
+    if found != HEAD:
+        raise DatabaseOutdatedError(SCHEMA_VERSION, None, Exception(report_other_schema(found)))
+
+
+@contextmanager
+def writing(db: Session) -> Iterator[None]:
+    """Run an act in one transaction: begin it, then commit, or roll back after an error.
+
+    :raises sqlalchemy.exc.OperationalError: see :func:`begin_writing`; or it cannot be committed.
+    """
+    try:
+        begin_writing(db)
+        yield
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise
+
+
+_reported: set[object] = set()
+
+
+def report_other_schema(found: object) -> str:
+    """Return a sentence with the remedy for a schema that is not this code's, and log it once.
+
+    :param found: the schema version that the database has by now.
+    """
+    remedy = "restart it" if str(found) > HEAD else "run `threadleaf upgrade`"
+    sentence = (
+        f"the database has schema {found} by now, and this process has the code for {HEAD}: "
+        f"{remedy}"
+    )
+    if found not in _reported:
+        _reported.add(found)
+        log.error("Nothing can be stored, because %s.", sentence)
+    return sentence

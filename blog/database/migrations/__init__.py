@@ -1,0 +1,1 @@
+"""The schema's history, run by :func:`blog.operations.migration.upgrade`. Alembic reads the files by path."""

@@ -1,0 +1,48 @@
+"""Redirects from the addresses that entries and pages once had.
+
+A step of acts: it belongs to the caller's transaction, and commits nothing.
+"""
+
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from blog.entries.slugs import address_of
+from blog.models import Entry, Redirect
+from blog.urls import endpoint_at
+
+
+def redirect_from(db: Session, entry: Entry, address: str) -> str | None:
+    """Let an old address lead to `entry`.
+
+    :param entry: an entry with an id.
+    :param address: a path, or a URL of which the path counts; percent-encoded or not. The query
+        counts only if it is one of WordPress's, as in ``/?p=12``.
+    :return: why the address cannot lead there, in a phrase; None if it does, now or before.
+    """
+    path = _normal(address)
+    if path is None:
+        return "it is no address"
+    if "?" not in path and _is_of_the_blog(path):
+        return "the blog itself has a page there"
+    if path == address_of(entry.kind, entry.slug):
+        return None
+    found = db.scalar(select(Redirect).where(Redirect.path == path))
+    if found is None:
+        db.add(Redirect(path=path, entry_id=entry.id))
+    elif found.entry_id != entry.id:
+        return "it leads to another entry"
+    return None
+
+
+def _is_of_the_blog(path: str) -> bool:
+    return endpoint_at(path) not in {None, "reader.entry", "reader.page"}
+
+
+def _normal(address: str) -> str | None:
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # an address like http://[x
+        return None
+    return Redirect.normal(unquote(parts.path), parts.query)

@@ -1,0 +1,71 @@
+"""Tags and series by their names, made when they are first used.
+
+These are steps of acts: they belong to the caller's transaction, and commit nothing.
+"""
+
+import re
+from collections.abc import Callable
+from hashlib import sha256
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from blog.models import Series, Tag
+from blog.text.slugs import few, slugify
+
+
+def tag_named(db: Session, name: str) -> Tag:
+    """Return the tag of that name, a new one if there is none.
+
+    Case, spaces and hyphens make no difference. Other signs do: ``C++`` and ``C`` would have the
+    same slug, and are two tags.
+
+    :param name: what readers see; not empty.
+    """
+    slug = _slug_named(name, "tag", lambda slug: select(Tag.name).where(Tag.slug == slug), db)
+    found = Tag.by_slug(db, slug)
+    if found is None:
+        found = Tag(name=name, slug=slug)
+        db.add(found)
+    return found
+
+
+def series_titled(db: Session, title: str) -> Series:
+    """Return the series of that title, a new one if there is none. Titles are told apart like tags.
+
+    :param title: what readers see; not empty.
+    """
+    slug = _slug_named(
+        title, "series", lambda slug: select(Series.title).where(Series.slug == slug), db
+    )
+    found = Series.by_slug(db, slug)
+    if found is None:
+        found = Series(title=title, slug=slug)
+        db.add(found)
+        db.flush()
+    return found
+
+
+def _slug_named(
+    name: str, default: str, named_at: "Callable[[str], Select[str]]", db: Session
+) -> str:
+    """Return the slug of the row with this name, or a free slug.
+
+    After twenty other names with the same letters it ends in a hash of the name: otherwise a
+    thousand names of punctuation alone would be compared with each other.
+
+    :param default: the slug of a name without letters and digits.
+    :param named_at: selects the name of the row with a slug.
+    """
+
+    def another(slug: str) -> bool:
+        known = db.scalar(named_at(slug))
+        return known is not None and _folded(known) != _folded(name)
+
+    wanted = slugify(name) or default
+    free = next((slug for slug in few(wanted) if not another(slug)), None)
+    return free or f"{wanted}-{sha256(_folded(name).encode()).hexdigest()[:16]}"
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()

@@ -1,0 +1,1 @@
+"""Feeds in three formats, and entries as JSON-LD."""

@@ -1,0 +1,1 @@
+"""HTTP, for any application: caching, compression, cookies, forms, hosts, files."""

@@ -1,0 +1,244 @@
+"""The page cache: an object around the application, which it asks only for what it has not cached.
+
+It fails closed. Two functions decide, and nothing else: :meth:`PageCache.key_of` says which
+requests have a key, and :func:`is_cacheable` which responses are the same for all requests with one
+key. A cached response is current until the site's version changes, or the clock reaches a moment at
+which pages change by themselves. No code has to invalidate it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from sys import getsizeof
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote_to_bytes
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug import Response
+from werkzeug.wsgi import get_path_info
+
+from blog.caches import Cache
+from blog.config import Config
+from blog.http.cached_response import CachedResponse, size_of
+from blog.http.hosts import OwnHosts
+from blog.models import freshness
+from blog.models.freshness import Stamp
+from blog.operations.outages import Outages
+from blog.request import MARK, Request
+from blog.urls import endpoint_at, parameters_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: The longest path and query string that a response is cached for, in bytes.
+LONGEST_PATH = 1_000
+LONGEST_QUERY = 1_000
+
+#: What tells responses apart: where the blog is mounted, the path, and the parameters that its view
+#: reads.
+Key = tuple[str, str, tuple[tuple[str, str], ...]]
+
+#: Turns the response to a request into what is sent, while the request's session is still open.
+Finish = Callable[[Request, Response], "WSGIApplication"]
+
+
+class Application(Protocol):
+    """What the cache is around: a WSGI application that knows neither keys nor stamps."""
+
+    def __call__(
+        self,
+        environ: "WSGIEnvironment",
+        start_response: "StartResponse",
+        finish: Finish,
+        failure: Exception | None = None,
+        /,
+    ) -> Iterable[bytes]:
+        """Respond with what `finish` makes of the response.
+
+        :param failure: a wait for the database that has timed out, and must not be repeated.
+        """
+
+
+class PageCache:
+    """A WSGI application that serves cached responses, and those of `application` otherwise.
+
+    :param application: responds to what is not cached.
+    :param config: `page_cache` is the memory that responses and keys may take, in MiB.
+    :param engine: the blog's database.
+    :param hosts: the names under which the blog answers.
+    :param outages: learns that the database served a request.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        config: Config,
+        engine: Engine,
+        hosts: OwnHosts,
+        outages: Outages,
+    ) -> None:
+        #: Templates, settings and code have not changed since.
+        self.started = datetime.now(UTC)
+        self.responses: Cache[Key, CachedResponse] = Cache(config.page_cache * 1024 * 1024)
+        self._application = application
+        self._engine = engine
+        self._hosts = hosts
+        self._outages = outages
+        self._lock = Lock()
+        self._turns: dict[Key, Event] = {}
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Serve the cached response if it is still current; otherwise let a new one be rendered."""
+        key = self.key_of(environ)
+        try:
+            # Before any content is read, so that no response is called newer than it is.
+            stamp = None if key is None else freshness.stamp(self._engine)
+        except (OperationalError, PoolTimeout) as error:
+            return self._application(environ, start_response, self.finish, error)
+        if key is None or stamp is None:
+            return self._application(environ, start_response, self.finish)
+        cached = self._find(key, stamp)
+        if cached is None:
+            with self._turn(key):
+                # Another thread may have rendered it while this one waited.
+                cached = self._find(key, stamp)
+                if cached is None:
+                    finish = partial(self.finish, key=key, stamp=stamp)
+                    return self._application(environ, start_response, finish)
+        self._outages.succeeded(is_writing=False)
+        return cached(environ, start_response)
+
+    def key_of(self, environ: "WSGIEnvironment") -> Key | None:
+        """Return the key of a request; None if it neither gets nor makes a cached response.
+
+        That is so for other methods than GET and HEAD, hosts that are not ours, requests that name
+        a person (credentials, or a cookie of ours), and addresses that are too long or not UTF-8.
+        """
+        if (
+            environ["REQUEST_METHOD"] not in {"GET", "HEAD"}
+            or environ.get("HTTP_HOST", "") not in self._hosts
+            or "HTTP_AUTHORIZATION" in environ
+            or MARK in environ.get("HTTP_COOKIE", "")
+        ):
+            return None
+        path = environ.get("PATH_INFO", "")
+        query = environ.get("QUERY_STRING", "")
+        parameters = _parameters(environ, query) if query else ()
+        if parameters is None or len(path) > LONGEST_PATH:
+            return None
+        return environ.get("SCRIPT_NAME", ""), path, parameters
+
+    def finish(
+        self,
+        request: Request,
+        response: Response,
+        key: Key | None = None,
+        stamp: Stamp | None = None,
+    ) -> "WSGIApplication":
+        """Return what is sent: `response` itself, or a cached response in its place.
+
+        :param key: where it is stored; None to leave it out of the cache.
+        :param stamp: the stamp of the site's content before the request began.
+        """
+        if is_private(request, response):
+            # Whatever the view says: other caches must not store it, either.
+            response.headers["Cache-Control"] = "private, no-store"
+        else:
+            # Browsers would store 301 and 308 for good (RFC 9110, 15.4.2). After two renames of an
+            # entry, two stored redirects could lead to each other.
+            response.headers.setdefault("Cache-Control", "no-cache")
+        if not is_cacheable(request, response):
+            return response
+        moments = freshness.moments(
+            request.db, request.now, self.started, request.config.comments_close_after
+        )
+        cached = CachedResponse.of(response, stamp, request.now, moments)
+        if key is not None:
+            self._store(key, cached)
+        return cached
+
+    def _find(self, key: Key, stamp: Stamp) -> CachedResponse | None:
+        cached = self.responses.get(key)
+        return cached if cached is not None and cached.is_current(stamp) else None
+
+    def _store(self, key: Key, cached: CachedResponse) -> None:
+        if (before := self.responses.get(key)) is not None:
+            cached.adopt(before)
+        # With the key alone: a response that referred to itself would wait for the garbage
+        # collector.
+        cached.grown = partial(self._count_again, key)
+        self.responses.put(key, cached, _size_of_key(key) + cached.size)
+
+    def _count_again(self, key: Key) -> None:
+        if (cached := self.responses.get(key)) is not None:
+            self.responses.resize(key, cached, _size_of_key(key) + cached.size)
+
+    @contextmanager
+    def _turn(self, key: Key) -> Iterator[None]:
+        """Let the first thread through for `key`, and the others when it is done.
+
+        So one request renders what is not cached yet. If it fails, the others go on in parallel.
+        """
+        with self._lock:
+            turn = self._turns.get(key)
+            is_first = turn is None
+            if turn is None:
+                turn = self._turns[key] = Event()
+        if not is_first:
+            turn.wait()
+            yield
+            return
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._turns[key]
+            turn.set()
+
+
+def is_private(request: Request, response: Response) -> bool:
+    """Tell whether a response is, or may be, for one visitor alone."""
+    # A streamed body can still read anything of the request while it is sent. A file cannot.
+    is_streamed = response.is_streamed and not response.direct_passthrough
+    return request.is_private or is_streamed or "Set-Cookie" in response.headers
+
+
+def is_cacheable(request: Request, response: Response) -> bool:
+    """Tell whether a response is whole, and the same for all requests with one key.
+
+    A view that sets Cache-Control to ``no-store`` or ``private`` has responded to one visitor.
+    """
+    control = response.cache_control
+    return (
+        response.status_code == 200
+        and not is_private(request, response)
+        and not request.is_conditional
+        and not control.no_store
+        and not control.private
+        and not response.direct_passthrough
+    )
+
+
+def _parameters(environ: "WSGIEnvironment", query: str) -> tuple[tuple[str, str], ...] | None:
+    """Return the parameters in the key; None if the query is too long, not UTF-8, or no page's."""
+    if len(query) > LONGEST_QUERY:
+        return None
+    try:
+        query = query.encode("latin-1").decode()
+        unquote_to_bytes(query).decode()
+    except UnicodeError:
+        return None
+    if "%00" in query or "\0" in query:
+        return None
+    endpoint = endpoint_at(get_path_info(environ))
+    return None if endpoint is None else parameters_of(endpoint, query)
+
+
+def _size_of_key(key: Key) -> int:
+    return sum(map(getsizeof, (key, *key))) + size_of(key[2])

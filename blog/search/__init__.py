@@ -1,0 +1,1 @@
+"""Queries, their matches, and the order of these."""
