@@ -6,9 +6,9 @@ from pathlib import Path
 
 from blog.application import create_app
 from blog.config import FILE_VARIABLE, Config
-from blog.operations.logs import log_to_stderr
 from blog.http.proxies import BehindProxy
 from blog.mod_wsgi import StartingBlog
+from blog.operations.logs import log_to_stderr
 
 settings = Path(os.environ.get(FILE_VARIABLE, Path(__file__).with_name("threadleaf.toml")))
 # Apache adds the time.

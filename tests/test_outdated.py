@@ -46,7 +46,7 @@ def upgrade_by_future_code(folder: Path, blog: Path, change: str) -> None:
     for part in ("blog", "pool", "templates"):
         shutil.copytree(ROOT / part, folder / part)
     migration = MIGRATION.format(next=NEXT, head=HEAD, change=change)
-    (folder / "blog" / "migrations" / "versions" / f"{NEXT}_future.py").write_text(migration)
+    (folder / "blog/database/migrations/versions" / f"{NEXT}_future.py").write_text(migration)
     subprocess.run(
         [sys.executable, "-W", "error", "-m", "blog", "upgrade"],
         cwd=blog,

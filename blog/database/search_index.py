@@ -6,8 +6,8 @@ in the transaction that makes them, and a search first indexes all others. A sta
 found.
 
 On SQLite ``search_index`` is an FTS5 table (https://sqlite.org/fts5.html), on PostgreSQL a table
-with a tsvector. Both have one row per text, in folded words (:mod:`blog.text.folding`): FTS5 divides
-them at the spaces between, and the parser of PostgreSQL is not used.
+with a tsvector. Both have one row per text, in folded words (:mod:`blog.text.folding`): FTS5
+divides them at the spaces between, and the parser of PostgreSQL is not used.
 """
 
 from typing import Any

@@ -255,17 +255,20 @@ def _objects_of(revision: str) -> list[Object]:
         engine.dispose()
 
 
-def _run_migrations(connection: Connection, before: str | None, to: str = "head") -> None:
+def _run_migrations(connection: Connection, before: str | None, to: str = HEAD) -> None:
     # Only an upgrade needs Alembic, and a server process should not pay for its import.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, metadata=Base.metadata)
     if before == SEED:
         command.stamp(config, SEED)
+    derived.drop(connection)
     command.upgrade(config, to)
+    if to == HEAD:
+        derived.make(connection)
 
 
 @contextmanager

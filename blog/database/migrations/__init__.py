@@ -1,1 +1,3 @@
-"""The schema's history, run by :func:`blog.operations.migration.upgrade`. Alembic reads the files by path."""
+"""The schema's history, run by :mod:`blog.operations.migration`.
+
+Alembic reads the files by path."""

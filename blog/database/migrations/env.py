@@ -1,13 +1,10 @@
-"""What Alembic runs, on the connection and in the transaction of :func:`blog.operations.migration.upgrade`."""
+"""What Alembic runs, on the connection and in the transaction of an upgrade."""
 
 from alembic import context
 
-from blog.models import Base, derived
-
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata, transactional_ddl=True)
-derived.drop(connection)
+given = context.config.attributes
+context.configure(
+    connection=given["connection"], target_metadata=given["metadata"], transactional_ddl=True
+)
 with context.begin_transaction():
     context.run_migrations()
-if context.get_context().get_current_revision() == context.get_head_revision():
-    derived.make(connection)
