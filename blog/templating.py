@@ -54,7 +54,7 @@ def absolute_url_for(context: Context, endpoint: str, **values: Any) -> str:
 @pass_context
 def static(context: Context, name: str) -> str:
     request: Request = context["request"]
-    return request.url_for("machines.static", name=immutable_name(name))
+    return request.url_for("files.static", name=immutable_name(name))
 
 
 @pass_context

@@ -84,16 +84,17 @@ url_map = Map(
             ],
         ),
         EndpointPrefix(
-            "machines.",
+            "crawlers.",
             [
                 get("/sitemap.xml", "sitemap"),
                 get("/sitemap-<int(min=1, max=50000):part>.xml", "sitemap_part"),
                 get("/robots.txt", "robots"),
-                get("/healthz", "healthz"),
-                get("/static/<name>", "static"),
             ],
         ),
-        EndpointPrefix("media.", [get("/media/<path:name>", "file")]),
+        EndpointPrefix(
+            "files.", [get("/media/<path:name>", "media"), get("/static/<name>", "static")]
+        ),
+        EndpointPrefix("health.", [get("/healthz", "healthz")]),
     ],
     # An address with doubled slashes has no page.
     merge_slashes=False,

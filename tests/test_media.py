@@ -18,7 +18,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from blog.application import Blog
 from blog.config import Config
-from blog.views.media import find
+from blog.views.files import find
 from tests.conftest import BlogClient
 from tests.links import make_link
 

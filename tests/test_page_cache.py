@@ -58,12 +58,12 @@ ADDRESSES = {
     "feeds.blog": "/blog/feed.atom",
     "feeds.tag": "/blog/tag/tea/feed.rss",
     "feeds.comments": "/blog/a-title/feed.json",
-    "machines.sitemap": "/sitemap.xml",
-    "machines.sitemap_part": "/sitemap-1.xml",
-    "machines.robots": "/robots.txt",
-    "machines.healthz": "/healthz",
-    "machines.static": f"/static/{immutable_name('style.css')}",
-    "media.file": "/media/notes.txt",
+    "crawlers.sitemap": "/sitemap.xml",
+    "crawlers.sitemap_part": "/sitemap-1.xml",
+    "crawlers.robots": "/robots.txt",
+    "health.healthz": "/healthz",
+    "files.static": f"/static/{immutable_name('style.css')}",
+    "files.media": "/media/notes.txt",
 }
 
 #: What a cache, ours or another, goes by.

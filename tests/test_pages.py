@@ -38,9 +38,9 @@ PAGES = {
     "feeds.blog": "/blog/feed.atom",
     "feeds.tag": "/blog/tag/tea/feed.rss",
     "feeds.comments": "/blog/a-title/feed.json",
-    "machines.sitemap": "/sitemap.xml",
-    "machines.sitemap_part": "/sitemap-1.xml",
-    "machines.robots": "/robots.txt",
+    "crawlers.sitemap": "/sitemap.xml",
+    "crawlers.sitemap_part": "/sitemap-1.xml",
+    "crawlers.robots": "/robots.txt",
 }
 
 

@@ -19,6 +19,7 @@ GUARDS: dict[str, Guard] = {
     "search": anyone,
     "comments": anyone,
     "feeds": anyone,
-    "machines": anyone,
-    "media": anyone,
+    "crawlers": anyone,
+    "files": anyone,
+    "health": anyone,
 }

@@ -72,7 +72,7 @@ def description(request: Request) -> Response:
     """The OpenSearch description, by which a browser offers the search as one of its own."""
     title = request.config.title
     address = request.absolute_url_for("search.results") + "?q={searchTerms}"
-    icon = request.absolute_url_for("machines.static", name=immutable_name("icon.svg"))
+    icon = request.absolute_url_for("files.static", name=immutable_name("icon.svg"))
     body = f"""<?xml version="1.0" encoding="UTF-8"?>
 <OpenSearchDescription xmlns="http://a9.com/-/spec/opensearch/1.1/">
 <ShortName>{escape(title[:SHORT_NAME].strip())}</ShortName>

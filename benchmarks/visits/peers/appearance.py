@@ -97,7 +97,7 @@ def additions(url_for: Callable[..., str], site_url: str) -> dict[str, Any]:
     return {
         "url_for": url_for,
         "absolute_url_for": lambda endpoint, **values: site_url + url_for(endpoint, **values),
-        "static": lambda name: url_for("machines.static", name=immutable_name(name)),
+        "static": lambda name: url_for("files.static", name=immutable_name(name)),
         "csrf_token": csrf_token,
         "flashed": list,
     }

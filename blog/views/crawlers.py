@@ -1,8 +1,7 @@
-"""What search engines, monitors and browsers ask for besides pages."""
+"""What search engines ask for besides pages."""
 
 from collections.abc import Iterator
 from datetime import datetime
-from mimetypes import guess_type
 from xml.sax.saxutils import escape
 
 from sqlalchemy import Select, func, select
@@ -10,8 +9,7 @@ from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
 from blog.feeds.documents import rfc3339
-from blog.http.static_files import immutable_names
-from blog.models import Entry, Series, Site
+from blog.models import Entry, Series
 from blog.request import Request
 
 #: The most entries in one sitemap file: 50,000 addresses are allowed, and the first file has the
@@ -20,9 +18,6 @@ SITEMAP_SIZE = 49_000
 
 NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
-#: A year in seconds: a file whose content changes gets another name.
-FOR_EVER = 31_536_000
-
 
 def sitemap(request: Request) -> Response:
     """All addresses; or, where they do not fit into one file, the list of the files."""
@@ -30,7 +25,7 @@ def sitemap(request: Request) -> Response:
     if number <= SITEMAP_SIZE:
         return sitemap_part(request, 1)
     parts = range(1, (number - 1) // SITEMAP_SIZE + 2)
-    addresses = [request.absolute_url_for("machines.sitemap_part", part=part) for part in parts]
+    addresses = [request.absolute_url_for("crawlers.sitemap_part", part=part) for part in parts]
     return document(
         "sitemapindex", [f"<sitemap><loc>{escape(a)}</loc></sitemap>" for a in addresses]
     )
@@ -75,25 +70,7 @@ def document(root: str, parts: list[str]) -> Response:
 
 def robots(request: Request) -> Response:
     """Everybody may read everything. Says where the sitemap is."""
-    sitemap_address = request.absolute_url_for("machines.sitemap")
+    sitemap_address = request.absolute_url_for("crawlers.sitemap")
     return Response(
         f"User-agent: *\nDisallow:\n\nSitemap: {sitemap_address}\n", mimetype="text/plain"
     )
-
-
-def healthz(request: Request) -> Response:
-    """Answer 200 if the database answers; what it raises otherwise becomes 503."""
-    Site.row(request.db)
-    return Response("ok\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})
-
-
-def static(_request: Request, name: str) -> Response:
-    """A static file, under a name that stands for its content."""
-    path = immutable_names().get(name)
-    if path is None:
-        raise NotFound("There is no file of this name.")
-    response = Response(path.read_bytes(), mimetype=guess_type(name)[0])
-    response.cache_control.public = True
-    response.cache_control.max_age = FOR_EVER
-    response.cache_control.immutable = True
-    return response

@@ -1,8 +1,9 @@
-"""Pictures and other files that the author keeps in a folder."""
+"""Files: the author's, from a folder, and those of the templates."""
 
 import re
 import sys
 from datetime import UTC, datetime
+from mimetypes import guess_type
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ from werkzeug.security import safe_join
 from werkzeug.utils import send_file
 
 from blog.http.cached_response import SETTLED, condition
+from blog.http.static_files import immutable_names
 from blog.request import Request
 
 #: What is shown in the page or by the browser; everything else is only offered for saving. The
@@ -40,6 +42,9 @@ TYPES = {
     ".txt": "text/plain",
 }
 
+#: A year in seconds: a file whose content changes gets another name.
+FOR_EVER = 31_536_000
+
 #: A drawing may hold scripts; opened by itself, it is shown without them.
 ALONE = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -50,7 +55,7 @@ _RANGE = re.compile(
 )
 
 
-def file(request: Request, name: str) -> Response:
+def media(request: Request, name: str) -> Response:
     """Send a file, or the range of it that is asked for, or 304 if the client has it."""
     path = find(Path(request.config.media), name)
     if path is None:
@@ -179,3 +184,15 @@ def find(folder: Path, name: str) -> Path | None:
     # Windows has a second name for most files, without the full stop: HTPASS~1.TXT.
     is_hidden = sys.platform == "win32" and any(part.startswith(".") for part in inside.parts)
     return None if is_hidden else path
+
+
+def static(_request: Request, name: str) -> Response:
+    """A static file, under a name that stands for its content."""
+    path = immutable_names().get(name)
+    if path is None:
+        raise NotFound("There is no file of this name.")
+    response = Response(path.read_bytes(), mimetype=guess_type(name)[0])
+    response.cache_control.public = True
+    response.cache_control.max_age = FOR_EVER
+    response.cache_control.immutable = True
+    return response
