@@ -22,7 +22,7 @@ from blog.markup import render
 from blog.schema import HEAD
 from blog.upgrading import PORTION
 from tests.conftest import BlogClient
-from tests.processes import PATIENCE, THREADLEAF, environment
+from tests.processes import PATIENCE, THREADLEAF, WINE, environment
 from tests.test_cli import done, held, make_seed, rows, run
 
 pytestmark = pytest.mark.long
@@ -272,6 +272,8 @@ main()
 """
 
 
+# A process pool could hang on Windows until 3.11.6, whose library the Python for wine may lack.
+@pytest.mark.skipif(WINE, reason="see https://github.com/python/cpython/issues/107219")
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
 def test_a_process_that_the_system_has_ended_is_told_in_a_sentence(tmp_path: Path) -> None:
     make_large_seed(tmp_path / "blog.db", upgrading.WORTH_PROCESSES)
