@@ -47,11 +47,11 @@ class Log:
     if sys.platform == "win32":
 
         def pin(self) -> None:
-            """Keep the database from being overwritten by a copy.
+            """Map the database, so that no program can copy over it.
 
-            Windows lets nobody remove or replace an open file, and nobody truncate a mapped one,
-            as a program does that copies over it. SQLite goes on where it may not truncate. The log
-            is not mapped: it would never be shorter again.
+            Windows neither removes nor replaces an open file, and does not truncate a mapped one,
+            which is how a copy begins. SQLite takes that refusal for success. The log is not
+            mapped, because SQLite could not shorten it then.
             https://learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-mmcanfilebetruncated
             """
             if self._pin is None:

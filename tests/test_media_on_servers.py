@@ -22,7 +22,7 @@ SCRIPT = '''
 import sys
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from blog.application import create_app
 from blog.config import Config
@@ -49,6 +49,11 @@ class Server(ThreadingMixIn, WSGIServer):
     pass
 
 
+class Handler(WSGIRequestHandler):
+    def log_message(self, format, *values):
+        "Write nothing: a pipe of Windows takes 4 KiB, and the next request would wait."
+
+
 def announce(url):
     print(url, flush=True)
 
@@ -56,7 +61,7 @@ def announce(url):
 if sys.argv[-1:] == ["waitress"]:
     serve(application, listen("127.0.0.1", 0), Limits.of(config), on_ready=announce)
 if sys.argv[-1:] == ["wsgiref"]:
-    server = make_server("127.0.0.1", 0, application, Server)
+    server = make_server("127.0.0.1", 0, application, Server, Handler)
     announce(f"http://127.0.0.1:{server.server_port}")
     server.serve_forever()
 '''

@@ -22,7 +22,7 @@ from blog.operations import backfill, migration
 from blog.operations.backfill import PORTION
 from blog.operations.migration import HEAD
 from tests.conftest import BlogClient
-from tests.processes import PATIENCE, THREADLEAF, environment
+from tests.processes import PATIENCE, THREADLEAF, WINE, environment
 from tests.test_cli import done, held, make_seed, rows, run
 
 pytestmark = pytest.mark.long
@@ -133,7 +133,7 @@ def test_a_second_upgrade_returns_at_once_whoever_is_writing(
 
     with held(database):
         said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
-    assert said == f"The database {database.as_posix()} is up to date.\n"
+    assert said == f"The database {database} is up to date.\n"
 
 
 def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: Path) -> None:
@@ -172,14 +172,13 @@ def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: P
 #: Limits the size of a file as a full disk does, or sends Ctrl-C from the terminal.
 STOPPED = {
     "full disk": "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))",
-    "Ctrl-C": "import os, signal; from sqlalchemy import Engine, event\n"
+    "Ctrl-C": "import signal; from sqlalchemy import Engine, event\n"
     "@event.listens_for(Engine, 'before_cursor_execute')\n"
     "def _(connection, cursor, sql, *_):\n"
-    "    if 'INSERT INTO _alembic_tmp_entry' in sql: os.kill(os.getpid(), signal.SIGINT)",
+    "    if 'INSERT INTO _alembic_tmp_entry' in sql: signal.raise_signal(signal.SIGINT)",
 }
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits and signals are those of POSIX systems")
 def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
     """Run Python code that runs the command, as `threadleaf upgrade`."""
     return subprocess.run(
@@ -196,7 +195,10 @@ def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("stop", "code", "said"),
     [
-        ("full disk", 1, "blog.db cannot be used ("),
+        pytest.param(
+            *("full disk", 1, "blog.db cannot be used ("),
+            marks=pytest.mark.skipif(os.name != "posix", reason="Windows has no such limit"),
+        ),
         ("Ctrl-C", 130, "Stopped. What is done stays; "),
     ],
 )
@@ -270,6 +272,8 @@ main()
 """
 
 
+# A process pool could hang on Windows until 3.11.6, whose library the Python for wine may lack.
+@pytest.mark.skipif(WINE, reason="see https://github.com/python/cpython/issues/107219")
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
 def test_a_process_that_the_system_has_ended_is_told_in_a_sentence(tmp_path: Path) -> None:
     make_large_seed(tmp_path / "blog.db", backfill.WORTH_PROCESSES)
