@@ -309,9 +309,7 @@ def run(
 def judge(report: Report) -> None:
     """Find the answers that no blog can give which is as fresh as its database."""
     report.repeated = len(report.reads) - len({(read.path, read.etag) for read in report.reads})
-    # A page of a search beside a locked database has no ETag.
-    named = [read for read in report.reads if read.etag]
-    pages = {(read.path, read.etag): read.numbers for read in named if read.numbers}
+    pages = {(read.path, read.etag): read.numbers for read in report.reads if read.numbers}
     seen = []
     for read in report.reads:
         # While the database is locked, a search leaves out what other programs have just written:
