@@ -15,7 +15,7 @@ In a WSGI application the work is a request, and ends when the server closes the
     def application(environ, start_response):
         session = environ["threadleaf.work"].session
 
-Nothing here commits. What is committed after the answer has begun can fail when the client has
+Nothing here commits. What is committed after the response has begun can fail when the client has
 already been told that all is well; https://peps.python.org/pep-3333/ has no way to take it back.
 """
 

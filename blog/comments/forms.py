@@ -31,7 +31,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 class CommentForm:
     """A comment as it was typed, and what is wrong with it, by field.
 
-    :param parent: the id of the comment that this one answers, None for the entry itself.
+    :param parent: the id of the comment that it replies to; None for the entry itself.
     :param remember: whether the browser shall keep name and website.
     :param trap: the content of the hidden field.
     :param is_preview: whether the visitor only wants to see what the comment will look like.

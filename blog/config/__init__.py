@@ -99,7 +99,7 @@ class Config:
     page_cache: int = setting(32, between(0, 100_000))
     #: What comments are written in: "text", or "markdown" without pictures and headings.
     comment_format: str = setting("text", one_of("text", "markdown"))
-    #: How many levels of answers are indented; 0 sets all comments below each other.
+    #: How many levels of replies are indented; 0 sets all comments below each other.
     comment_depth: int = setting(4, between(0, 5))
     #: For how many days after its publication an entry takes comments; 0 for ever.
     comments_close_after: int = setting(0, between(0, 36_500))

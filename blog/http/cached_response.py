@@ -146,7 +146,7 @@ def size_of(pairs: Iterable[tuple[str, str]]) -> int:
 
 
 def condition(environ: Mapping[str, str], etag: str, modified: datetime | None) -> str | None:
-    """Return the status that answers a conditional request without a body, or None.
+    """Return the status of the reply to a conditional request without a body, or None.
 
     In the order of https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2. For a 304 a date counts
     only if it is the very one that we give: after a clock was set back, or an entry was put off, an

@@ -15,7 +15,7 @@ class ForeignComment:
     """A comment.
 
     :param key: what names it for ever within its source.
-    :param parent: the key of the comment that it answers; nothing promises that there is one.
+    :param parent: the key of the comment that it replies to, which may be missing.
     """
 
     key: str

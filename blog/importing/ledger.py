@@ -209,7 +209,7 @@ def _row(item: ForeignEntry, comment: ForeignComment, made: Comment) -> Imported
 
 
 def _threads(comments: Iterable[ForeignComment], known: Container[str]) -> dict[str, str]:
-    """Return who answers whom, by key, without answers to nobody and without circles."""
+    """Return the parent of each reply, by key, without unknown parents and without circles."""
     parents = {c.key: c.parent for c in comments if c.parent is not None and c.parent in known}
     safe: set[str] = set()
     for key in list(parents):

@@ -91,16 +91,16 @@ class Comment(Base):
 
 @dataclass(frozen=True)
 class Threaded:
-    """A comment at its place in the discussion: 0 is an answer to the entry itself."""
+    """A comment at its place in the discussion: 0 is a reply to the entry itself."""
 
     comment: Any
     depth: int
-    #: Who wrote what this one answers.
-    answers: str | None = None
+    #: The author of the comment that it replies to; None at depth 0.
+    parent_author: str | None = None
 
 
 def threads(comments: Sequence[Any]) -> Iterator[Threaded]:
-    """Put each comment below the one it answers, and otherwise the older first.
+    """Put each comment below the one that it replies to, and otherwise the older first.
 
     A reply to a comment that is not in `comments` (held, or gone) stands at the top level.
     The walk keeps its own stack: a thread may be deeper than Python's recursion limit.

@@ -42,11 +42,11 @@ def add(request: Request, slug: str) -> Response:
 
 
 def reply(request: Request, slug: str, id: int) -> Response:
-    """A comment, and the form to answer it."""
+    """A comment, and the form to reply to it."""
     entry = find_entry(request, slug)
     is_open = takes_comments(request.config, entry, request.now)
     if not is_open or replied_to(request.db, entry, id) is None:
-        raise NotFound("There is no comment here that could be answered.")
+        raise NotFound("There is no comment here to reply to.")
     form = CommentForm.blank(commenter.recall(request))
     form.parent = id
     return form_page(request, entry, form)
@@ -115,7 +115,7 @@ def form_page(request: Request, entry: Entry, form: CommentForm) -> Response:
         422 if form.errors else 200,
         entry=entry,
         form=form,
-        answered=replied_to(request.db, entry, form.parent),
+        parent=replied_to(request.db, entry, form.parent),
         preview=form.is_preview and not form.errors,
     )
     # What was typed is in it, and the token.
