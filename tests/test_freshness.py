@@ -58,7 +58,7 @@ def test_no_answer_is_older_than_what_was_committed_before_it_was_asked_for(
 
 SECOND = """
 import time
-from blog import freshness
+from blog.models import freshness
 ask, kept = freshness.stamp, {}
 def stamp(engine):
     second = int(time.monotonic())
@@ -102,7 +102,7 @@ def test_it_is_noticed_when_a_trigger_is_gone(
 TIMELESS = """
 from dataclasses import replace
 from datetime import UTC, datetime
-from blog import freshness
+from blog.models import freshness
 find = freshness.moments
 def moments(*given):
     return replace(find(*given), until=datetime.max.replace(tzinfo=UTC))
