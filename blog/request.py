@@ -21,6 +21,7 @@ from werkzeug.wsgi import get_path_info
 
 from blog.config import Config
 from blog.database import SessionFactory
+from blog.database.reads import noted
 from blog.models import Entry
 from blog.urls import parameters_of, path_of, url_map
 from pool.sessions import UnitOfWork
@@ -124,6 +125,11 @@ class Request:
         """The session of this request. It takes a connection at its first query."""
         self.has_used_database = True
         return self._work.session
+
+    @property
+    def comments_read(self) -> frozenset[int]:
+        """The entries whose comments the response was made of (:mod:`blog.database.reads`)."""
+        return noted(self._work.session) if self.has_used_database else frozenset()
 
     def close(self) -> None:
         """Give the connection back and roll back what was not committed. Safe to call again.

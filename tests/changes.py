@@ -142,6 +142,15 @@ class Change(NamedTuple):
     moves: bool
     only: str = ""
 
+    @property
+    def scopes(self) -> set[int]:
+        """What it changes: the comments on entries by their ids, or 0 for anything else."""
+        if not self.moves:
+            return set()
+        if self.table != "comment" or "REPLACE" in self.statement:
+            return {0}
+        return {1, 3} if "entry_id = 3" in self.statement else {1}
+
 
 _INSERTED = {
     "entry": entry(9, "published"),
@@ -154,6 +163,11 @@ _INSERTED = {
 
 #: Tables that readers do not see, with statements. The one row of `site` can only be changed.
 UNSEEN_TABLES = {
+    "change": {
+        "INSERT": "INSERT INTO change VALUES (9999, '2025-01-15 00:00:00', 0)",
+        "UPDATE": "UPDATE change SET scope = 9",
+        "DELETE": "DELETE FROM change",
+    },
     "imported": {
         "INSERT": "INSERT INTO imported (id, source, key, digest) VALUES (9, 'old', 'nine', 'd')",
         "UPDATE": "UPDATE imported SET digest = 'other', entry_id = 1, comment_id = 1",
@@ -246,7 +260,17 @@ class Kept(NamedTuple):
     only: str = ""
 
 
+def _remembered() -> Iterator[Kept]:
+    many = (
+        "UPDATE site SET version = 5000",
+        "INSERT INTO change SELECT 4000, changed, 0 FROM site",
+    )
+    for each in _INSERTED.values():
+        yield Kept((*many, each), "SELECT min(version) > 4000 FROM change", [(True,)])
+
+
 def kept() -> Iterator[Kept]:
+    yield from _remembered()
     yield from _months()
     yield from _listed()
     yield from _rendered()
@@ -355,6 +379,8 @@ def fill(connection: Connection) -> None:
 def misjudged(connection: Connection, given: Iterable[Change]) -> list[str]:
     """Perform changes, each on the same rows, and return those that raise the version wrongly.
 
+    They do so as well if the table `change` has not each new version, with its scope.
+
     :param connection: one to a filled database, of a program that is not the blog.
     """
 
@@ -366,7 +392,15 @@ def misjudged(connection: Connection, given: Iterable[Change]) -> list[str]:
     for change in given:
         if change.only in {"", connection.dialect.name}:
             connection.exec_driver_sql(change.statement)
-            if (version() > before) is not change.moves:
+            moved = range(before + 1, version() + 1)
+            query = f"SELECT version, scope FROM change WHERE version > {before} ORDER BY version"
+            noted = connection.exec_driver_sql(query).all()
+            if change.table != "change" and (
+                [row.version for row in noted] != list(moved)
+                or {row.scope for row in noted} != change.scopes
+            ):
+                wrong.append(change.statement)
+            if bool(moved) is not change.moves:
                 wrong.append(change.statement)
             connection.rollback()
     return wrong

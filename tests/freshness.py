@@ -36,7 +36,8 @@ from tests.processes import PATIENCE, ROOT, Server, environment, start
 PAGES = {
     "/blog": ["model", "raw", "swap", "draft", "subject"],
     "/blog/model": ["model", "subject"],
-    "/blog/raw": ["raw", "subject"],
+    "/blog/raw": ["raw", "subject", "aside"],
+    "/blog/raw/feed.json": ["aside"],
     "/blog/talk": ["remark"],
     "/blog/tag/one": ["model", "raw", "subject"],
     "/blog/tags": ["subject"],
@@ -53,9 +54,9 @@ PAGES = {
 }
 
 #: The writing processes, by the numbers that each of them raises.
-WRITERS = [["model", "swap"], ["raw", "draft", "subject"], ["remark"]]
+WRITERS = [["model", "swap"], ["raw", "draft", "subject", "aside"], ["remark"]]
 
-_NUMBER = re.compile(r"\b(model|raw|swap|draft|subject|remark)[ -](\d+)\b")
+_NUMBER = re.compile(r"\b(model|raw|swap|draft|subject|aside|remark)[ -](\d+)\b")
 #: In the archive it is a sum: each draft that was published is one more in its month.
 _SUM = re.compile(r'/2001/01">January</a> <span>(\d+)</span>')
 
@@ -138,8 +139,9 @@ def furnish(config: Config) -> None:
         ]:
             tags = [tag] if slug in {"model", "raw"} else []
             store(db, Entry(title=title, slug=slug, body="Text.", timestamp=when, tags=tags))
-        talk = db.query(Entry).filter_by(slug="talk").one()
-        db.add(Comment(entry=talk, text="This is my remark 1.", name="Reader", created=now))
+        for slug, text in (("talk", "This is my remark 1."), ("raw", "An aside 1.")):
+            entry = db.query(Entry).filter_by(slug=slug).one()
+            db.add(Comment(entry=entry, text=text, name="Reader", created=now))
         db.commit()
     engine.dispose()
 

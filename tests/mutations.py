@@ -20,7 +20,7 @@ from sqlalchemy import Connection, StaticPool, create_engine, not_
 
 from blog.database import connect
 from blog.models.trigger_sql import Rule, on_sqlite, triggers
-from blog.models.triggers import RULES
+from blog.models.triggers import RULES, SEEN, Seen
 from blog.operations import migration
 from tests.changes import changes, fill, kept, misjudged, miskept
 
@@ -44,6 +44,16 @@ def _lines(rule: Rule) -> Iterator[tuple[str, Rule]]:
         yield "rows, reversed", replace(rule, rows=not_(rule.rows))
     if rule.came:
         yield "came", replace(rule, came="")
+        for statement in filter(str.strip, rule.came.split(";")):
+            less = rule.came.replace(f"{statement};", "")
+            yield f"came, {statement.strip()[:40]}", replace(rule, came=less)
+    for scope, other in ((Seen.scope, "7"), (SEEN["comment"].scope, Seen.scope)):
+        if f" {scope} FROM site" in rule.came:
+            came, gone = (
+                each.replace(f" {scope} FROM site", f" {other} FROM site")
+                for each in (rule.came, rule.gone)
+            )
+            yield "scope", replace(rule, came=came, gone=gone)
     if rule.gone:
         yield "gone", replace(rule, gone="")
     if rule.replaced:

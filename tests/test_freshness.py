@@ -47,7 +47,7 @@ def test_no_answer_is_older_than_what_was_committed_before_it_was_asked_for(
         report = run(config, tmp_path, reads=2_000, servers=servers)
         assert report.violations == []
         assert set(report.answers) == {"GET 200", "GET 304", "HEAD 200"}
-        assert len(report.writes) == 6
+        assert len(report.writes) == 7
         assert report.repeated > 0, "some pages were kept"
         reports.append(report)
 
@@ -92,6 +92,31 @@ def test_it_is_noticed_when_a_trigger_is_gone(
         connection.execute(text(f"DROP TRIGGER site_changed_{table}_{event}{on}"))
 
     report = run(config, tmp_path, reads=300, writers=[[kind]])
+
+    assert "was committed before it was asked for" in report.violations[0]
+
+
+#: A page that does not know which comments it shows.
+FORGETFUL = """
+from blog.request import Request
+Request.comments_read = frozenset()
+"""
+#: A page that takes all changes for comments.
+TALKATIVE = """
+from blog.models import freshness
+freshness.EVERYTHING = -2
+"""
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "kind"), [(FORGETFUL, "remark"), (FORGETFUL, "aside"), (TALKATIVE, "raw")]
+)
+def test_it_is_noticed_when_a_scope_is_missed(
+    config: Config, tmp_path: Path, sabotage: str, kind: str
+) -> None:
+    furnish(config)
+
+    report = run(config, tmp_path, reads=300, writers=[[kind]], sabotage=sabotage)
 
     assert "was committed before it was asked for" in report.violations[0]
 

@@ -91,7 +91,10 @@ def by_hand(database: str) -> dict[str, Act]:
     def rename(number: int) -> None:
         execute(f"UPDATE tag SET name = 'subject {number}' WHERE slug = 'one'")
 
-    return {"raw": edit, "draft": publish, "subject": rename}
+    def add(number: int) -> None:
+        execute(f"UPDATE comment SET text = 'An aside {number}.' WHERE text LIKE 'An aside %'")
+
+    return {"raw": edit, "draft": publish, "subject": rename, "aside": add}
 
 
 def shell(database: str) -> Callable[[str], object]:
@@ -151,7 +154,7 @@ def write(acts: dict[str, Act], notes: Path, stopped: Callable[[], bool]) -> Non
 def main(database: str, blog: str, notes: str, *kinds: str) -> None:
     sources: dict[str, Callable[[], dict[str, Act]]] = {
         **dict.fromkeys(("model", "swap"), partial(with_models, database)),
-        **dict.fromkeys(("raw", "draft", "subject"), partial(by_hand, database)),
+        **dict.fromkeys(("raw", "draft", "subject", "aside"), partial(by_hand, database)),
         "remark": partial(as_visitor, database, blog),
     }
     known: dict[str, Act] = {}

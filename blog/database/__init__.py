@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
 from blog.config.database_url import connection_parameters, database_url
-from blog.database import postgresql, search_index
+from blog.database import postgresql, reads, search_index
 from pool import ThreadLocalPool
 from pool.sqlite import WRITING, WRITING_NOWAIT, configure, opened_file
 
@@ -204,10 +204,12 @@ def language_of(bind: Engine | Connection) -> str:
 def session_factory(engine: Engine) -> sessionmaker[Session]:
     """Return what opens a session on `engine`. It takes no connection before its first query.
 
-    A session indexes for the search what it has written, in the same transaction.
+    A session indexes for the search what it has written, in the same transaction, and notes which
+    comments it has read (:mod:`blog.database.reads`).
     """
     sessions = sessionmaker(engine)
     event.listen(sessions, "before_commit", _index)
+    reads.note(engine, sessions)
     return sessions
 
 

@@ -12,7 +12,7 @@ from werkzeug import Response
 from werkzeug.http import http_date, parse_date, parse_etags
 
 from blog.http import compression
-from blog.models.freshness import Moments, Stamp
+from blog.models.freshness import History, Moments, Stamp
 from blog.request import CONDITIONS
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class CachedResponse:
     :param stamp: identifies the site's content before it was rendered; None if unknown.
     :param made: when it was rendered, in seconds since 1970.
     :param moments: when its content last changed, and until when it is current at most.
+    :param comments: the entries whose comments it was made of.
     """
 
     body: bytes
@@ -59,6 +60,7 @@ class CachedResponse:
     stamp: Stamp | None
     made: float
     moments: Moments
+    comments: frozenset[int]
     #: Called after each new variant.
     grown: Callable[[], None] | None = None
     _compressed_bodies: dict[str, bytes] = field(default_factory=dict)
@@ -79,7 +81,12 @@ class CachedResponse:
 
     @classmethod
     def of(
-        cls, response: Response, stamp: Stamp | None, made: datetime, moments: Moments
+        cls,
+        response: Response,
+        stamp: Stamp | None,
+        made: datetime,
+        moments: Moments,
+        comments: frozenset[int],
     ) -> "CachedResponse":
         """Return `response` as a cached one. See the class for the parameters."""
         headers = response.headers
@@ -88,7 +95,7 @@ class CachedResponse:
             response.vary.add("Cookie")
         headers.remove("Content-Length")
         body, mimetype = response.get_data(), response.mimetype or ""
-        return cls(body, list(headers), mimetype, stamp, made.timestamp(), moments)
+        return cls(body, list(headers), mimetype, stamp, made.timestamp(), moments, comments)
 
     def adopt(self, before: "CachedResponse") -> None:
         """Share body and compressed bodies with the response before, if the body is the same."""
@@ -96,9 +103,17 @@ class CachedResponse:
             self.body = before.body
             self._compressed_bodies = before._compressed_bodies
 
-    def is_current(self, stamp: Stamp) -> bool:
+    def is_current(self, stamp: Stamp, history: History) -> bool:
         """Tell whether it is current while `stamp` identifies the site's content."""
-        return self.stamp == stamp and self.made <= time() < self._until
+        if not self.made <= time() < self._until:
+            return False
+        if self.stamp == stamp:
+            return True
+        if self.stamp is None or not history.covers(self.stamp, self.comments, stamp):
+            return False
+        if self.stamp[1] < stamp[1]:  # the next comparison is quicker
+            self.stamp = stamp
+        return True
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"

@@ -7,7 +7,7 @@ which pages change by themselves. No code has to invalidate it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from sys import getsizeof
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug import Response
 from werkzeug.wsgi import get_path_info
@@ -90,6 +90,7 @@ class PageCache:
         self._outages = outages
         self._lock = Lock()
         self._turns: dict[Key, Event] = {}
+        self._history = freshness.History(engine)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -109,6 +110,9 @@ class PageCache:
                 # Another thread may have rendered it while this one waited.
                 cached = self._find(key, stamp)
                 if cached is None:
+                    # Before the view has a connection: this must not need a second one.
+                    with suppress(SQLAlchemyError):
+                        self._history.advance(stamp)
                     finish = partial(self.finish, key=key, stamp=stamp)
                     return self._application(environ, start_response, finish)
         self._outages.succeeded(is_writing=False)
@@ -158,14 +162,18 @@ class PageCache:
         moments = freshness.moments(
             request.db, request.now, self.started, request.config.comments_close_after
         )
-        cached = CachedResponse.of(response, stamp, request.now, moments)
+        cached = CachedResponse.of(response, stamp, request.now, moments, request.comments_read)
         if key is not None:
             self._store(key, cached)
         return cached
 
     def _find(self, key: Key, stamp: Stamp) -> CachedResponse | None:
         cached = self.responses.get(key)
-        return cached if cached is not None and cached.is_current(stamp) else None
+        try:
+            is_current = cached is not None and cached.is_current(stamp, self._history)
+        except SQLAlchemyError:  # the view will meet it again, and the visitor gets its page
+            return None
+        return cached if is_current else None
 
     def _store(self, key: Key, cached: CachedResponse) -> None:
         if (before := self.responses.get(key)) is not None:

@@ -1,6 +1,7 @@
 """The tables, each with its methods and queries. Importing this completes the metadata."""
 
 from blog.models.base import Base as Base
+from blog.models.change import Change as Change
 from blog.models.comment import Comment as Comment
 from blog.models.entry import Entry as Entry
 from blog.models.imported import Imported as Imported

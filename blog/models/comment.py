@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from blog.database.reads import ENTRY
 from blog.markup import CommentFormat as CommentFormat
 from blog.models.base import Base, one_of
 
@@ -81,12 +82,14 @@ class Comment(Base):
     @classmethod
     def below(cls, db: Session, entry_id: int) -> Sequence[Any]:
         """What readers see below an entry, in the order it was stored, as rows."""
-        return db.execute(_BELOW, {"entry_id": entry_id}).all()
+        options = {ENTRY: entry_id}
+        return db.execute(_BELOW, {"entry_id": entry_id}, execution_options=options).all()
 
     @classmethod
     def published(cls, entry_id: int) -> Select["Comment"]:
         """What readers see below an entry, in the order it was stored."""
-        return select(cls).where(cls.entry_id == entry_id, cls.is_visible()).order_by(cls.id)
+        found = select(cls).where(cls.entry_id == entry_id, cls.is_visible()).order_by(cls.id)
+        return found.execution_options(**{ENTRY: entry_id})
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """How fresh a page is: what the site's version is now, and when pages change by themselves."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Engine, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from blog.database import HEAD, SCHEMA_VERSION, ask_directly, report_other_schema
+from blog.database.reads import ALL_COMMENTS
 from blog.models import Entry, Site
 from blog.models.base import DamagedValueError, UTCDateTime
+from blog.models.change import EVERYTHING, MOST
 from blog.models.site import MISSING
 
 #: Identifies the content of the site: the version of the schema, the version of the content, when
@@ -35,6 +39,93 @@ def stamp(engine: Engine) -> Stamp | None:
     if answer is not None and answer[0] != HEAD:
         report_other_schema(answer[0])
     return answer
+
+
+class History:
+    """The last changes to the site, by which a response of an earlier version may still be current.
+
+    It follows the table `change` as far as that is the history of what it knew before. After a
+    gap, a restored backup or another file it begins again, and knows no response of before.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = Lock()
+        self._latest: Stamp | None = None
+        #: When each known version was made, as the driver has it, in ascending order.
+        self._changed: dict[int, Any] = {}
+        #: The last known version that changed each scope.
+        self._last: dict[int, int] = {}
+
+    def advance(self, now: Stamp) -> None:
+        """Learn what has changed up to `now`.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database cannot answer.
+        """
+        if now == self._latest:
+            return
+        with self._lock:
+            if self._knows(now):  # another thread has asked later
+                return
+            before = self._latest
+            rows = [] if before is None else self._since(before, now)
+            if before is not None and _is_history(rows, before, now):
+                for version, changed, scope in rows[1:]:
+                    self._changed[version] = changed
+                    self._last[scope] = version
+                    if scope != EVERYTHING:
+                        self._last[ALL_COMMENTS] = version
+                self._forget()
+            else:
+                self._changed, self._last = {now[1]: now[2]}, {}
+            self._latest = now
+
+    def covers(self, made: Stamp, comments: Collection[int], now: Stamp) -> bool:
+        """Tell whether nothing that a response was made of has changed between two stamps.
+
+        :param made: before the response was rendered.
+        :param comments: the entries whose comments it was made of, or ``ALL_COMMENTS``.
+        :raises sqlalchemy.exc.SQLAlchemyError: the database cannot answer.
+        """
+        self.advance(now)
+        with self._lock:
+            last = max(self._last.get(scope, 0) for scope in (EVERYTHING, *comments))
+            return self._knows(made) and _place(made) == _place(now) and made[1] >= last
+
+    def _knows(self, stamp: Stamp) -> bool:
+        latest = self._latest
+        is_here = latest is not None and _place(latest) == _place(stamp)
+        return is_here and self._changed.get(stamp[1]) == stamp[2]
+
+    def _since(self, before: Stamp, now: Stamp) -> list[Any]:
+        if not before[1] < now[1] <= before[1] + MOST:
+            return []
+        query = f"""SELECT version, changed, scope FROM change
+            WHERE version BETWEEN {before[1]:d} AND {now[1]:d} ORDER BY version"""  # noqa: S608 - numbers
+        with self._engine.connect() as connection:
+            return list(connection.exec_driver_sql(query))
+
+    def _forget(self) -> None:
+        for version in list(self._changed)[:-MOST]:
+            del self._changed[version]
+        if len(self._last) > 2 * MOST:
+            first = next(iter(self._changed))
+            self._last = {scope: last for scope, last in self._last.items() if last >= first}
+
+
+def _place(stamp: Stamp) -> Stamp:
+    """Return what two stamps of one history have in common: the schema, and the file or table."""
+    return stamp[0], *stamp[3:]
+
+
+def _is_history(rows: list[Any], before: Stamp, now: Stamp) -> bool:
+    """Tell whether the changes lead from one stamp to the other, without a gap."""
+    return (
+        _place(before) == _place(now)
+        and [row[0] for row in rows] == list(range(before[1], now[1] + 1))
+        and len(rows) > 1
+        and (rows[0][1], rows[-1][1]) == (before[2], now[2])
+    )
 
 
 @dataclass(frozen=True)

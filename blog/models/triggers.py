@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement
 
 from blog.database.search_index import BELOW
 from blog.models.base import sql
+from blog.models.change import EVERYTHING, MOST
 from blog.models.comment import Comment
 from blog.models.entry import Entry
 from blog.models.searchable import empty
@@ -26,11 +27,13 @@ class Seen:
     :param columns: the columns that they see.
     :param rows: the rows that they see; None means all.
     :param unseen: the other columns, each with the reason.
+    :param scope: what a change of ``{row}`` changes, as :class:`~blog.models.Change` has it.
     """
 
     columns: tuple[str, ...]
     rows: ColumnElement[bool] | None = None
     unseen: Mapping[str, str] = field(default_factory=dict)
+    scope: str = str(EVERYTHING)
 
 
 #: A change of one of these raises the site's version. Everything else leaves it, and with it each
@@ -57,6 +60,7 @@ SEEN = {
             "network": "a keyed hash, compared with those of later comments",
             "digest": "a keyed hash, compared with those of later comments",
         },
+        scope=f"coalesce({{row}}.entry_id, {EVERYTHING})",
     ),
     "tag": Seen(("id", "name", "slug")),
     "entry_tag": Seen(
@@ -72,6 +76,7 @@ SEEN = {
 
 #: The tables that readers do not see, each with the reason.
 UNSEEN = {
+    "change": "written with the version itself",
     "imported": "the ledger of imports",
     "month": "counted from the entries by triggers",
     "rendering": "made from the text of an entry, which is seen",
@@ -89,7 +94,15 @@ SEARCHED = {
     "comment": (("id", "text", "name", "state", "created"), f"SELECT {{row}}.id - {BELOW}"),
 }
 
-CHANGED = "UPDATE site SET version = version + 1, changed = {now};"
+
+def changed(scope: str = str(EVERYTHING)) -> str:
+    """Return the statements that raise the site's version for a change in `scope`."""
+    return f"""UPDATE site SET version = version + 1, changed = {{now}};
+        INSERT INTO change SELECT version, changed, {scope} FROM site WHERE true
+            ON CONFLICT (version) DO UPDATE SET changed = excluded.changed, scope = excluded.scope;
+        DELETE FROM change WHERE version <= (SELECT version FROM site) - {MOST};"""  # noqa: S608
+
+
 COUNT = """INSERT INTO month (month, entries) SELECT {month}, 1 WHERE {when}
     ON CONFLICT (month) DO UPDATE SET entries = month.entries + 1;"""
 UNCOUNT = "UPDATE month SET entries = entries - 1 WHERE month = {month} AND {when};"
@@ -113,15 +126,15 @@ RULES = (
             table,
             seen.columns,
             seen.rows,
-            came=CHANGED,
-            gone=CHANGED,
-            emptied=CHANGED,
+            came=changed(seen.scope),
+            gone=changed(seen.scope),
+            emptied=changed(),
         )
         for table, seen in SEEN.items()
     ),
     # Where all rows are seen, the new row raises the version anyway.
     *(
-        Rule(f"replaced_{table}", table, rows=seen.rows, replaced=CHANGED)
+        Rule(f"replaced_{table}", table, rows=seen.rows, replaced=changed())
         for table, seen in SEEN.items()
         if seen.rows is not None
     ),

@@ -59,7 +59,7 @@ def feed(
             address=request.absolute_url_for(endpoint, **values),
             language=request.config.language,
             author=request.config.author or request.config.title,
-            updated=max((item.updated for item in items), default=site.changed),
+            updated=max((item.updated for item in items), default=LONG_AGO),
             items=items,
         )
     )

@@ -1,0 +1,118 @@
+"""Which cached responses a change leaves current, and that no other history is taken for ours."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine, text
+
+from blog.application import Blog
+from blog.models import Comment
+from blog.models.change import MOST
+from tests.conftest import BlogClient, MakeEntry
+
+MakeComment = Callable[..., Comment]
+
+PAGES = ["/blog", "/blog/one", "/blog/two", "/blog/feed.atom", "/blog/two/feed.json", "/blog/tags"]
+
+
+@pytest.fixture
+def filled(client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment) -> BlogClient:
+    for slug in ("one", "two"):
+        make_comment(make_entry(slug.title(), slug=slug, tags=("tea",)))
+    return client
+
+
+def current(app: Blog, client: BlogClient, pages: list[str]) -> set[str]:
+    """Ask for pages, and return those that were served from the cache."""
+    made = {page: app.page_cache.responses.get(("", page, ())) for page in pages}
+    for page in pages:
+        assert client.get(page).status_code == 200
+    after = {page: app.page_cache.responses.get(("", page, ())) for page in pages}
+    return {page for page in pages if made[page] is not None and made[page] is after[page]}
+
+
+def change(engine: Engine, *statements: str) -> None:
+    """Execute statements as another program."""
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+ON_ONE = "(SELECT id FROM entry WHERE slug = 'one')"
+ON_TWO = "(SELECT id FROM entry WHERE slug = 'two')"
+
+
+@pytest.mark.parametrize(
+    ("statement", "stale"),
+    [
+        (f"UPDATE comment SET text = 'Other' WHERE entry_id = {ON_ONE}", {"/blog/one"}),
+        (f"DELETE FROM comment WHERE entry_id = {ON_ONE}", {"/blog/one"}),
+        (
+            f"UPDATE comment SET text = 'Other' WHERE entry_id = {ON_TWO}",
+            {"/blog/two", "/blog/two/feed.json"},
+        ),
+        (
+            f"UPDATE comment SET entry_id = {ON_TWO} WHERE entry_id = {ON_ONE}",
+            {"/blog/one", "/blog/two", "/blog/two/feed.json"},
+        ),
+        ("UPDATE comment SET taught = 'spam'", set()),
+        ("UPDATE tag SET name = 'Coffee'", set(PAGES)),
+        ("UPDATE entry SET body = 'Other' WHERE slug = 'one'", set(PAGES)),
+        # Not known to be a change of something else.
+        ("UPDATE site SET version = version + 1", set(PAGES)),
+    ],
+)
+def test_a_comment_makes_only_pages_with_it_stale(
+    app: Blog, filled: BlogClient, engine: Engine, statement: str, stale: set[str]
+) -> None:
+    assert current(app, filled, PAGES) == set()
+    assert current(app, filled, PAGES) == set(PAGES)
+    change(engine, statement)
+    assert current(app, filled, PAGES) == set(PAGES) - stale
+    assert current(app, filled, PAGES) == set(PAGES)
+
+
+def test_a_search_is_made_of_all_comments(
+    app: Blog, filled: BlogClient, make_comment: MakeComment, make_entry: MakeEntry
+) -> None:
+    address = "/blog/search?q=heron"
+    assert (
+        "heron" not in filled.get(address).text.partition("<main")[2].replace("q=heron", "")[400:]
+    )
+    make_comment(make_entry("Three"), "A heron.")
+    assert "<mark>heron</mark>" in filled.get(address).text
+
+
+def test_of_many_changes_none_is_missed(app: Blog, filled: BlogClient, engine: Engine) -> None:
+    many = f"UPDATE comment SET name = 'Ann', text = text || '!' WHERE entry_id = {ON_TWO}"
+    current(app, filled, PAGES)
+    change(engine, *[many] * 20)
+    assert current(app, filled, ["/blog/one"]) == {"/blog/one"}
+    change(engine, *[many] * (MOST + 1))
+    assert current(app, filled, ["/blog/one", "/blog/two"]) == set()
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM change")) == MOST
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        # A number twice: another text at a version that was given out before.
+        [
+            f"UPDATE comment SET text = 'Other' WHERE entry_id = {ON_TWO}",
+            "UPDATE site SET version = version - 1, changed = '2020-01-01 00:00:00.000000'",
+        ],
+        ["UPDATE site SET version = version + 5"],
+        ["DELETE FROM change", f"UPDATE comment SET text = 'Other' WHERE entry_id = {ON_TWO}"],
+        [
+            f"UPDATE comment SET text = 'Other' WHERE entry_id = {ON_TWO}",
+            "UPDATE change SET changed = '2020-01-01 00:00:00.000000'",
+        ],
+    ],
+)
+def test_another_history_makes_all_pages_stale(
+    app: Blog, filled: BlogClient, engine: Engine, statements: list[str]
+) -> None:
+    current(app, filled, PAGES)
+    change(engine, *statements)
+    assert current(app, filled, ["/blog/one", "/blog/tags"]) == set()
