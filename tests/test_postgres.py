@@ -72,6 +72,7 @@ from tests.test_schema import (
     SeedEntry,
     differences,
 )
+from tests.test_scopes import *  # noqa: F403
 from tests.test_search import *  # noqa: F403
 from tests.test_search import found
 from tests.test_search_scripts import *  # noqa: F403

@@ -16,7 +16,7 @@ PAGES = ["/blog", "/blog/one", "/blog/two", "/blog/feed.atom", "/blog/two/feed.j
 
 
 @pytest.fixture
-def filled(client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment) -> BlogClient:
+def talkative(client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment) -> BlogClient:
     for slug in ("one", "two"):
         make_comment(make_entry(slug.title(), slug=slug, tags=("tea",)))
     return client
@@ -63,33 +63,34 @@ ON_TWO = "(SELECT id FROM entry WHERE slug = 'two')"
     ],
 )
 def test_a_comment_makes_only_pages_with_it_stale(
-    app: Blog, filled: BlogClient, engine: Engine, statement: str, stale: set[str]
+    app: Blog, talkative: BlogClient, engine: Engine, statement: str, stale: set[str]
 ) -> None:
-    assert current(app, filled, PAGES) == set()
-    assert current(app, filled, PAGES) == set(PAGES)
+    assert current(app, talkative, PAGES) == set()
+    assert current(app, talkative, PAGES) == set(PAGES)
     change(engine, statement)
-    assert current(app, filled, PAGES) == set(PAGES) - stale
-    assert current(app, filled, PAGES) == set(PAGES)
+    assert current(app, talkative, PAGES) == set(PAGES) - stale
+    assert current(app, talkative, PAGES) == set(PAGES)
 
 
 def test_a_search_is_made_of_all_comments(
-    app: Blog, filled: BlogClient, make_comment: MakeComment, make_entry: MakeEntry
+    app: Blog, talkative: BlogClient, make_comment: MakeComment, make_entry: MakeEntry
 ) -> None:
     address = "/blog/search?q=heron"
     assert (
-        "heron" not in filled.get(address).text.partition("<main")[2].replace("q=heron", "")[400:]
+        "heron"
+        not in talkative.get(address).text.partition("<main")[2].replace("q=heron", "")[400:]
     )
     make_comment(make_entry("Three"), "A heron.")
-    assert "<mark>heron</mark>" in filled.get(address).text
+    assert "<mark>heron</mark>" in talkative.get(address).text
 
 
-def test_of_many_changes_none_is_missed(app: Blog, filled: BlogClient, engine: Engine) -> None:
+def test_of_many_changes_none_is_missed(app: Blog, talkative: BlogClient, engine: Engine) -> None:
     many = f"UPDATE comment SET name = 'Ann', text = text || '!' WHERE entry_id = {ON_TWO}"
-    current(app, filled, PAGES)
+    current(app, talkative, PAGES)
     change(engine, *[many] * 20)
-    assert current(app, filled, ["/blog/one"]) == {"/blog/one"}
+    assert current(app, talkative, ["/blog/one"]) == {"/blog/one"}
     change(engine, *[many] * (MOST + 1))
-    assert current(app, filled, ["/blog/one", "/blog/two"]) == set()
+    assert current(app, talkative, ["/blog/one", "/blog/two"]) == set()
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM change")) == MOST
 
@@ -111,8 +112,8 @@ def test_of_many_changes_none_is_missed(app: Blog, filled: BlogClient, engine: E
     ],
 )
 def test_another_history_makes_all_pages_stale(
-    app: Blog, filled: BlogClient, engine: Engine, statements: list[str]
+    app: Blog, talkative: BlogClient, engine: Engine, statements: list[str]
 ) -> None:
-    current(app, filled, PAGES)
+    current(app, talkative, PAGES)
     change(engine, *statements)
-    assert current(app, filled, ["/blog/one", "/blog/tags"]) == set()
+    assert current(app, talkative, ["/blog/one", "/blog/tags"]) == set()
