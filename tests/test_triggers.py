@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from blog.models import Base
 from blog.models.triggers import SEEN, UNSEEN, recount
 from tests import changes
-from tests.changes import fill, misjudged, miskept
 
 IDS = st.integers(1, 4)
 DATES = st.sampled_from(["2025-01-31 23:59:59.000000", "2025-02-01 00:00:00.000000", "2031-01-01"])
@@ -114,7 +113,7 @@ def shell(engine: Engine) -> Iterator[Connection]:
     """Another program, which sets nothing and has no foreign keys on SQLite."""
     other = create_engine(engine.url, poolclass=NullPool)
     with other.connect() as connection:
-        fill(connection)
+        changes.fill(connection)
         yield connection
 
 
@@ -125,8 +124,8 @@ def test_a_change_raises_the_version_if_readers_see_it(
     shell: Connection, table: str, event: str
 ) -> None:
     given = [each for each in changes.changes() if (each.table, each.event) == (table, event)]
-    assert misjudged(shell, given) == []
+    assert changes.misjudged(shell, given) == []
 
 
 def test_the_triggers_keep_counts_lists_renderings_and_notes(shell: Connection) -> None:
-    assert miskept(shell, changes.kept()) == []
+    assert changes.miskept(shell, changes.kept()) == []
