@@ -44,6 +44,11 @@ def test_a_nul_byte_in_the_query_is_passed_over(app: Blog, query: bytes) -> None
     assert get(app, b"/blog", query)[0] == "200 OK"
 
 
+def test_a_nul_byte_in_an_old_address(client: BlogClient) -> None:
+    for query in ("p=%00", "p=1%002", "page_id=\0"):
+        assert client.get(f"/blog/nothing?{query}").status_code == 404
+
+
 @pytest.mark.parametrize("path", [b"/blog/a\0b", b"/\0", b"/static/a\0.css"])
 def test_a_nul_byte_in_the_path(app: Blog, path: bytes) -> None:
     status, page = get(app, path)

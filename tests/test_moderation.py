@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -343,7 +344,9 @@ def test_others_can_write_while_a_decision_reads_a_comment(
 ) -> None:
     entry = make_entry()
     for decide, taught in ((moderation.approve, "real"), (moderation.mark_spam, "spam")):
-        comment = make_comment(entry, f"Some *{taught}* words", format="markdown", state="held")
+        comment = make_comment(
+            entry, f"Some *{taught}* words, {uuid4()}", format="markdown", state="held"
+        )
         with watched(engine, "sanitising.py") as counts:
             decide(db, [comment.id])
         assert comment.taught == taught

@@ -41,6 +41,7 @@ from tests.importing import import_all
 from tests.processes import reserved_port
 from tests.test_bad_input import (  # noqa: F401
     test_a_form_that_is_not_text,
+    test_a_nul_byte_in_an_old_address,
     test_a_nul_byte_in_the_path,
     test_a_query_that_is_not_text,
     test_a_slug_of_five_thousand_characters,

@@ -52,5 +52,6 @@ def _with_query(path: str, query: str) -> list[str]:
     told: dict[str, str] = {}
     for name, value in parse_qsl(query):
         if name in _TELLING:
-            told.setdefault(name, value)
+            # No database takes a NUL in a text.
+            told.setdefault(name, value.replace("\0", ""))
     return [f"{_bare(path)}?{name}={value}" for name, value in told.items()]

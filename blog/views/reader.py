@@ -159,7 +159,7 @@ def period(request: Request, template: str, start: datetime, end: datetime) -> R
 
 def moved(request: Request) -> Response | None:
     """Lead from an old address to the entry or page that once had it; None where nothing did."""
-    query = request.query_string.decode().replace("\0", "")
+    query = request.query_string.decode()
     former = Entry.formerly_at(request.path, query, request.mount, request.now)
     found = request.db.execute(former).first()
     if found is None:
