@@ -12,7 +12,7 @@ from tests.conftest import BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]
 
-PAGES = ["/blog", "/blog/one", "/blog/two", "/blog/feed.atom", "/blog/two/feed.json", "/blog/tags"]
+SHOWN = ["/blog", "/blog/one", "/blog/two", "/blog/feed.atom", "/blog/two/feed.json", "/blog/tags"]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def current(app: Blog, client: BlogClient, pages: list[str]) -> set[str]:
     return {page for page in pages if made[page] is not None and made[page] is after[page]}
 
 
-def change(engine: Engine, *statements: str) -> None:
+def changed_by_hand(engine: Engine, *statements: str) -> None:
     """Execute statements as another program."""
     with engine.begin() as connection:
         for statement in statements:
@@ -56,20 +56,20 @@ ON_TWO = "(SELECT id FROM entry WHERE slug = 'two')"
             {"/blog/one", "/blog/two", "/blog/two/feed.json"},
         ),
         ("UPDATE comment SET taught = 'spam'", set()),
-        ("UPDATE tag SET name = 'Coffee'", set(PAGES)),
-        ("UPDATE entry SET body = 'Other' WHERE slug = 'one'", set(PAGES)),
+        ("UPDATE tag SET name = 'Coffee'", set(SHOWN)),
+        ("UPDATE entry SET body = 'Other' WHERE slug = 'one'", set(SHOWN)),
         # Not known to be a change of something else.
-        ("UPDATE site SET version = version + 1", set(PAGES)),
+        ("UPDATE site SET version = version + 1", set(SHOWN)),
     ],
 )
 def test_a_comment_makes_only_pages_with_it_stale(
     app: Blog, talkative: BlogClient, engine: Engine, statement: str, stale: set[str]
 ) -> None:
-    assert current(app, talkative, PAGES) == set()
-    assert current(app, talkative, PAGES) == set(PAGES)
-    change(engine, statement)
-    assert current(app, talkative, PAGES) == set(PAGES) - stale
-    assert current(app, talkative, PAGES) == set(PAGES)
+    assert current(app, talkative, SHOWN) == set()
+    assert current(app, talkative, SHOWN) == set(SHOWN)
+    changed_by_hand(engine, statement)
+    assert current(app, talkative, SHOWN) == set(SHOWN) - stale
+    assert current(app, talkative, SHOWN) == set(SHOWN)
 
 
 def test_a_search_is_made_of_all_comments(
@@ -86,10 +86,10 @@ def test_a_search_is_made_of_all_comments(
 
 def test_of_many_changes_none_is_missed(app: Blog, talkative: BlogClient, engine: Engine) -> None:
     many = f"UPDATE comment SET name = 'Ann', text = text || '!' WHERE entry_id = {ON_TWO}"
-    current(app, talkative, PAGES)
-    change(engine, *[many] * 20)
+    current(app, talkative, SHOWN)
+    changed_by_hand(engine, *[many] * 20)
     assert current(app, talkative, ["/blog/one"]) == {"/blog/one"}
-    change(engine, *[many] * (MOST + 1))
+    changed_by_hand(engine, *[many] * (MOST + 1))
     assert current(app, talkative, ["/blog/one", "/blog/two"]) == set()
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM change")) == MOST
@@ -114,6 +114,6 @@ def test_of_many_changes_none_is_missed(app: Blog, talkative: BlogClient, engine
 def test_another_history_makes_all_pages_stale(
     app: Blog, talkative: BlogClient, engine: Engine, statements: list[str]
 ) -> None:
-    current(app, talkative, PAGES)
-    change(engine, *statements)
+    current(app, talkative, SHOWN)
+    changed_by_hand(engine, *statements)
     assert current(app, talkative, ["/blog/one", "/blog/tags"]) == set()
