@@ -103,6 +103,7 @@ def test_the_migrations_allow_the_words_that_the_models_do(engine: Engine) -> No
     Base.metadata.create_all(modelled)
     assert checks(engine) == checks(modelled)
     assert checks(modelled)["entry", "ck_entry_state"] == "state IN ('draft', 'published')"
+    modelled.dispose()
 
 
 def test_the_seeds_database_gets_the_same_tables(seed: Engine) -> None:
