@@ -202,7 +202,7 @@ def resolve(endpoint: str) -> tuple[Guard, View]:
 def create_app(config: Config) -> Blog:
     """Return the application for `config`.
 
-    :raises schema.DatabaseUnusableError: the database is missing, or its schema is not the code's.
+    :raises DatabaseUnusableError: the database is missing, or its schema is not the code's.
     """
     engine = connect(
         config.database,

@@ -1,4 +1,4 @@
-"""Which comments a session has read: noted for every statement, whoever wrote it.
+"""Which comments a session has read, noted for every statement that it executes.
 
 A page that shows no comments stays current while some are posted. A statement that reads comments
 says of which entry by the execution option :data:`ENTRY`; otherwise it has read all of them.
@@ -19,7 +19,8 @@ ALL_COMMENTS = -1
 
 _NOTES = "reads"
 
-# The tables and views with comments in them, and `site`, whose version follows every change.
+# The tables and views with comments in them. No page may show the version or date of `site`, which
+# follow every change.
 _COMMENTS = re.compile(r"\b(comment|searchable_comment|search_index|search_vocabulary)\b")
 
 

@@ -2,7 +2,7 @@
 
 A view has the texts of published entries as they were written, another one those of comments.
 Whether readers may see an entry at this moment is asked when they look. Triggers note the ids of
-changed texts in ``search_stale`` (:data:`blog.models.triggers.SEARCHED`), whoever changed them;
+changed texts in ``search_stale`` (:data:`blog.models.triggers.SEARCHED`), after any write;
 :mod:`blog.database.search_index` does the rest.
 """
 

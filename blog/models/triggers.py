@@ -1,4 +1,4 @@
-"""What the database keeps true by itself, whoever writes to it: the list.
+"""The list of what the database keeps true by itself, after writes by any program.
 
 The blog, an import, another process, a SQL shell: a trigger sees them all, and works in the
 transaction that writes. :mod:`blog.models.trigger_sql` writes the triggers for each database. They

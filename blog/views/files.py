@@ -187,7 +187,7 @@ def find(folder: Path, name: str) -> Path | None:
 
 
 def static(_request: Request, name: str) -> Response:
-    """A static file, under a name that stands for its content."""
+    """A static file, whose name has a hash of its content."""
     path = immutable_names().get(name)
     if path is None:
         raise NotFound("There is no file of this name.")

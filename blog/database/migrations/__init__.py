@@ -1,3 +1,4 @@
 """The schema's history, run by :mod:`blog.operations.migration`.
 
-Alembic reads the files by path."""
+Alembic reads the files by path.
+"""
