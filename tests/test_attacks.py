@@ -114,7 +114,7 @@ def opened(page: "Page", documents: list[str]) -> tuple[list[str], list[str]]:
     return page.evaluate("top.ran"), dangerous
 
 
-def test_an_attack_that_nobody_stops_is_noticed(page: "Page") -> None:
+def test_unfiltered_attack_is_noticed(page: "Page") -> None:
     ran, dangerous = opened(page, [IMAGE, f"<p onclick={RUN}>x", f"<a href='javascript:{RUN}'>x"])
 
     assert ran == ["0"]
@@ -122,7 +122,7 @@ def test_an_attack_that_nobody_stops_is_noticed(page: "Page") -> None:
 
 
 @pytest.mark.timeout(120)
-def test_no_attack_runs(page: "Page") -> None:
+def test_filtered_attack_does_not_run(page: "Page") -> None:
     every = list(dict.fromkeys(attacks()))
     assert len(every) > 500
     groups = [every[start : start + 10] for start in range(0, len(every), 10)]

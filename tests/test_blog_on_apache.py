@@ -125,7 +125,7 @@ def send_comment(url: str, text: str, number: int = 0) -> int:
 
 @pytest.mark.parametrize("check_same_thread", ["true", "false"])
 @pytest.mark.parametrize("mode", [daemon, embedded])
-def test_every_request_is_answered(
+def test_apache_serves_every_request(
     installed: Installed, mode: Callable[..., str], check_same_thread: str
 ) -> None:
     url = f"sqlite:///{installed.database}?check_same_thread={check_same_thread}"
@@ -146,7 +146,7 @@ def test_every_request_is_answered(
     assert sorted(installed.stored()) == sorted(["Early"] * 30 + texts)
 
 
-def test_https_as_the_example_has_it(installed: Installed) -> None:
+def test_apache_https_example(installed: Installed) -> None:
     installed.set(f'site_url = "https://blog.example.org"\ndatabase = "{installed.database}"\n')
     site = SITE.read_text(encoding="utf-8").partition("# Windows\n")[0]
     # As it says: uncomment the host for https, and move the application there.
@@ -176,7 +176,7 @@ def test_https_as_the_example_has_it(installed: Installed) -> None:
     assert response.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
 
 
-def test_below_a_path_of_a_larger_site(installed: Installed) -> None:
+def test_apache_below_path(installed: Installed) -> None:
     settings = installed.folder / "elsewhere.toml"
     installed.set(
         f'site_url = "https://example.org/journal"\ndatabase = "{installed.database}"\n', settings
@@ -215,7 +215,7 @@ def said(apache: Apache, words: str, times: int) -> list[str]:
         time.sleep(0.1)
 
 
-def test_wrong_settings_are_one_line_at_the_start(installed: Installed) -> None:
+def test_apache_reports_wrong_settings(installed: Installed) -> None:
     installed.set(f'database = "{installed.database}"\nper_pag = 3\n')
 
     with Apache(installed.folder, on_its_site_file(installed)) as apache:
@@ -237,7 +237,7 @@ def test_wrong_settings_are_one_line_at_the_start(installed: Installed) -> None:
         said(apache, "The blog has started; ", times=1)
 
 
-def test_a_line_of_the_log_cannot_be_forged(installed: Installed) -> None:
+def test_apache_log_line_cannot_be_forged(installed: Installed) -> None:
     installed.set(f'database = "{installed.database}"\n')
 
     with Apache(installed.folder, daemon(installed.script, processes=1, threads=2)) as apache:
@@ -250,7 +250,7 @@ def test_a_line_of_the_log_cannot_be_forged(installed: Installed) -> None:
         assert "\x1b" not in line
 
 
-def test_a_proxy_in_front_of_apache_is_reported_once(installed: Installed) -> None:
+def test_apache_reports_proxy_once(installed: Installed) -> None:
     installed.set(f'database = "{installed.database}"\n')
 
     with Apache(installed.folder, daemon(installed.script, processes=1, threads=2)) as apache:

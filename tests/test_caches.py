@@ -33,9 +33,7 @@ MIB = 1024 * 1024
         st.tuples(st.sampled_from(["get", "put", "resize"]), st.integers(0, 9), st.integers(0, 30))
     ),
 )
-def test_a_cache_holds_what_was_used_last_and_no_more_than_it_may(
-    capacity: int, steps: list[tuple[str, int, int]]
-) -> None:
+def test_cache_evicts_least_recently_used(capacity: int, steps: list[tuple[str, int, int]]) -> None:
     cache: Cache[int, str] = Cache(capacity)
     expected: dict[int, tuple[str, int]] = {}
     for number, (step, key, size) in enumerate(steps):
@@ -89,7 +87,7 @@ def ask(blog: Blog, path: str, query: str, **headers: str) -> None:
     run_wsgi_app(blog, environ, buffered=True)
 
 
-def test_strangers_fill_no_memory(
+def test_strangers_do_not_grow_memory(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     for number in range(5):
@@ -117,7 +115,7 @@ def test_strangers_fill_no_memory(
 
 
 @pytest.mark.parametrize("size", [30, 3_000, 60_000])
-def test_cached_pages_take_what_is_counted(
+def test_cached_pages_take_counted_memory(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry, size: int
 ) -> None:
     random = Random(11)
@@ -145,7 +143,7 @@ def test_cached_pages_take_what_is_counted(
 
 
 @pytest.mark.parametrize("cookie", ["", "__Host-threadleaf-person=x.y", "a=b"])
-def test_a_page_that_was_evicted_leaves_at_once(
+def test_evicted_page_is_freed(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry, cookie: str
 ) -> None:
     """And not only with the garbage, which may be collected after hundreds of requests."""
@@ -164,7 +162,7 @@ def test_a_page_that_was_evicted_leaves_at_once(
     assert sum(len(each.body) for each in cached) <= MIB
 
 
-def test_a_body_that_stays_the_same_is_compressed_once(
+def test_unchanged_body_is_compressed_once(
     client: BlogClient, app: Blog, make_entry: MakeEntry, db: Session
 ) -> None:
     make_entry(body="word " * 500)
@@ -185,7 +183,7 @@ def test_a_body_that_stays_the_same_is_compressed_once(
     assert after._compress("gzip") is before._compress("gzip")
 
 
-def test_forms_fill_no_memory(config: Config) -> None:
+def test_forms_do_not_grow_memory(config: Config) -> None:
     random = Random(12)
     with growth() as grown:
         for _ in range(40):
@@ -196,7 +194,7 @@ def test_forms_fill_no_memory(config: Config) -> None:
         assert grown() < 0.5 * MIB
 
 
-def test_previews_fill_no_memory() -> None:
+def test_previews_do_not_grow_memory() -> None:
     for number in range(50):
         markup.render_comment(f"{number}" * 50, "text")
     with growth() as grown:

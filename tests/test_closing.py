@@ -46,7 +46,7 @@ def use_database(request: Request) -> None:
     ("path", "status"),
     [("/blog", 200), ("/blog/a-title", 200), ("/blog/none", 404), ("/blog/feed.atom", 200)],
 )
-def test_a_page_gives_its_connection_back_before_its_first_byte(
+def test_connection_is_back_before_first_byte(
     app: Blog, engine: Engine, make_entry: MakeEntry, method: str, path: str, status: int
 ) -> None:
     make_entry()
@@ -65,7 +65,9 @@ def test_a_page_gives_its_connection_back_before_its_first_byte(
     assert BlogClient(app).open(path, method=method).status_code == status
 
 
-def test_not_modified(client: BlogClient, engine: Engine, make_entry: MakeEntry) -> None:
+def test_not_modified_closes_session(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry
+) -> None:
     make_entry()
     etag = client.get("/blog").headers["ETag"]
 
@@ -73,7 +75,7 @@ def test_not_modified(client: BlogClient, engine: Engine, make_entry: MakeEntry)
     assert in_use(engine) == 0
 
 
-def test_a_file(app: Blog, engine: Engine, tmp_path: Path) -> None:
+def test_file_closes_session(app: Blog, engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "file.txt"
     file.write_text("content")
 
@@ -97,7 +99,7 @@ def streaming(request: Request) -> Response:
     return Response(rows())
 
 
-def test_a_streamed_body_that_is_read_to_its_end(app: Blog, engine: Engine) -> None:
+def test_streamed_body_read_to_end(app: Blog, engine: Engine) -> None:
     response = Client(answering(app, streaming)).get("/")
 
     assert len(response.data) == 1005 * 1000
@@ -106,14 +108,14 @@ def test_a_streamed_body_that_is_read_to_its_end(app: Blog, engine: Engine) -> N
     assert in_use(engine) == 0
 
 
-def test_a_streamed_body_that_nobody_reads(app: Blog, engine: Engine) -> None:
+def test_streamed_body_never_read(app: Blog, engine: Engine) -> None:
     response = Client(answering(app, streaming)).open("/", method="HEAD")
 
     response.close()
     assert in_use(engine) == 0
 
 
-def test_a_streamed_body_whose_reader_leaves(app: Blog, engine: Engine) -> None:
+def test_streamed_body_abandoned(app: Blog, engine: Engine) -> None:
     body, _, _ = run_wsgi_app(answering(app, streaming), create_environ("/"))
     next(iter(body))
 
@@ -122,7 +124,7 @@ def test_a_streamed_body_whose_reader_leaves(app: Blog, engine: Engine) -> None:
     assert in_use(engine) == 0
 
 
-def test_a_body_that_raises(app: Blog, engine: Engine) -> None:
+def test_body_raises(app: Blog, engine: Engine) -> None:
     def failing(request: Request) -> Iterator[str]:
         use_database(request)
         yield "begun"
@@ -139,9 +141,7 @@ def test_a_body_that_raises(app: Blog, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("early"), KeyboardInterrupt(), SystemExit(3)])
-def test_an_application_that_raises_before_it_returned_a_body(
-    app: Blog, engine: Engine, error: BaseException
-) -> None:
+def test_application_raises_before_body(app: Blog, engine: Engine, error: BaseException) -> None:
     def respond(request: Request) -> Response:
         use_database(request)
         raise error
@@ -151,7 +151,7 @@ def test_an_application_that_raises_before_it_returned_a_body(
     assert in_use(engine) == 0
 
 
-def test_a_start_response_that_raises(app: Blog, engine: Engine) -> None:
+def test_start_response_raises(app: Blog, engine: Engine) -> None:
     def start_response(*_: Any) -> Any:
         raise OSError("the connection is gone")
 
@@ -160,7 +160,7 @@ def test_a_start_response_that_raises(app: Blog, engine: Engine) -> None:
     assert in_use(engine) == 0
 
 
-def test_an_inner_close_that_raises(app: Blog, engine: Engine) -> None:
+def test_inner_close_raises(app: Blog, engine: Engine) -> None:
     class Body:
         def __init__(self, request: Request) -> None:
             self.request = request
@@ -180,7 +180,7 @@ def test_an_inner_close_that_raises(app: Blog, engine: Engine) -> None:
     assert in_use(engine) == 0
 
 
-def test_what_was_not_committed_is_rolled_back(
+def test_uncommitted_change_is_rolled_back(
     app: Blog, engine: Engine, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -194,7 +194,7 @@ def test_what_was_not_committed_is_rolled_back(
         assert connection.scalar(text("SELECT title FROM entry")) == "A title"
 
 
-def test_the_application_keeps_to_pep_3333(app: Blog, make_entry: MakeEntry) -> None:
+def test_application_conforms_to_pep_3333(app: Blog, make_entry: MakeEntry) -> None:
     make_entry()
     client = BlogClient(validator(app))
 
@@ -203,7 +203,7 @@ def test_the_application_keeps_to_pep_3333(app: Blog, make_entry: MakeEntry) -> 
         assert client.head(path).data == b""
 
 
-def test_a_real_server_closes_the_session_of_a_reader_who_left(app: Blog, engine: Engine) -> None:
+def test_server_closes_session_of_lost_client(app: Blog, engine: Engine) -> None:
     with waitress_threads(answering(app, streaming)) as address:
         for _ in range(5):
             with urlopen(address) as response:

@@ -92,14 +92,14 @@ def everywhere(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["<{}>", "</{}>", "<{}/>", "<{} >", "<{}\n>", "<{} class='a'>"])
-def test_no_element_in_a_sentence_hides_what_follows(form: str) -> None:
+def test_element_in_sentence_hides_nothing(form: str) -> None:
     for name in NAMES:
         for page in everywhere(SENTENCE.format(form.format(name))):
             assert page.startswith("First the"), name
             assert page.endswith(WORDS), name
 
 
-def test_a_tag_alone_in_a_sentence_is_shown() -> None:
+def test_lone_tag_is_shown() -> None:
     for name in sorted(set(NAMES) - BREAKS):
         body, comment, summary, *_ = everywhere(SENTENCE.format(f"<{name}>"))
         for page in (body, comment, summary):
@@ -125,7 +125,7 @@ def test_a_tag_alone_in_a_sentence_is_shown() -> None:
         "<p class='a",
     ],
 )
-def test_what_is_not_html_is_text(text: str) -> None:
+def test_non_html_is_text(text: str) -> None:
     shown = f"In words, {text.replace('`', '')}. More."
     for page in everywhere(f"In words, {text}.\n\nMore.")[:3]:
         assert straight(page) == straight(shown)
@@ -149,7 +149,7 @@ def test_what_is_not_html_is_text(text: str) -> None:
         ("a[^1]\n\n[^1]: the <title> tag\n\nText.", "a[1] Text. the <title> tag ↩︎"),
     ],
 )
-def test_no_block_hides_what_follows(typed: str, shown: str) -> None:
+def test_block_hides_nothing(typed: str, shown: str) -> None:
     assert visible(render(typed, "markdown").html) == shown
 
 
@@ -171,7 +171,7 @@ def test_no_block_hides_what_follows(typed: str, shown: str) -> None:
         ("<div>\n<blockquote>\na\n</div>", "<blockquote>\na\n</blockquote></div>"),
     ],
 )
-def test_html_that_is_allowed_still_works(typed: str, part: str) -> None:
+def test_allowed_html_works(typed: str, part: str) -> None:
     page = str(render(typed, "markdown").html)
 
     assert part in page
@@ -196,12 +196,12 @@ def test_html_that_is_allowed_still_works(typed: str, part: str) -> None:
         ('<p title="it\'s"">a</p>', "a"),
     ],
 )
-def test_html_from_elsewhere_shows_what_it_showed_there(foreign: str, shown: str) -> None:
+def test_foreign_html_shows_its_text(foreign: str, shown: str) -> None:
     for page in (render(foreign, "html").html, render_comment(foreign, "html")):
         assert visible(str(page)) == shown
 
 
-def test_the_text_of_a_picture_is_read_where_no_picture_may_be() -> None:
+def test_picture_text_is_shown_without_picture() -> None:
     for page in (
         render_comment("a ![*b* `c`](/x.png) d", "markdown"),
         render_summary("a ![*b* `c`](/x.png) d"),
@@ -221,7 +221,7 @@ junk = st.sampled_from(["<", "</", "<!--", "<!", "<?", "<a-b>", '"', "'", "\n", 
 @given(st.lists(words | tags | junk, max_size=20))
 @example(["<details>", "one", "</details>", "<details>", "two"])
 @example(["<b", "one", "\n\n", "<i>", "two"])
-def test_no_tag_loses_a_word(typed: list[str]) -> None:
+def test_tag_loses_no_word(typed: list[str]) -> None:
     given_ = [word for word in typed if word.isalpha()]
     text = " ".join(typed)
     # A closed comment, a film or a folded part is hidden on purpose.
@@ -230,9 +230,7 @@ def test_no_tag_loses_a_word(typed: list[str]) -> None:
         assert Counter(re.findall("|".join(set(given_)) or "$^", page)) >= Counter(given_)
 
 
-def test_readers_see_the_sentence_and_what_follows(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_reader_sees_whole_sentence(client: BlogClient, make_entry: MakeEntry) -> None:
     entry: Entry = make_entry(
         body="Use the <title> element.\n\nThis is the end.", summary="About <title> and <branch>"
     )
@@ -307,7 +305,7 @@ BLOCK = [
 
 
 @pytest.mark.parametrize("block", BLOCK)
-def test_no_kind_of_markdown_loses_a_word(block: str) -> None:
+def test_markdown_loses_no_word(block: str) -> None:
     for inline in INLINE:
         typed = f"Before.\n\n{block.format(inline.format('word'))}\n\n[r]: /y\n\nAfter."
         shown = visible(render(typed, "markdown").html)

@@ -114,7 +114,7 @@ def comments(folder: Path) -> list[str]:
         ("plain_wsgi", "?check_same_thread=true"),
     ],
 )
-def test_with_the_pool_every_request_is_answered_right_and_no_connection_is_left(
+def test_example_closes_all_connections(
     name: str,
     query: str,
     database: str,
@@ -140,7 +140,7 @@ def test_with_the_pool_every_request_is_answered_right_and_no_connection_is_left
     assert open_files(tmp_path) == 0
 
 
-def test_fastapi_with_the_drivers_check_on_is_answered_right_and_warned(
+def test_fastapi_example_passes_driver_check(
     database: str, engines: list[Engine], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def check(_dialect: object, _record: object, _args: object, arguments: dict[str, Any]) -> None:
@@ -165,9 +165,7 @@ def test_fastapi_with_the_drivers_check_on_is_answered_right_and_warned(
 
 
 @pytest.mark.parametrize("name", ["flask_scoped", "fastapi_sessionlocal"])
-def test_with_the_stock_pool_connections_outlive_the_threads(
-    name: str, database: str, engines: list[Engine]
-) -> None:
+def test_stock_pool_outlives_threads(name: str, database: str, engines: list[Engine]) -> None:
     with served(name, database, QueuePool) as url:
         clients = load(url, times=1)
 
@@ -213,7 +211,7 @@ def serve_badly(tmp_path: Path) -> Callable[[str, str, type[Pool]], Server]:
         ("flask_scoped", QueuePool),
     ],
 )
-def test_where_the_driver_checks_a_page_works_once_and_then_the_questions_sentence_appears(
+def test_global_session_fails_driver_check(
     serve_badly: Callable[[str, str, type[Pool]], Server],
     name: str,
     poolclass: type[Pool],
@@ -232,7 +230,7 @@ def test_where_the_driver_checks_a_page_works_once_and_then_the_questions_senten
 
 
 @pytest.mark.parametrize("poolclass", [QueuePool, ThreadLocalPool])
-def test_under_load_the_global_session_breaks_for_good(
+def test_global_session_breaks_under_load(
     serve_badly: Callable[[str, str, type[Pool]], Server],
     poolclass: type[Pool],
     database: str,
@@ -276,7 +274,7 @@ def note_steps(session: Session | scoped_session[Session]) -> int:
 
 
 @pytest.mark.parametrize("poolclass", [QueuePool, ThreadLocalPool])
-def test_a_commit_of_a_global_session_says_it_is_well_and_stores_nothing(
+def test_global_session_commit_stores_nothing(
     poolclass: type[Pool], database: str, tmp_path: Path
 ) -> None:
     engine = create_engine(database, poolclass=poolclass)
@@ -289,7 +287,7 @@ def test_a_commit_of_a_global_session_says_it_is_well_and_stores_nothing(
 
 
 @pytest.mark.parametrize("poolclass", [QueuePool, ThreadLocalPool])
-def test_with_a_session_for_each_thread_the_same_steps_store_the_comment(
+def test_thread_session_stores_comment(
     poolclass: type[Pool], database: str, tmp_path: Path
 ) -> None:
     engine = create_engine(database, poolclass=poolclass)
@@ -302,7 +300,7 @@ def test_with_a_session_for_each_thread_the_same_steps_store_the_comment(
 
 
 @pytest.mark.parametrize("name", [*WSGI, "fastapi_sessionlocal"])
-def test_each_runs_by_the_command_in_its_readme(name: str, tmp_path: Path) -> None:
+def test_example_runs_by_readme_command(name: str, tmp_path: Path) -> None:
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     assert f"]({name}.py)" in readme
     commands = re.findall(r"^(waitress-serve|uvicorn) (.*)$", readme, re.MULTILINE)

@@ -38,9 +38,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120 + 60 * rounds())]
 
 
 @pytest.mark.parametrize("servers", [1, 2])
-def test_no_answer_is_older_than_what_was_committed_before_it_was_asked_for(
-    config: Config, tmp_path: Path, servers: int
-) -> None:
+def test_no_response_is_stale(config: Config, tmp_path: Path, servers: int) -> None:
     reports = []
     for _ in range(rounds()):
         furnish(config)
@@ -69,9 +67,7 @@ freshness.stamp = stamp
 """
 
 
-def test_it_is_noticed_when_the_version_is_asked_for_once_a_second(
-    config: Config, tmp_path: Path
-) -> None:
+def test_delayed_version_check_is_noticed(config: Config, tmp_path: Path) -> None:
     furnish(config)
 
     report = run(config, tmp_path, reads=600, sabotage=SECOND)
@@ -83,7 +79,7 @@ def test_it_is_noticed_when_the_version_is_asked_for_once_a_second(
     ("table", "event", "kind"),
     [("entry", "update", "raw"), ("comment", "insert", "remark"), ("tag", "update", "subject")],
 )
-def test_it_is_noticed_when_a_trigger_is_gone(
+def test_missing_trigger_is_noticed(
     config: Config, engine: Engine, tmp_path: Path, table: str, event: str, kind: str
 ) -> None:
     furnish(config)
@@ -111,9 +107,7 @@ freshness.EVERYTHING = -2
 @pytest.mark.parametrize(
     ("sabotage", "kind"), [(FORGETFUL, "remark"), (FORGETFUL, "aside"), (TALKATIVE, "raw")]
 )
-def test_it_is_noticed_when_a_scope_is_missed(
-    config: Config, tmp_path: Path, sabotage: str, kind: str
-) -> None:
+def test_missing_scope_is_noticed(config: Config, tmp_path: Path, sabotage: str, kind: str) -> None:
     furnish(config)
 
     report = run(config, tmp_path, reads=300, writers=[[kind]], sabotage=sabotage)
@@ -149,9 +143,7 @@ def watch_one_appear(
     return moment.timestamp(), looks
 
 
-def test_a_scheduled_entry_appears_at_its_moment_and_not_before(
-    config: Config, make_entry: MakeEntry
-) -> None:
+def test_scheduled_entry_appears_on_time(config: Config, make_entry: MakeEntry) -> None:
     moment, looks = watch_one_appear(config, make_entry)
 
     assert too_late(looks, moment, shows=True) == []
@@ -160,9 +152,7 @@ def test_a_scheduled_entry_appears_at_its_moment_and_not_before(
     assert [look for look in looks if look.sent >= moment]
 
 
-def test_comments_close_at_their_moment_and_not_before(
-    config: Config, make_entry: MakeEntry
-) -> None:
+def test_comments_close_on_time(config: Config, make_entry: MakeEntry) -> None:
     with serve(config, THREADLEAF_COMMENTS_CLOSE_AFTER=3) as server:
         moment = datetime.now(UTC) + timedelta(seconds=1.5)
         make_entry("Talk", timestamp=moment - timedelta(days=3))
@@ -174,7 +164,7 @@ def test_comments_close_at_their_moment_and_not_before(
     assert [look for look in looks if not look.shows]
 
 
-def test_it_is_noticed_when_moments_are_forgotten(config: Config, make_entry: MakeEntry) -> None:
+def test_missing_moments_are_noticed(config: Config, make_entry: MakeEntry) -> None:
     moment, looks = watch_one_appear(config, make_entry, TIMELESS)
 
     late = {look.path for look in too_late(looks, moment, shows=True)}
@@ -186,9 +176,7 @@ LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 @pytest.mark.faketime
-def test_pages_follow_a_clock_that_jumps(
-    config: Config, make_entry: MakeEntry, tmp_path: Path
-) -> None:
+def test_clock_jumps_are_followed(config: Config, make_entry: MakeEntry, tmp_path: Path) -> None:
     if LIBFAKETIME is None or sys.platform == "win32":  # wine sees the one of its host
         pytest.skip("there is no libfaketime")
     clock = tmp_path / "clock"
@@ -241,7 +229,7 @@ def get(server: Server, path: str, date: str | None = None) -> tuple[str, str | 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no file that is open")
 @pytest.mark.parametrize("stamped_alike", [False, True], ids=["changed", "stamped alike"])
-def test_a_database_that_was_replaced_is_noticed_at_once(
+def test_replaced_database_is_noticed(
     config: Config, make_entry: MakeEntry, tmp_path: Path, stamped_alike: bool
 ) -> None:
     make_entry("Entry")

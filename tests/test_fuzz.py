@@ -102,9 +102,7 @@ def differ(wanted: Wanted, one: Answer, other: Answer) -> bool:
     return next(undated) != next(undated)
 
 
-def test_every_answer_is_well_formed_and_the_same_from_memory(
-    filled: Blog, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_any_request_gets_valid_response(filled: Blog, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
     fuzzer = Fuzzer(SEED)
     statuses: Counter[int] = Counter()
@@ -140,7 +138,7 @@ def prune(app: Blog) -> None:
         )
 
 
-def test_nothing_on_a_connection_is_too_strange_for_the_server(filled: Blog) -> None:
+def test_any_bytes_leave_server_running(filled: Blog) -> None:
     fuzzer, wire = Fuzzer(SEED), Wire(SEED)
     outcomes: Counter[int] = Counter()
     wrong: dict[str, str] = {}

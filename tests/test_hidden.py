@@ -68,7 +68,7 @@ HIDDEN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", HIDDEN)
-def test_what_is_hidden_changes_no_page(
+def test_hidden_content_changes_no_page(
     client: BlogClient,
     db: Session,
     make_entry: MakeEntry,
@@ -115,7 +115,7 @@ def test_what_is_hidden_changes_no_page(
     assert {path for path in before if before[path] != after[path]} == set()
 
 
-def test_the_rules_of_what_is_seen_are_written_once() -> None:
+def test_visibility_is_defined_once() -> None:
     written = re.compile(
         r"\bstate\b\W{1,3}=\W{1,3}published|\btimestamp (<=|>) [:_]?now", re.IGNORECASE
     )

@@ -30,7 +30,7 @@ PAGES = [
 ]
 
 
-def test_every_kind_of_page_is_valid(demo_blog: Blog, tmp_path: Path) -> None:
+def test_pages_are_valid_html(demo_blog: Blog, tmp_path: Path) -> None:
     client = BlogClient(demo_blog)
     answers = [client.get(path) for path in PAGES]
     answers.append(client.send_comment("counting-words", text="Is this so?", preview="yes"))

@@ -103,7 +103,7 @@ def ask(address: tuple[str, int], line: str, *headers: str, body: str = "") -> H
         ("POST /blog/a-title/comments HTTP/1.1", ("Host: localhost", FORM), 411),
     ],
 )
-def test_what_the_blog_answers(
+def test_well_formed_request_is_served(
     address: tuple[str, int], line: str, headers: tuple[str, ...], status: int
 ) -> None:
     response = ask(address, line, *headers)
@@ -150,7 +150,9 @@ HEALTH = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
         (b"CONNECT localhost:443 HTTP/1.1", 400),
     ],
 )
-def test_a_request_line_that_is_refused(address: tuple[str, int], line: bytes, status: int) -> None:
+def test_invalid_request_line_is_refused(
+    address: tuple[str, int], line: bytes, status: int
+) -> None:
     refused = line + b"\r\n" + HOST + b"\r\n"
     assert statuses(exchange(address, refused)) == [status]
     # As the second of a pipeline it is parsed elsewhere: between two turns of the loop.
@@ -183,7 +185,7 @@ def test_any_target_gets_one_response(
     ],
 )
 @pytest.mark.parametrize("target", [b"/blog", b"http://localhost/blog"])
-def test_a_host_that_is_refused(
+def test_invalid_host_is_refused(
     address: tuple[str, int], hosts: Sequence[bytes], target: bytes
 ) -> None:
     invalid_beside_the_target = target != b"/blog" and len(hosts) == 1
@@ -236,7 +238,7 @@ CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
         (b"1.1", [b"X: 1\rY: 2"], b"", 400),
     ],
 )
-def test_headers_that_are_refused(
+def test_invalid_headers_are_refused(
     address: tuple[str, int], version: bytes, headers: Sequence[bytes], body: bytes, status: int
 ) -> None:
     lines = [b"POST /blog HTTP/" + version, b"Host: localhost", *headers]
@@ -248,7 +250,7 @@ def test_headers_that_are_refused(
     assert b"\r\nConnection: close\r\n" in received
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_sent(address: tuple[str, int]) -> None:
+def test_large_body_is_refused_before_sent(address: tuple[str, int]) -> None:
     head = b"POST /blog HTTP/1.1\r\n%sContent-Length: %d\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection(address, timeout=PATIENCE) as client:
         client.sendall(head % (HOST, 100_000_000))
@@ -263,7 +265,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(address: tuple[st
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit(2)")
 @pytest.mark.parametrize("size", [0, 8192])
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_body_that_cannot_be_stored_is_answered(
+def test_unstorable_body_gets_response(
     migrated: Path, tmp_path: Path, is_chunked: bool, size: int
 ) -> None:
     shutil.copy(migrated, tmp_path / "blog.db")
@@ -288,7 +290,7 @@ def test_a_body_that_cannot_be_stored_is_answered(
     assert "blog.server.parser: A body cannot be stored in " in errors[0]
 
 
-def test_one_without_a_body_is_not_told_to_send_it(address: tuple[str, int]) -> None:
+def test_expect_without_body_gets_no_continue(address: tuple[str, int]) -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n"
 
     assert statuses(exchange(address, head)) == [200]
@@ -296,7 +298,7 @@ def test_one_without_a_body_is_not_told_to_send_it(address: tuple[str, int]) -> 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("path", ["/healthz", "/blog", "/media/a.png"])
-def test_a_client_that_has_no_more_to_send_is_answered(
+def test_half_closed_client_gets_response(
     address: tuple[str, int], server: Server, version: str, path: str
 ) -> None:
     for _ in range(20):
@@ -311,7 +313,7 @@ def test_a_client_that_has_no_more_to_send_is_answered(
 
 
 @pytest.mark.parametrize("value", ["close", "Close", "close, te", "keep-alive, close"])
-def test_a_connection_is_closed_as_asked(address: tuple[str, int], value: str) -> None:
+def test_connection_header_is_obeyed(address: tuple[str, int], value: str) -> None:
     request = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: {value}\r\n\r\n"
     with socket.create_connection(address, timeout=PATIENCE) as client:
         client.sendall(request.encode() * 2)
@@ -320,9 +322,7 @@ def test_a_connection_is_closed_as_asked(address: tuple[str, int], value: str) -
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-def test_a_download_that_its_client_breaks_off_is_not_logged(
-    migrated: Path, tmp_path: Path, version: bytes
-) -> None:
+def test_aborted_download_is_not_logged(migrated: Path, tmp_path: Path, version: bytes) -> None:
     shutil.copy(migrated, tmp_path / "blog.db")
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "a.png").write_bytes(bytes(20_000_000))
@@ -356,7 +356,7 @@ PIPELINED = (
 
 @settings(max_examples=30, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(PIPELINED)), max_size=8).map(sorted))
-def test_packets_do_not_matter(address: tuple[str, int], cuts: list[int]) -> None:
+def test_request_in_small_packets(address: tuple[str, int], cuts: list[int]) -> None:
     edges = [0, *cuts, len(PIPELINED)]
     packets = [PIPELINED[a:b] for a, b in pairwise(edges)]
 
@@ -365,7 +365,7 @@ def test_packets_do_not_matter(address: tuple[str, int], cuts: list[int]) -> Non
 
 
 @pytest.mark.parametrize("path", ["/blog", "/nowhere"])
-def test_head_has_the_headers_of_get_and_no_body(address: tuple[str, int], path: str) -> None:
+def test_head_has_headers_of_get_on_waitress(address: tuple[str, int], path: str) -> None:
     get = ask(address, f"GET {path} HTTP/1.1", "Host: localhost")
     head = ask(address, f"HEAD {path} HTTP/1.1", "Host: localhost")
 
@@ -378,7 +378,7 @@ def test_head_has_the_headers_of_get_and_no_body(address: tuple[str, int], path:
     assert received.endswith(b"\r\n\r\n")
 
 
-def test_what_a_proxy_would_say_counts_for_nothing_from_others(address: tuple[str, int]) -> None:
+def test_forwarded_headers_are_ignored(address: tuple[str, int]) -> None:
     forwarded = (
         "X-Forwarded-Host: evil.example",
         "X-Forwarded-Proto: https",

@@ -257,7 +257,7 @@ OWN = ["/blog/{}", "/{}", "/blog/tag/{}", "/old/{}/", "/2020/{}/", "/blog/search
 
 
 @pytest.mark.parametrize("write", [folder, export], ids=["folder", "export"])
-def test_what_was_not_public_is_nowhere_and_named(
+def test_hidden_source_stays_hidden(
     engine: Engine, db: Session, client: BlogClient, tmp_path: Path, write: Callable[[Path], Moved]
 ) -> None:
     moved = write(tmp_path / "blog")
@@ -302,7 +302,7 @@ def is_reason(line: str) -> bool:
         "output: {html_document: {toc: true}}",
     ],
 )  # fmt: skip
-def test_what_was_public_is_published(
+def test_public_source_is_published(
     engine: Engine, client: BlogClient, tmp_path: Path, yaml: str
 ) -> None:
     (tmp_path / "posts").mkdir()
@@ -318,7 +318,7 @@ def test_what_was_public_is_published(
     st.sampled_from(["draft", "Draft", "is-draft", "hidden", "unlisted", "private"]),
     st.text(min_size=1).filter(str.strip),
 )
-def test_no_value_but_a_no_publishes_what_could_be_hidden(name: str, value: str) -> None:
+def test_only_explicit_no_publishes(name: str, value: str) -> None:
     is_no = one_line(value).casefold().removeprefix("#") in {"false", "no", "off", "0", "n"}
 
     assert (decide({name: value, "date": "2020-01-01"}, "", None).state == "published") == is_no

@@ -43,7 +43,7 @@ def at_once(number: int, ask: Callable[[], Any]) -> list[threading.Thread]:
 
 
 @pytest.mark.parametrize("path", ["/blog", "/blog/search?q=a"])
-def test_readers_of_a_locked_database_wait_once_and_side_by_side(
+def test_readers_wait_once_and_in_parallel(
     config: Config, engine: Engine, make_entry: MakeEntry, path: str
 ) -> None:
     make_entry()
@@ -75,9 +75,7 @@ def test_readers_of_a_locked_database_wait_once_and_side_by_side(
     blog_engine.dispose()
 
 
-def test_a_page_that_is_cached_needs_no_lock(
-    config: Config, app: Blog, make_entry: MakeEntry
-) -> None:
+def test_cached_page_needs_no_lock(config: Config, app: Blog, make_entry: MakeEntry) -> None:
     """A write lock, behind which nothing was committed yet."""
     make_entry()
     client = BlogClient(app)
@@ -89,7 +87,7 @@ def test_a_page_that_is_cached_needs_no_lock(
     assert client.get("/blog").data == first.data
 
 
-def test_waiting_writers_leave_half_the_threads_to_readers(
+def test_waiting_writers_leave_threads_free(
     config: Config, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -138,7 +136,7 @@ def test_waiting_writers_leave_half_the_threads_to_readers(
         ("UPDATE comment SET state = 'spam'", 303, [(None,)]),
     ],
 )
-def test_what_changes_while_a_comment_waits_counts(
+def test_change_during_wait_counts(
     config: Config,
     app: Blog,
     make_entry: MakeEntry,
@@ -177,7 +175,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_burst_of_writers_is_no_outage(config: Config, app: Blog, make_entry: MakeEntry) -> None:
+def test_burst_of_writers_is_not_an_outage(
+    config: Config, app: Blog, make_entry: MakeEntry
+) -> None:
     make_entry()
     token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
     blog = create_app(replace(config, threads=8))

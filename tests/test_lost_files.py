@@ -75,7 +75,7 @@ DAMAGING = {"log truncated", "index removed", "index replaced"}
 
 
 @pytest.mark.parametrize("name", TAMPERS)
-def test_nobody_is_told_anything_wrong_while_side_files_are_lost(config: Config, name: str) -> None:
+def test_lost_side_files_give_no_wrong_page(config: Config, name: str) -> None:
     furnish(config)
     database = Path(str(make_url(config.database).database))
     tamper, reason = TAMPERS[name]
@@ -95,7 +95,7 @@ def test_nobody_is_told_anything_wrong_while_side_files_are_lost(config: Config,
     assert trial.lost(before=False) == []
 
 
-def test_a_truncated_index_may_end_the_server_and_loses_nothing(config: Config) -> None:
+def test_truncated_index_loses_nothing(config: Config) -> None:
     furnish(config)
     database = Path(str(make_url(config.database).database))
 
@@ -138,7 +138,7 @@ def restore(database: Path, backup: Path) -> str:
     return done.stdout
 
 
-def test_a_backup_is_restored_while_everybody_reads_and_writes(config: Config) -> None:
+def test_restore_under_load(config: Config) -> None:
     furnish(config)
     database = Path(str(make_url(config.database).database))
     backup = backup_of(database)
@@ -157,7 +157,7 @@ def test_a_backup_is_restored_while_everybody_reads_and_writes(config: Config) -
     assert len(comments_in(previous)) > 1
 
 
-def test_no_comment_is_lost_in_a_database_that_was_moved_into_place(config: Config) -> None:
+def test_moved_database_loses_no_comment(config: Config) -> None:
     furnish(config)
     database = Path(str(make_url(config.database).database))
     backup = backup_of(database)
@@ -174,7 +174,7 @@ def test_no_comment_is_lost_in_a_database_that_was_moved_into_place(config: Conf
     assert "was replaced, and is being reopened" in trial.log
 
 
-def test_a_database_that_was_copied_over_takes_no_comments_until_it_is_restored(
+def test_copied_database_takes_no_comments(
     config: Config,
 ) -> None:
     furnish(config)

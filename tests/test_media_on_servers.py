@@ -151,7 +151,7 @@ def closed(connection: http.client.HTTPConnection) -> int:
         pytest.param(on_apache(embedded), id="embedded", marks=pytest.mark.apache),
     ],
 )
-def test_the_right_bytes_arrive_and_all_is_closed(
+def test_file_wrapper_sends_and_closes(
     script: Path, migrated: Path, serve: Callable[[Path, ExitStack], str]
 ) -> None:
     shutil.copy(migrated, script.parent.parent / "data" / "blog.db")

@@ -24,7 +24,7 @@ from tests.conftest import SITE_URL, BlogClient, MakeEntry
         ("/?p=7", "/?p=7&utm_source=a"),
     ],
 )
-def test_an_old_address_leads_to_where_the_blog_is_mounted(
+def test_old_address_redirects_below_mount(
     client: BlogClient, db: Session, make_entry: MakeEntry, stored: str, asked: str
 ) -> None:
     db.add(Redirect(path=stored, entry_id=make_entry().id))
@@ -51,7 +51,7 @@ def addresses(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("mount", ["", "/journal", "/blog", "/a/b"])
-def test_links_in_texts_lead_to_where_the_blog_is_mounted(
+def test_links_in_texts_follow_mount(
     app: Blog,
     make_entry: MakeEntry,
     make_comment: Callable[..., Comment],

@@ -77,9 +77,7 @@ def blog(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", FUTURE)
-def test_a_process_of_an_older_version_stores_nothing_and_says_so_once(
-    tmp_path: Path, blog: Path, name: str
-) -> None:
+def test_outdated_process_stores_nothing(tmp_path: Path, blog: Path, name: str) -> None:
     change, is_readable = FUTURE[name]
     with serving(blog, "serve") as server:
         page = server.get("/blog/the-page")
@@ -105,7 +103,7 @@ def test_a_process_of_an_older_version_stores_nothing_and_says_so_once(
     assert rows(blog / "threadleaf.db", "SELECT count(*) FROM comment") == [(0,)]
 
 
-def test_a_command_of_an_older_version_stores_nothing(tmp_path: Path, blog: Path) -> None:
+def test_outdated_command_stores_nothing(tmp_path: Path, blog: Path) -> None:
     """An import is under way when the upgrade comes."""
     posts = tmp_path / "posts"
     posts.mkdir()

@@ -70,7 +70,7 @@ ADDRESSES = {
 HEADERS = ("Cache-Control", "Vary", "ETag", "Set-Cookie", "Content-Type", "Content-Length", "Age")
 
 
-def test_every_endpoint_is_asked_for() -> None:
+def test_every_endpoint_has_an_address() -> None:
     assert set(ADDRESSES) == {rule.endpoint for rule in url_map.iter_rules()}
 
 
@@ -87,7 +87,7 @@ def seen(response: TestResponse) -> tuple[int, bytes, list[str | None]]:
 
 
 @pytest.mark.parametrize("endpoint", sorted(ADDRESSES))
-def test_visitors_receive_what_is_made_for_them_in_every_order(
+def test_visitors_get_their_own_pages(
     config: Config,
     engine: Engine,
     app: Blog,
@@ -169,7 +169,7 @@ def known(name: str) -> dict[str, str]:
     return {**of(name), "Cookie": cookie, "Authorization": f"Bearer {name}"}
 
 
-def test_a_view_reads_what_it_declares_and_is_cached(app: Blog) -> None:
+def test_declared_parameters_are_cached(app: Blog) -> None:
     """As the counterpart of what follows."""
     numbers = itertools.count()
 
@@ -194,7 +194,7 @@ def test_a_view_reads_what_it_declares_and_is_cached(app: Blog) -> None:
 @pytest.mark.parametrize("what", READS)
 @pytest.mark.parametrize("headers", [of, known])
 @pytest.mark.parametrize("says", ["", "public, max-age=60"])
-def test_what_was_made_for_one_visitor_is_for_no_other(
+def test_personal_response_is_not_shared(
     app: Blog, what: str, headers: Callable[[str], dict[str, str]], says: str
 ) -> None:
     def view(request: Request) -> Response:
@@ -223,7 +223,7 @@ def test_what_was_made_for_one_visitor_is_for_no_other(
     assert "bob" not in shown[3]
 
 
-def test_a_view_gets_the_same_method_for_get_and_head(app: Blog) -> None:
+def test_view_gets_get_for_head(app: Blog) -> None:
     app.views["reader.archive"] = (anyone, lambda request: Response(request.method))
     client = BlogClient(app)
 
@@ -233,7 +233,7 @@ def test_a_view_gets_the_same_method_for_get_and_head(app: Blog) -> None:
     assert head.headers == get.headers
 
 
-def test_conditional_headers_are_for_one_response(app: Blog) -> None:
+def test_conditional_response_is_not_cached(app: Blog) -> None:
     def view(request: Request) -> Response:
         return Response(f"{request.conditions.get('HTTP_RANGE')}")
 
@@ -243,7 +243,7 @@ def test_conditional_headers_are_for_one_response(app: Blog) -> None:
         assert response.text == range_
 
 
-def test_a_form_is_for_one_visitor_even_with_get(app: Blog) -> None:
+def test_form_by_get_is_private(app: Blog) -> None:
     app.views["reader.archive"] = (anyone, lambda request: Response(request.form["name"]))
     for name in ("anna", "bob"):
         response = BlogClient(app).get("/blog/archive", data={"name": name})
@@ -252,20 +252,20 @@ def test_a_form_is_for_one_visitor_even_with_get(app: Blog) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "BREW"])
-def test_other_methods_get_no_cached_page(client: BlogClient, method: str) -> None:
+def test_unsafe_method_skips_cache(client: BlogClient, method: str) -> None:
     for _ in range(2):
         assert client.open("/blog/archive", method=method).status_code in {204, 405}
         assert client.get("/blog/archive").status_code == 200
 
 
-def test_a_status_other_than_200_stays_what_it_is(app: Blog) -> None:
+def test_only_status_200_is_cached(app: Blog) -> None:
     app.views["reader.archive"] = (anyone, lambda _request: Response("Gone.", 410))
 
     assert [BlogClient(app).get("/blog/archive").status_code for _ in range(2)] == [410, 410]
 
 
 @pytest.mark.parametrize("says", ["private", "no-store", "max-age=60, private"])
-def test_what_a_view_calls_private_is_not_cached(app: Blog, says: str) -> None:
+def test_private_response_is_not_cached(app: Blog, says: str) -> None:
     numbers = itertools.count()
 
     def view(_request: Request) -> Response:
@@ -276,7 +276,7 @@ def test_what_a_view_calls_private_is_not_cached(app: Blog, says: str) -> None:
     assert [BlogClient(app).get("/blog/archive").text for _ in range(2)] == ["0", "1"]
 
 
-def test_a_parameter_that_no_rule_names_reaches_no_view(app: Blog, client: BlogClient) -> None:
+def test_undeclared_parameter_is_hidden(app: Blog, client: BlogClient) -> None:
     def view(request: Request) -> Response:
         return Response(f"<p>{request.args.get('sort')} {request.args.getlist('sort')}</p>")
 
@@ -285,7 +285,7 @@ def test_a_parameter_that_no_rule_names_reaches_no_view(app: Blog, client: BlogC
     assert client.get("/blog/archive?sort=title").text == "<p>None []</p>"
 
 
-def test_a_page_that_sets_a_cookie_is_for_one_visitor(app: Blog) -> None:
+def test_cookie_makes_response_private(app: Blog) -> None:
     numbers = itertools.count()
 
     def view(_request: Request) -> Response:
@@ -301,7 +301,7 @@ def test_a_page_that_sets_a_cookie_is_for_one_visitor(app: Blog) -> None:
     assert {each.headers["Cache-Control"] for each in responses} == {"private, no-store"}
 
 
-def test_a_streamed_body_is_for_one_visitor(app: Blog) -> None:
+def test_streamed_response_is_private(app: Blog) -> None:
     """It may read while it is sent."""
 
     def view(request: Request) -> Response:
@@ -317,7 +317,7 @@ def test_a_streamed_body_is_for_one_visitor(app: Blog) -> None:
         assert response.headers["Cache-Control"] == "private, no-store"
 
 
-def test_a_file_is_sent_as_it_is_now(app: Blog, tmp_path: Path) -> None:
+def test_file_is_not_cached(app: Blog, tmp_path: Path) -> None:
     """No version tells when a file changes."""
     file = tmp_path / "file.txt"
     app.views["reader.archive"] = (
@@ -335,9 +335,7 @@ def test_a_file_is_sent_as_it_is_now(app: Blog, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "headers", [{"Authorization": "Bearer x"}, {"Cookie": "a=b; __Host-threadleaf-session=x"}]
 )
-def test_who_is_known_neither_gets_nor_makes_a_cached_page(
-    app: Blog, headers: dict[str, str]
-) -> None:
+def test_known_visitor_skips_cache(app: Blog, headers: dict[str, str]) -> None:
     numbers = itertools.count()
     app.views["reader.archive"] = (anyone, lambda _request: Response(f"{next(numbers)}"))
 
@@ -353,7 +351,7 @@ ORDERS = sorted(set(itertools.permutations(["no", "no", "token", "token"])))
 
 @pytest.mark.parametrize("asked", ["as is", "/Blog/Archive/"])
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_guarded_section_is_in_no_cache(app: Blog, order: tuple[str, ...], asked: str) -> None:
+def test_guarded_section_is_not_cached(app: Blog, order: tuple[str, ...], asked: str) -> None:
     """The guard reads nothing that is noted: the section alone decides."""
     holders: list[bool] = []
 
@@ -393,7 +391,7 @@ QUERIES = st.lists(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(query=QUERIES, path=st.sampled_from(["/blog", "/blog/search", "/blog/tags", "/nowhere"]))
 @example(query="page=1&page=2", path="/blog")
-def test_the_parameters_of_a_view_are_those_in_the_key(app: Blog, query: str, path: str) -> None:
+def test_view_parameters_are_in_key(app: Blog, query: str, path: str) -> None:
     environ = create_environ(path)
     environ["QUERY_STRING"] = query.encode().decode("latin-1")
     key = app.page_cache.key_of(environ)
@@ -405,7 +403,7 @@ def test_the_parameters_of_a_view_are_those_in_the_key(app: Blog, query: str, pa
     assert not request.is_private
 
 
-def test_nothing_that_differs_between_the_requests_for_a_page_is_read_unnoticed(app: Blog) -> None:
+def test_all_of_request_is_recorded(app: Blog) -> None:
     """Whatever Werkzeug's Request has, or will have."""
 
     def made(name: str, method: str, scheme: str, host: str) -> Request:
@@ -446,7 +444,7 @@ def test_nothing_that_differs_between_the_requests_for_a_page_is_read_unnoticed(
     assert unnoticed == {"now", "urls", "db"}
 
 
-def test_a_method_of_werkzeugs_request_is_noted_when_it_is_looked_up(app: Blog) -> None:
+def test_request_method_lookup_is_recorded(app: Blog) -> None:
     own = set(dir(Request))
     for name in sorted(set(dir(WerkzeugRequest)) - own):
         request = Request(create_environ("/blog"), app.config, app.sessions, app.secret)
@@ -459,7 +457,7 @@ def test_a_method_of_werkzeugs_request_is_noted_when_it_is_looked_up(app: Blog) 
             assert request.is_private, name
 
 
-def test_only_the_recorder_knows_werkzeugs_request() -> None:
+def test_only_recorder_knows_werkzeug_request() -> None:
     for path in ROOT.glob("blog/**/*.py"):
         if path.name == "request.py":
             continue

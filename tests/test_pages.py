@@ -70,7 +70,7 @@ def is_kept(client: BlogClient, engine: Engine, path: str, **options: object) ->
         *("/blog/feed.atom", "/blog/feed.json", "/sitemap.xml", "/robots.txt", "/blog?page=1"),
     ],
 )
-def test_a_page_that_was_made_is_kept(
+def test_page_is_cached(
     client: BlogClient, engine: Engine, make_entry: MakeEntry, path: str
 ) -> None:
     make_entry(tags=("tea",))
@@ -94,7 +94,7 @@ def test_head_and_get_share_a_page(
     assert head.headers == get.headers
 
 
-def test_parameters_that_no_page_listens_to_make_no_other_page(
+def test_unknown_parameters_share_a_page(
     client: BlogClient, engine: Engine, make_entry: MakeEntry
 ) -> None:
     for number in range(12):
@@ -108,7 +108,7 @@ def test_parameters_that_no_page_listens_to_make_no_other_page(
 
 
 @pytest.mark.parametrize("endpoint", sorted(PAGES))
-def test_only_the_parameters_of_a_page_make_another_page(
+def test_known_parameters_have_own_pages(
     client: BlogClient, engine: Engine, make_entry: MakeEntry, endpoint: str
 ) -> None:
     make_entry(tags=("tea",))
@@ -129,7 +129,7 @@ def test_only_the_parameters_of_a_page_make_another_page(
         "UPDATE entry SET body = 'Changed', summary = NULL",
     ],
 )
-def test_a_change_from_anywhere_ends_every_page(
+def test_any_change_expires_all_pages(
     client: BlogClient, engine: Engine, make_entry: MakeEntry, change: str
 ) -> None:
     make_entry()
@@ -141,7 +141,7 @@ def test_a_change_from_anywhere_ends_every_page(
     assert not is_kept(client, engine, "/blog")
 
 
-def test_a_change_that_nobody_sees_ends_none(
+def test_invisible_change_expires_nothing(
     client: BlogClient, engine: Engine, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
@@ -152,7 +152,7 @@ def test_a_change_that_nobody_sees_ends_none(
     assert is_kept(client, engine, "/blog/a-title")
 
 
-def test_what_has_gone_is_gone_at_once(
+def test_deleted_entry_is_gone_at_once(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     entry = make_entry()
@@ -163,7 +163,7 @@ def test_what_has_gone_is_gone_at_once(
     assert client.get("/blog/a-title").status_code == 404
 
 
-def test_the_same_number_of_another_history_is_no_match(
+def test_version_of_other_history_differs(
     client: BlogClient, engine: Engine, make_entry: MakeEntry
 ) -> None:
     """As after a backup was restored: versions are given out again."""
@@ -176,9 +176,7 @@ def test_the_same_number_of_another_history_is_no_match(
     assert "Restored" in client.get("/blog").text
 
 
-def test_a_page_is_for_all_but_those_with_a_message(
-    client: BlogClient, engine: Engine, make_entry: MakeEntry
-) -> None:
+def test_message_is_not_cached(client: BlogClient, engine: Engine, make_entry: MakeEntry) -> None:
     make_entry()
     client.get("/blog")
     other = BlogClient(client.application, use_cookies=False)
@@ -190,9 +188,7 @@ def test_a_page_is_for_all_but_those_with_a_message(
         assert "Your comment is published" not in other.get("/blog").text
 
 
-def test_answers_other_than_200_are_not_kept(
-    client: BlogClient, engine: Engine, make_entry: MakeEntry
-) -> None:
+def test_only_success_is_cached(client: BlogClient, engine: Engine, make_entry: MakeEntry) -> None:
     for path in ("/nowhere", "/", "/blog/", "/healthz"):
         for _ in range(2):
             with counting(engine) as seen:
@@ -202,7 +198,7 @@ def test_answers_other_than_200_are_not_kept(
     assert client.get("/nowhere").status_code == 200
 
 
-def test_without_memory_for_pages_none_is_kept(
+def test_cache_of_size_0_is_off(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -212,7 +208,7 @@ def test_without_memory_for_pages_none_is_kept(
     assert not is_kept(client, engine, "/blog")
 
 
-def test_pages_that_nobody_asked_for_the_longest_go_first(
+def test_least_recently_used_page_is_evicted(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     for number in range(30):
@@ -227,7 +223,7 @@ def test_pages_that_nobody_asked_for_the_longest_go_first(
     assert not is_kept(client, engine, "/blog/entry-1")
 
 
-def test_values_are_found_while_others_make_room() -> None:
+def test_lookup_during_eviction() -> None:
     cache: Cache[int, str] = Cache(20)
     is_over = threading.Event()
 
@@ -258,9 +254,7 @@ def test_values_are_found_while_others_make_room() -> None:
     assert cache.get(0) is None
 
 
-def test_one_thread_makes_a_page_that_many_ask_for(
-    app: Blog, engine: Engine, make_entry: MakeEntry
-) -> None:
+def test_concurrent_requests_render_once(app: Blog, engine: Engine, make_entry: MakeEntry) -> None:
     make_entry()
     together = threading.Barrier(8)
     answers: list[bytes] = []
@@ -281,9 +275,7 @@ def test_one_thread_makes_a_page_that_many_ask_for(
     assert sum("max(entry.timestamp)" in statement for statement in seen) == 1
 
 
-def test_a_page_is_compressed_for_those_who_take_it(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_page_is_compressed_on_request(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     plain = client.get("/blog")
     packed = client.get("/blog", headers=GZIP)
@@ -319,7 +311,7 @@ def test_a_page_is_compressed_for_those_who_take_it(
         (";;q=,", None),
     ],
 )
-def test_the_encoding_is_one_that_the_browser_takes(
+def test_encoding_is_negotiated(
     client: BlogClient, make_entry: MakeEntry, accepted: str, encoding: str | None
 ) -> None:
     make_entry()
@@ -328,7 +320,7 @@ def test_the_encoding_is_one_that_the_browser_takes(
     assert answer.headers.get("Content-Encoding") == encoding
 
 
-def test_an_answer_to_a_form_is_not_compressed(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_form_response_is_not_compressed(client: BlogClient, make_entry: MakeEntry) -> None:
     """It has the form's token beside what the visitor sent: https://www.breachattack.com/"""
     make_entry()
     page = client.get("/blog/a-title").text
@@ -340,7 +332,7 @@ def test_an_answer_to_a_form_is_not_compressed(client: BlogClient, make_entry: M
     assert "Content-Encoding" not in answer.headers
 
 
-def test_the_stylesheet_is_small_on_its_way(client: BlogClient) -> None:
+def test_stylesheet_is_compressed(client: BlogClient) -> None:
     address = client.get("/blog").text.split('rel="stylesheet" href="')[1].split('"')[0]
     answer = client.get(address, headers=GZIP)
 
@@ -349,7 +341,7 @@ def test_the_stylesheet_is_small_on_its_way(client: BlogClient) -> None:
     assert len(answer.data) < len(client.get(address).data) / 2
 
 
-def test_a_date_is_given_once_the_page_is_settled(
+def test_last_modified_waits_for_settled_page(
     client: BlogClient, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()

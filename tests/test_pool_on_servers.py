@@ -154,7 +154,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @pytest.mark.apache
 @pytest.mark.parametrize("mode", [daemon, embedded])
-def test_threads_of_apache_share_fewer_connections(site: Site, mode: Callable[..., str]) -> None:
+def test_pool_on_apache_shares_connections(site: Site, mode: Callable[..., str]) -> None:
     with (
         Apache(site.folder, mode(site.script, processes=1, threads=15)) as apache,
         Files(site.database) as files,
@@ -175,9 +175,7 @@ def test_threads_of_apache_share_fewer_connections(site: Site, mode: Callable[..
 
 @pytest.mark.apache
 @pytest.mark.parametrize("mode", [daemon, embedded])
-def test_a_process_of_apache_ends_amid_requests_and_leaves_nothing_open(
-    site: Site, mode: Callable[..., str]
-) -> None:
+def test_pool_on_apache_closes_on_exit(site: Site, mode: Callable[..., str]) -> None:
     lines = mode(site.script, processes=2, threads=15)
     if mode is daemon:
         lines = lines.replace("graceful-timeout=15", "graceful-timeout=1 maximum-requests=200")
@@ -197,7 +195,7 @@ def test_a_process_of_apache_ends_amid_requests_and_leaves_nothing_open(
 
 
 @pytest.mark.parametrize("check_same_thread", [False, True])
-def test_threads_of_waitress_share_fewer_connections(
+def test_pool_on_waitress_shares_connections(
     tmp_path: Path, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = tmp_path / "visits.db"

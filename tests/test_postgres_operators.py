@@ -89,7 +89,7 @@ SHELLS = [
 
 @pytest.mark.parametrize("neighbour", [True, False])
 @pytest.mark.parametrize("settings", SHELLS)
-def test_a_shell_leaves_no_page_stale(url: URL, settings: tuple[str, ...], neighbour: bool) -> None:
+def test_shell_leaves_no_stale_page(url: URL, settings: tuple[str, ...], neighbour: bool) -> None:
     with opened(beside(url, "tl")) as blog, opened(written(url)) as other:
         for engine in (blog, other) if neighbour else (blog,):
             migration.upgrade(engine)
@@ -117,7 +117,7 @@ CATALOGUE = [
 ]
 
 
-def test_an_upgrade_leaves_the_blog_in_the_other_schema_alone(url: URL) -> None:
+def test_upgrade_leaves_other_schema_alone(url: URL) -> None:
     def objects() -> list[object]:
         with operator(url) as shell:
             return [row for query in CATALOGUE for row in shell.execute(text(query))]
@@ -140,7 +140,7 @@ def test_an_upgrade_leaves_the_blog_in_the_other_schema_alone(url: URL) -> None:
             migration.check(engine)
 
 
-def test_upgrades_beside_writers_and_readers_end_nobody(url: URL) -> None:
+def test_upgrade_beside_readers_and_writers(url: URL) -> None:
     ended = threading.Event()
     with opened(written(url)) as engine:
         upgrade_database(engine)
@@ -193,7 +193,7 @@ def test_upgrades_beside_writers_and_readers_end_nobody(url: URL) -> None:
             assert all(other.result(30) > 0 for other in others)
 
 
-def test_of_two_first_upgrades_one_makes_the_schema(url: URL) -> None:
+def test_concurrent_first_upgrades(url: URL) -> None:
     engines = [connect(written(url)) for _ in range(3)]
     together = threading.Barrier(len(engines))
 
@@ -210,7 +210,7 @@ def test_of_two_first_upgrades_one_makes_the_schema(url: URL) -> None:
         engine.dispose()
 
 
-def test_an_upgrade_that_is_not_needed_changes_nothing(url: URL) -> None:
+def test_unneeded_upgrade_changes_nothing(url: URL) -> None:
     with opened(written(url)) as engine:
         upgrade_database(engine)
         publish(engine, "A title")
@@ -225,7 +225,7 @@ def test_an_upgrade_that_is_not_needed_changes_nothing(url: URL) -> None:
         assert list(backfill.index_all(engine)) == []
 
 
-def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
+def test_documented_grants_suffice(url: URL) -> None:
     page = (ROOT / "docs" / "postgresql.md").read_text("utf-8")
     grants = re.findall(r"(?m)^GRANT .*;$", page)
     assert len(grants) == 2
@@ -259,7 +259,7 @@ def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
         execute(url, "DROP OWNED BY blog; DROP ROLE blog")
 
 
-def test_an_upgrade_that_waits_for_others_can_be_stopped(url: URL) -> None:
+def test_waiting_upgrade_can_be_stopped(url: URL) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -314,7 +314,7 @@ def visit(url: str, number: int, barrier: threading.Barrier) -> Counter[tuple[st
     return statuses
 
 
-def test_two_servers_with_64_threads_share_20_connections(limited: URL, tmp_path: Path) -> None:
+def test_two_servers_share_20_connections(limited: URL, tmp_path: Path) -> None:
     with opened(written(limited)) as engine:
         migration.upgrade(engine)
         publish(engine, "A title")
@@ -419,7 +419,7 @@ def blog_url(server: URL) -> URL:  # noqa: F811
     return url
 
 
-def test_the_freshness_of_a_cached_page_is_one_round_trip(blog_url: URL) -> None:
+def test_freshness_costs_one_round_trip(blog_url: URL) -> None:
     with closing(Relay(blog_url)) as relay:
         app = create_app(Config(database=written(relay.url), site_url=SITE_URL))
         client = BlogClient(app)
@@ -470,7 +470,7 @@ def bouncer(blog_url: URL) -> Iterator[URL]:
             process.terminate()
 
 
-def test_behind_pgbouncer_nothing_of_a_session_is_lost_or_left(bouncer: URL) -> None:
+def test_pgbouncer_keeps_session_state_apart(bouncer: URL) -> None:
     app = create_app(Config(database=written(bouncer), site_url=SITE_URL, comment_trust=False))
 
     def read_and_write(number: int) -> list[int]:
@@ -494,7 +494,7 @@ def test_behind_pgbouncer_nothing_of_a_session_is_lost_or_left(bouncer: URL) -> 
             assert connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
 
 
-def test_a_server_that_is_too_old_is_refused(blog_url: URL) -> None:
+def test_old_server_is_refused(blog_url: URL) -> None:
     with closing(Relay(blog_url, b"PostgreSQL 13")) as relay, opened(written(relay.url)) as engine:
         for use in (migration.upgrade, migration.check):
             with pytest.raises(

@@ -67,7 +67,7 @@ CLIENTS = [
 STRANGE = ["unknown", "_hidden", "", ":80", "[", "]:", "a:b:c.", "1.2.3", "x" * 5000]
 
 
-def test_an_address_is_read_in_all_ways_to_write_it() -> None:
+def test_ip_address_notations() -> None:
     with echo("127.0.0.1") as server:
         for written, address in CLIENTS:
             # Those before the last are what the client itself sent.
@@ -80,7 +80,7 @@ def test_an_address_is_read_in_all_ways_to_write_it() -> None:
 
 
 @pytest.mark.parametrize("trusted_proxy", ["", "192.0.2.1", "::1"])
-def test_an_untrusted_proxy_is_logged_once_and_not_believed(trusted_proxy: str) -> None:
+def test_untrusted_proxy_is_logged_once(trusted_proxy: str) -> None:
     with echo(trusted_proxy) as server:
         for _ in range(3):
             assert forward(server.url, "203.0.113.7") == "127.0.0.1 nothing"
@@ -91,7 +91,7 @@ def test_an_untrusted_proxy_is_logged_once_and_not_believed(trusted_proxy: str) 
     assert 'Set trusted_proxy = "127.0.0.1" in the settings.' in logged
 
 
-def test_serve_says_so_and_is_content_with_the_setting(tmp_path: Path) -> None:
+def test_serve_reports_untrusted_proxy(tmp_path: Path) -> None:
     done(tmp_path, "init", "blog")
     said: list[str] = []
     for trusted_proxy in ("", "127.0.0.1"):
@@ -112,12 +112,12 @@ def test_serve_says_so_and_is_content_with_the_setting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("written", "address"), CLIENTS)
-def test_an_address_and_its_network(written: str, address: str) -> None:
+def test_address_and_network(written: str, address: str) -> None:
     assert address_of(written) == address
     assert network_of(written) == network_of(address)
 
 
 @pytest.mark.parametrize("written", STRANGE)
-def test_what_is_not_an_address_is_a_network_of_its_own(written: str) -> None:
+def test_invalid_address_is_own_network(written: str) -> None:
     assert address_of(written) is None
     assert network_of(written) == written

@@ -62,7 +62,7 @@ ON_TWO = "(SELECT id FROM entry WHERE slug = 'two')"
         ("UPDATE site SET version = version + 1", set(SHOWN)),
     ],
 )
-def test_a_comment_makes_only_pages_with_it_stale(
+def test_comment_expires_only_its_pages(
     app: Blog, talkative: BlogClient, engine: Engine, statement: str, stale: set[str]
 ) -> None:
     assert current(app, talkative, SHOWN) == set()
@@ -72,7 +72,7 @@ def test_a_comment_makes_only_pages_with_it_stale(
     assert current(app, talkative, SHOWN) == set(SHOWN)
 
 
-def test_a_search_is_made_of_all_comments(
+def test_search_expires_with_any_comment(
     app: Blog, talkative: BlogClient, make_comment: MakeComment, make_entry: MakeEntry
 ) -> None:
     address = "/blog/search?q=heron"
@@ -84,7 +84,9 @@ def test_a_search_is_made_of_all_comments(
     assert "<mark>heron</mark>" in talkative.get(address).text
 
 
-def test_of_many_changes_none_is_missed(app: Blog, talkative: BlogClient, engine: Engine) -> None:
+def test_many_changes_expire_all_their_pages(
+    app: Blog, talkative: BlogClient, engine: Engine
+) -> None:
     many = f"UPDATE comment SET name = 'Ann', text = text || '!' WHERE entry_id = {ON_TWO}"
     current(app, talkative, SHOWN)
     changed_by_hand(engine, *[many] * 20)
@@ -111,7 +113,7 @@ def test_of_many_changes_none_is_missed(app: Blog, talkative: BlogClient, engine
         ],
     ],
 )
-def test_another_history_makes_all_pages_stale(
+def test_other_history_expires_all_pages(
     app: Blog, talkative: BlogClient, engine: Engine, statements: list[str]
 ) -> None:
     current(app, talkative, SHOWN)

@@ -124,21 +124,21 @@ def store(db: Session, title: str, body: str, number: int) -> Entry:
     return entry
 
 
-def test_each_query_finds_its_entries_in_order(client: BlogClient, db: Session) -> None:
+def test_queries_find_entries_in_order(client: BlogClient, db: Session) -> None:
     assert len(QUERIES) >= 100
     fill(db)
 
     assert {q: found(client, q) for q in QUERIES} == QUERIES
 
 
-def test_what_is_found_is_marked(client: BlogClient, db: Session) -> None:
+def test_matches_are_marked(client: BlogClient, db: Session) -> None:
     fill(db)
     for q, titles in QUERIES.items():
         page = client.get("/blog/search", query_string={"q": q}).text
         assert page.count("<mark>") >= len(titles), q
 
 
-def test_ties_are_settled_by_date_and_tags_are_in_order(client: BlogClient, db: Session) -> None:
+def test_ties_are_ordered_by_date(client: BlogClient, db: Session) -> None:
     fill_with_ties(db)
     page = client.get("/blog/tags").text
     assert found(client, "ties") == ["Twin 3", "Twin 2", "Twin 1", "Twin 0"]

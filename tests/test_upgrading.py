@@ -78,7 +78,7 @@ def database(tmp_path: Path, large_seed: Path) -> Path:
     return path
 
 
-def test_it_says_beforehand_what_it_takes(tmp_path: Path, database: Path) -> None:
+def test_upgrade_forecast(tmp_path: Path, database: Path) -> None:
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
 
     assert said.startswith(
@@ -92,7 +92,7 @@ def test_it_says_beforehand_what_it_takes(tmp_path: Path, database: Path) -> Non
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only on POSIX systems is a long file sparse")
-def test_a_disk_that_is_too_small_is_refused(tmp_path: Path, database: Path) -> None:
+def test_upgrade_on_small_disk_is_refused(tmp_path: Path, database: Path) -> None:
     before = rows(database, "SELECT * FROM sqlite_master")
     os.truncate(database, shutil.disk_usage(tmp_path).free // 2 + 2**20)
 
@@ -107,7 +107,7 @@ def test_a_disk_that_is_too_small_is_refused(tmp_path: Path, database: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a terminal can be had from POSIX systems")
-def test_each_bar_moves_on_a_terminal(tmp_path: Path, database: Path) -> None:
+def test_progress_bars_advance(tmp_path: Path, database: Path) -> None:
     ours, theirs = os.openpty()
     with subprocess.Popen(
         [*THREADLEAF, "upgrade"],
@@ -126,9 +126,7 @@ def test_each_bar_moves_on_a_terminal(tmp_path: Path, database: Path) -> None:
         assert {0, 100} < shown, label
 
 
-def test_a_second_upgrade_returns_at_once_whoever_is_writing(
-    tmp_path: Path, database: Path, upgraded: Path
-) -> None:
+def test_current_schema_returns_at_once(tmp_path: Path, database: Path, upgraded: Path) -> None:
     database.write_bytes(upgraded.read_bytes())
 
     with held(database):
@@ -136,7 +134,7 @@ def test_a_second_upgrade_returns_at_once_whoever_is_writing(
     assert said == f"The database {database} is up to date.\n"
 
 
-def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: Path) -> None:
+def test_concurrent_renderings_and_edits(tmp_path: Path) -> None:
     path = tmp_path / "blog.db"
     make_large_seed(path, backfill.WORTH_PROCESSES)
     engine = connect(f"sqlite:///{path.as_posix()}")
@@ -202,7 +200,7 @@ def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
         ("Ctrl-C", 130, "Stopped. What is done stays; "),
     ],
 )
-def test_what_stops_it_is_said_and_nothing_is_changed(
+def test_stopped_upgrade_changes_nothing(
     tmp_path: Path, database: Path, stop: str, code: int, said: str
 ) -> None:
     before = rows(database, "SELECT * FROM sqlite_master")
@@ -233,7 +231,7 @@ print("ended with", left, "left", file=sys.stderr)
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
 @pytest.mark.parametrize("seed", range(3))
-def test_after_a_kill_at_any_moment_the_next_run_goes_on(
+def test_killed_upgrade_is_resumable(
     tmp_path: Path, database: Path, upgraded: Path, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -275,7 +273,7 @@ main()
 # A process pool could hang on Windows until 3.11.6, whose library the Python for wine may lack.
 @pytest.mark.skipif(WINE, reason="see https://github.com/python/cpython/issues/107219")
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
-def test_a_process_that_the_system_has_ended_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_killed_process_is_explained(tmp_path: Path) -> None:
     make_large_seed(tmp_path / "blog.db", backfill.WORTH_PROCESSES)
     starved = upgrade(tmp_path, STARVED)
     assert starved.returncode == 1
@@ -296,7 +294,7 @@ def interrupt(path: Path) -> None:
     engine.dispose()
 
 
-def test_a_server_says_that_an_upgrade_was_interrupted(
+def test_serve_reports_interrupted_upgrade(
     database: Path, upgraded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database.write_bytes(upgraded.read_bytes())

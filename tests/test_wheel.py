@@ -57,7 +57,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_each_file_of_the_packages_and_nothing_else_is_in_it(source: Path, wheel: Path) -> None:
+def test_wheel_has_exactly_the_packages(source: Path, wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
 
@@ -70,7 +70,7 @@ def test_each_file_of_the_packages_and_nothing_else_is_in_it(source: Path, wheel
     }
 
 
-def test_the_licence_travels_with_it(wheel: Path) -> None:
+def test_wheel_has_licence(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         assert any(name.endswith(".dist-info/licenses/LICENSE") for name in archive.namelist())
 
@@ -95,7 +95,7 @@ def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(found)
 
 
-def test_it_serves_from_an_empty_folder(command: Path, tmp_path: Path) -> None:
+def test_wheel_serves_from_empty_folder(command: Path, tmp_path: Path) -> None:
     # Without the checkout on the path, and without anything that Python would say to developers.
     variables = environment(PYTHONPATH="")
     for arguments in (["init"], ["upgrade"]):
