@@ -32,7 +32,7 @@ from blog.entries import slugs
 from blog.http import csrf, flash
 from blog.http.hosts import OwnHosts
 from blog.http.page_cache import Finish, PageCache
-from blog.http.security_headers import secure
+from blog.http.security_headers import security_headers
 from blog.operations import migration
 from blog.operations.outages import Outages, outage
 from blog.request import Request
@@ -65,6 +65,7 @@ class Blog:
         self.secret = secret
         self.views = {rule.endpoint: resolve(rule.endpoint) for rule in url_map.iter_rules()}
         self.hosts = OwnHosts(config)
+        self.headers = security_headers(config)
         self.outages = Outages()
         self.page_cache = PageCache(self.serve, config, engine, self.hosts, self.outages)
 
@@ -108,7 +109,7 @@ class Blog:
             finished = finish(request, response)
         except Exception as error:  # noqa: BLE001 - the one place that turns exceptions into pages
             return finish(request, self.error_response(request, error))
-        if request.has_used_database:
+        if self.outages.open and request.has_used_database:
             is_writing = request.method == "POST" and response.status_code == 303
             self.outages.succeeded(is_writing=is_writing)
         return finished
@@ -139,9 +140,10 @@ class Blog:
         """Let the guard decide, and call the view."""
         guard, view = self.views[endpoint]
         request.endpoint = endpoint
-        # What a guarded section says to one visitor is for no other, and in no cache.
-        request.is_private |= guard is not anyone
-        guard(request)
+        if guard is not anyone:
+            # What a guarded section says to one visitor is for no other, and in no cache.
+            request.is_private = True
+            guard(request)
         csrf.protect(request)
         return view(request, **values)
 
@@ -163,7 +165,8 @@ class Blog:
 
     def complete(self, request: Request, response: Response) -> Response:
         """Add the headers of every response, and the visitor's messages."""
-        secure(response.headers, self.config)
+        for name, value in self.headers.items():
+            response.headers.setdefault(name, value)
         flash.carry(request, response)
         return response
 

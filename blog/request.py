@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -23,7 +24,7 @@ from blog.config import Config
 from blog.database import SessionFactory
 from blog.database.reads import noted
 from blog.models import Entry
-from blog.urls import parameters_of, path_of, url_map
+from blog.urls import address_of, parameters_of, url_map
 from pool.sessions import UnitOfWork
 
 if TYPE_CHECKING:
@@ -95,12 +96,16 @@ class Request:
         #: GET for a HEAD, which has the same response without its body.
         self.method = "GET" if self._http.method == "HEAD" else self._http.method
         #: The path that the blog is mounted under, as ``/journal``; empty for none.
-        self.root_path = self._http.root_path
+        self.mount = self._http.root_path
         #: The path below that.
         self.path = self._http.path
         #: The endpoint, once the address is matched.
         self.endpoint = ""
         self.config = config
+        #: Returns the path of a page, with the mount: ``url_for(endpoint, **values)``.
+        self.url_for = partial(address_of, self.mount)
+        #: Returns the whole address of a page, below the configured site URL.
+        self.absolute_url_for = partial(address_of, config.site_url)
         self.now = datetime.now(UTC)
         self.secret = secret
         self.messages_to_flash: list[str] = []
@@ -225,19 +230,6 @@ class Request:
             )
         _text(unquote_to_bytes(body), "The form")
         return http.form
-
-    @property
-    def mount(self) -> str:
-        """The path that the blog is mounted under, as ``/journal``; empty for none."""
-        return self.root_path
-
-    def url_for(self, endpoint: str, **values: Any) -> str:
-        """Return the path of a page, with the path that the blog is mounted under."""
-        return self.mount + path_of(endpoint, **values)
-
-    def absolute_url_for(self, endpoint: str, **values: Any) -> str:
-        """Return the whole address of a page, below the configured site URL."""
-        return self.config.site_url + path_of(endpoint, **values)
 
     @cached_property
     def pages(self) -> "Sequence[Row[str, str]]":

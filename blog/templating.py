@@ -34,21 +34,13 @@ environment = Environment(
 def render(request: Request, template: str, status: int = 200, **context: Any) -> Response:
     """Return the page that `template` makes of `context`."""
     page = environment.get_template(template).render(
-        request=request, config=request.config, **context
+        request=request,
+        config=request.config,
+        url_for=request.url_for,
+        absolute_url_for=request.absolute_url_for,
+        **context,
     )
     return Response(page, status, mimetype="text/html")
-
-
-@pass_context
-def url_for(context: Context, endpoint: str, **values: Any) -> str:
-    request: Request = context["request"]
-    return request.url_for(endpoint, **values)
-
-
-@pass_context
-def absolute_url_for(context: Context, endpoint: str, **values: Any) -> str:
-    request: Request = context["request"]
-    return request.absolute_url_for(endpoint, **values)
 
 
 @pass_context
@@ -100,8 +92,6 @@ def exact(moment: datetime) -> str:
 
 
 environment.globals |= {
-    "url_for": url_for,
-    "absolute_url_for": absolute_url_for,
     "static": static,
     "csrf_token": csrf_token,
     "flashed": flashed,

@@ -5,7 +5,7 @@ and its page is ``templates/reader/entry.html``.
 """
 
 from collections.abc import Collection, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -118,18 +118,23 @@ _PLAIN = "!$'()*,/:;?@"
 _COMMON = {"reader.home", "reader.page"}
 
 
-def path_of(endpoint: str, **values: Any) -> str:
-    """Return the path of a page, from where the blog is mounted.
+def address_of(base: str, endpoint: str, /, **values: Any) -> str:
+    """Return the address of a page below `base`.
 
+    :param base: the path that the blog is mounted under, or the site URL.
     :param values: the variables of the rule; others become the query, unless they are None.
     """
     own = _VALUES[endpoint]
     if values.keys() <= own:
-        return _path(endpoint, **values)
+        return base + _path(endpoint, **values)
     # Not cached: a visitor may have typed it.
     query = {n: value for n, value in values.items() if n not in own and value is not None}
     path = _path(endpoint, **{name: value for name, value in values.items() if name in own})
-    return f"{path}?{urlencode(query, safe=_PLAIN)}" if query else path
+    return f"{base}{path}?{urlencode(query, safe=_PLAIN)}" if query else base + path
+
+
+#: Returns the path of a page, from where the blog is mounted.
+path_of = partial(address_of, "")
 
 
 @lru_cache(maxsize=4096)

@@ -25,7 +25,7 @@ from blog import demo
 from blog.application import Blog
 from blog.config import Config
 from blog.database import session_factory
-from blog.http.security_headers import secure
+from blog.http.security_headers import security_headers
 from blog.importing.run import import_path
 from blog.operations import migration
 from tests.conftest import SITE_URL
@@ -45,8 +45,7 @@ COMMENTS = 30
 
 
 #: What each answer has.
-ALWAYS = Headers()
-secure(ALWAYS, Config(site_url=SITE_URL, database="sqlite:///x"))
+ALWAYS = Headers(security_headers(Config(site_url=SITE_URL, database="sqlite:///x")))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -197,7 +198,7 @@ class Config:
                     "readers could download it. Give media a folder of its own."
                 )
 
-    @property
+    @cached_property
     def mount(self) -> str:
         """The path of ``site_url``, as ``/journal``; empty for none."""
         return urlsplit(self.site_url).path

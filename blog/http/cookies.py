@@ -37,7 +37,7 @@ def put(
         _name(request, purpose),
         value,
         max_age=max_age,
-        path=request.root_path or "/",
+        path=request.mount or "/",
         secure=_is_https(request),
         httponly=True,
         samesite="Lax",
@@ -47,7 +47,7 @@ def put(
 def _name(request: Request, purpose: str) -> str:
     # A browser takes the prefix only from this very host, with https, and for all its paths.
     # https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
-    prefix = "__Host-" if _is_https(request) and not request.root_path else ""
+    prefix = "__Host-" if _is_https(request) and not request.mount else ""
     return f"{prefix}{MARK}-{purpose}"
 
 

@@ -115,7 +115,8 @@ class PageCache:
                         self._history.advance(stamp)
                     finish = partial(self.finish, key=key, stamp=stamp)
                     return self._application(environ, start_response, finish)
-        self._outages.succeeded(is_writing=False)
+        if self._outages.open:
+            self._outages.succeeded(is_writing=False)
         return cached(environ, start_response)
 
     def key_of(self, environ: "WSGIEnvironment") -> Key | None:

@@ -1,7 +1,5 @@
 """Headers of every response."""
 
-from werkzeug.datastructures import Headers
-
 from blog.config import Config
 
 _ALWAYS = {
@@ -23,12 +21,8 @@ _ALWAYS = {
 _HTTPS_ONLY = "max-age=31536000"
 
 
-def secure(headers: Headers, config: Config) -> None:
-    """Add what keeps a response from being used for what it is not meant for.
-
-    What a view has set itself stays.
-    """
-    for name, value in _ALWAYS.items():
-        headers.setdefault(name, value)
+def security_headers(config: Config) -> dict[str, str]:
+    """Return the headers of every response, unless its view sets them itself."""
     if config.site_url.startswith("https:"):
-        headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
+        return _ALWAYS | {"Strict-Transport-Security": _HTTPS_ONLY}
+    return _ALWAYS

@@ -6,7 +6,7 @@ Everything here is a function of its text alone.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import unescape
 from itertools import groupby, takewhile
 from sys import getsizeof
@@ -73,6 +73,7 @@ class Seen:
     beside: str
 
 
+@cache
 def renderer(language: str) -> int:
     """Return what tells renderings by this version, with the quotes of a language, from others.
 

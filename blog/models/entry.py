@@ -164,9 +164,12 @@ class Entry(Base):
             # To SQLite a date like "tomorrow" is later than any other: it has to be read.
             db.scalars(_DATES, {"kind": kind, "slug": slug}).all()
             return None
-        tags = db.scalars(_TAGS, {"entry_id": found.id}).all()
-        set_committed_value(found, "tags", sorted(tags, key=Tag.order))
         return found
+
+    def load_tags(self, db: Session) -> None:
+        """Load its tags, by name."""
+        tags = db.scalars(_TAGS, {"entry_id": self.id}).all()
+        set_committed_value(self, "tags", sorted(tags, key=Tag.order))
 
     @classmethod
     def formerly_at(cls, path: str, query: str, mount: str, now: datetime) -> "Select[str, str]":

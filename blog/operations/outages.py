@@ -232,7 +232,8 @@ class Outages:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._open: dict[str, tuple[Outage, _Count]] = {}
+        #: Those that are not over, by remedy.
+        self.open: dict[str, tuple[Outage, _Count]] = {}
 
     def failed(self, outage: Outage, request: str, *, is_writing: bool) -> None:
         """Count a request that gets a 503; log the first of an outage.
@@ -243,8 +244,8 @@ class Outages:
         """
         now = self._clock()
         with self._lock:
-            is_new = outage.remedy not in self._open
-            _, count = self._open.setdefault(outage.remedy, (outage, _Count(now, now)))
+            is_new = outage.remedy not in self.open
+            _, count = self.open.setdefault(outage.remedy, (outage, _Count(now, now)))
             count.last = now
             count.failures += 1
             count.has_reading |= not is_writing
@@ -256,17 +257,15 @@ class Outages:
 
         :param is_writing: whether the request has written.
         """
-        if not self._open:
-            return
         now = self._clock()
         with self._lock:
             over = [
                 (outage, count)
-                for outage, count in self._open.values()
+                for outage, count in self.open.values()
                 if now - count.last >= QUIET and (is_writing or count.has_reading)
             ]
             for outage, _ in over:
-                del self._open[outage.remedy]
+                del self.open[outage.remedy]
         for outage, count in over:
             log.warning(
                 "%s can be used again: %d request%s failed in %.0f seconds (%s).",

@@ -53,6 +53,7 @@ def blog(request: Request) -> Response:
 def entry(request: Request, slug: str) -> Response:
     """An entry, its comments, and the form to add one."""
     entry = find_entry(request, slug)
+    entry.load_tags(request.db)
     comments = Comment.below(request.db, entry.id)
     shown = entry.shown
     older, newer = neighbours(request.db, entry, request.now)
