@@ -1,4 +1,4 @@
-"""Under a real Apache with mod_wsgi, in daemon and in embedded mode."""
+"""A real Apache with mod_wsgi, in daemon and in embedded mode."""
 
 import http.client
 import json

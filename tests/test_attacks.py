@@ -1,4 +1,4 @@
-"""Attacks in every kind of text, opened in a browser that no Content-Security-Policy protects."""
+"""Attacks in every kind of text, in a browser without the Content-Security-Policy."""
 
 import shutil
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def page() -> Iterator["Page"]:
 
 
 def opened(page: "Page", documents: list[str]) -> tuple[list[str], list[str]]:
-    """Open documents beside each other; return which have run, and which could, by a click."""
+    """Open documents side by side; return those that ran, and those that could by a click."""
     frames = (
         f'<iframe srcdoc="{escape(f"<!doctype html><title>{number}</title>{document}")}"></iframe>'
         for number, document in enumerate(documents)

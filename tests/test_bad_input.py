@@ -1,4 +1,4 @@
-"""What nobody should send, and how it is answered: the right status, a page, and never a 500."""
+"""Invalid requests: the right status, a page, and never a 500."""
 
 import sqlite3
 from io import BytesIO
@@ -18,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def get(app: Blog, path: bytes, query: bytes = b"") -> tuple[str, str]:
-    """Ask for the bytes that a client sent, as a server hands them to the application."""
+    """Request the bytes of a target, decoded as a server passes them to the application."""
     environ = create_environ("/")
     environ["PATH_INFO"] = path.decode("latin-1")
     environ["QUERY_STRING"] = query.decode("latin-1")

@@ -1,4 +1,4 @@
-"""The benchmarks: that they run, and what they write. Never how fast anything is."""
+"""The benchmarks run and write their tables. Speed is not tested."""
 
 import shutil
 import subprocess
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the benchmark needs, whose docs it may write to."""
+    """A copy of what the benchmark needs, with docs that it may overwrite."""
     for part in ("benchmarks", "pool"):
         shutil.copytree(ROOT / part, tmp_path / part)
     (tmp_path / "docs").mkdir()
@@ -49,7 +49,7 @@ def run(checkout: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of all tables, line by line, without the lines that only align."""
+    """The cells of all table rows, without the rows that only align."""
     lines = [line for line in text.splitlines() if line.startswith("|") and "---" not in line]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
@@ -62,7 +62,7 @@ def test_benchmark_tables_are_complete(checkout: Path) -> None:
     assert [row[0] for row in table] == [
         name for operation in OPERATIONS for name in [operation, *POOLS]
     ]
-    # There is no such thing as a checkout of the bare driver, and a StaticPool is for one thread.
+    # The bare driver has no checkout, and a StaticPool is for one thread.
     unmeasured = [(number, row[0]) for number, row in enumerate(table) if "-" in row]
     assert unmeasured == [
         (5, "`StaticPool`"),
@@ -137,8 +137,8 @@ def test_visit_benchmark_updates_docs(
     done = subprocess.run(
         [
             *(sys.executable, "-W", "error"),
-            # The peers keep a connection for each thread, as their documentation has it, and their
-            # threads end without a word to it.
+            # As documented, the peers have a connection per thread, which they do not close when
+            # the thread ends.
             *("-W", "ignore::ResourceWarning"),
             *(tmp_path / "benchmarks" / "visit.py", "--quick", "--write"),
         ],

@@ -1,4 +1,4 @@
-"""The blog under a real Apache: each thread of each process, and one database file for all."""
+"""The blog under a real Apache: several processes and threads, one database file."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.apache, pytest.mark.timeout(180)]
 
 @dataclass
 class Installed:
-    """The blog as `deploy/apache` wants it: the application, and a folder for the database."""
+    """The blog as `deploy/apache` expects it: the application, and a folder for the database."""
 
     folder: Path
 
@@ -42,7 +42,7 @@ class Installed:
         return self.folder / "data" / "blog.db"
 
     def set(self, settings: str, path: Path | None = None) -> None:
-        """Write the settings, to `path` or beside app.wsgi."""
+        """Write the settings to `path`, by default beside app.wsgi."""
         (path or self.script.with_name("threadleaf.toml")).write_text(settings, encoding="utf-8")
 
     def stored(self) -> list[str]:
@@ -90,7 +90,7 @@ def fill(url: str) -> None:
 
 
 def on_its_site_file(installed: Installed) -> str:
-    """Return what `deploy` has for Apache, for this machine."""
+    """Return the site file of `deploy/apache`, adapted to this machine."""
     site = SITE.read_text(encoding="utf-8")
     for ours, theirs in [
         ("/srv/threadleaf/venv", str(python_home())),
@@ -104,9 +104,9 @@ def on_its_site_file(installed: Installed) -> str:
 
 
 def send_comment(url: str, text: str, number: int = 0) -> int:
-    """Fill in the form on an entry's page as a browser would, and return the answer's status.
+    """Submit the form on an entry's page as a browser would, and return the status.
 
-    :param number: of the visitor's network, of which none may send many.
+    :param number: the visitor's network, since each is limited.
     """
     page = ask(url)[1].decode()
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
@@ -129,13 +129,13 @@ def test_apache_serves_every_request(
     installed: Installed, mode: Callable[..., str], check_same_thread: str
 ) -> None:
     url = f"sqlite:///{installed.database}?check_same_thread={check_same_thread}"
-    # Twice as many as visitors, so that none of them finds the queue of writers full.
+    # Twice as many threads as visitors, so that the queue of writers is never full.
     installed.set(f'database = "{url}"\nthreads = 32\n')
 
     with Apache(installed.folder, mode(installed.script, processes=2, threads=15)) as apache:
         assert hammer([f"{apache.url}/blog", f"{apache.url}/blog.html"]) == {200: 1000}
         with ThreadPoolExecutor(16) as visitors:
-            # With those that are there already fewer than would make others wait.
+            # With the existing comments, below the limits.
             texts = [f"Comment {number}" for number in range(30)]
             sent = visitors.map(send_comment, [f"{apache.url}/blog/entry-3"] * 30, texts, range(30))
             assert list(sent) == [303] * 30
@@ -149,12 +149,12 @@ def test_apache_serves_every_request(
 def test_apache_https_example(installed: Installed) -> None:
     installed.set(f'site_url = "https://blog.example.org"\ndatabase = "{installed.database}"\n')
     site = SITE.read_text(encoding="utf-8").partition("# Windows\n")[0]
-    # As it says: uncomment the host for https, and move the application there.
+    # As the file says: uncomment the host for https, and move the application there.
     plain, _, secure = site.partition("#<VirtualHost *:443>\n")
     begin = plain.index("    WSGIScriptAlias / ")
     end = plain.index("</Directory>") + len("</Directory>\n")
     secure = re.sub("^#", "", secure, flags=re.MULTILINE)
-    # The test speaks no TLS.
+    # The test does without TLS.
     secure = re.sub("^ *SSL.*\n", "", secure, flags=re.MULTILINE)
     site = (
         plain[: plain.index("<VirtualHost *:80>")]
@@ -205,7 +205,7 @@ def test_apache_below_path(installed: Installed) -> None:
 
 
 def said(apache: Apache, words: str, times: int) -> list[str]:
-    """Wait until so many lines of the log have `words`, and return them."""
+    """Wait until `number` lines of the log contain `words`, and return them."""
     deadline = time.monotonic() + PATIENCE
     while True:
         lines = [line for line in apache.log().splitlines() if words in line]
@@ -219,7 +219,7 @@ def test_apache_reports_wrong_settings(installed: Installed) -> None:
     installed.set(f'database = "{installed.database}"\nper_pag = 3\n')
 
     with Apache(installed.folder, on_its_site_file(installed)) as apache:
-        # Each process says it, whether anything was asked of it or not.
+        # Each process logs it, even one without a request.
         for line in said(apache, "The blog cannot start: ", times=2):
             assert "threadleaf.toml sets per_pag, " in line
         for method in ("GET", "HEAD", "POST"):

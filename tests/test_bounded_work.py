@@ -1,4 +1,4 @@
-"""The work for what a stranger sends is bounded: it grows with its length, and no faster."""
+"""The work for any input of a stranger grows linearly with its length."""
 
 import gc
 import random
@@ -32,10 +32,10 @@ GRAVE, ACUTE = "\u0316", "\u0301"
 
 
 def spent(do: Callable[[], object]) -> float:
-    """Return the CPU time that this thread takes for `do`, in seconds.
+    """Return the CPU time of this thread for `do`, in seconds.
 
-    The garbage collector is off: what all other tests left takes longer to go through than most
-    of what is measured.
+    The garbage collector is off: collecting the garbage of all other tests takes longer than most
+    of the measured work.
     """
     gc.disable()
     try:
@@ -47,8 +47,8 @@ def spent(do: Callable[[], object]) -> float:
 
 
 def assert_linear(do: Callable[[int], object], number: int, what: str = "") -> None:
-    """Assert that `do` takes some four times as long for four times `number`, and not sixteen."""
-    for _ in range(3):  # another process can slow one of them down
+    """Assert that fourfold `number` takes about four times as long, not sixteen."""
+    for _ in range(3):  # other processes may disturb a measurement
         one, four = (spent(partial(do, n)) for n in (number, 4 * number))
         if four < 8 * one + 0.05:
             return
@@ -61,7 +61,7 @@ def repeated(do: Callable[[str], object], unit: str) -> Callable[[int], object]:
 
 
 def words(letter: str, mark: str, number: int = 8) -> str:
-    """Return twenty words of one letter with marks, and a twenty-first that is not the last."""
+    """Return words that nearly match a long phrase: twenty with marks, then twenty without."""
     return f"{letter}{mark * number} " * 20 + f"c {letter} " + f"{letter} " * 19 + "b"
 
 
@@ -105,7 +105,7 @@ def test_search_is_bounded(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment, text: str, q: str
 ) -> None:
     client.get("/blog/search?q=warm")
-    # The words of the query come last, so that all before them is looked through.
+    # The words of the query come last, so that the whole text is searched.
     hostile = text + " " + q.replace('"', "")
     entry = make_entry(hostile, slug="entry", body=hostile, tags=(hostile,))
     make_comment(entry, hostile, name=hostile)
@@ -136,7 +136,7 @@ def test_proposal_is_bounded(client: BlogClient, make_entry: MakeEntry, length: 
 
 
 def lines(do: Callable[[str], object], text: str) -> int:
-    """Return how many lines of Python `do` runs for `text`."""
+    """Return the number of Python lines that `do` executes for `text`."""
     number = 0
 
     def count(frame: FrameType, event: str, _: Any) -> Any:
@@ -159,7 +159,7 @@ def test_markup_is_linear_in_lines(name: str) -> None:
     for unit in units:
         number = 200 // len(unit) + 1
         one, four = (lines(do, unit * times) for times in (number, 4 * number))
-        # Quadratic work would be sixteen times as much. What is nested too deep becomes cheaper.
+        # Quadratic work would be sixteen times as much. Nesting beyond the limit gets cheaper.
         assert four < 6 * one + 1_000, f"{unit!r} takes {one:,} lines, then {four:,}"
 
 
@@ -170,7 +170,7 @@ def test_markup_is_linear_in_time(name: str) -> None:
         assert_linear(repeated(do, unit), 2_000 // len(unit) + 1, unit)
 
 
-# Over the application
+# Through the application
 
 
 @pytest.mark.parametrize("unit", ["'\" ", "[", "<ul><li>", "- [x] a\n", "```py\na\n```\n", "|a"])

@@ -1,4 +1,4 @@
-"""What is remembered of requests, and that it is bounded by bytes, whatever visitors send."""
+"""Caches are bounded by bytes, whatever visitors send."""
 
 import gc
 import string
@@ -61,7 +61,7 @@ def test_cache_evicts_least_recently_used(capacity: int, steps: list[tuple[str, 
 
 @contextmanager
 def growth() -> Iterator[Callable[[], int]]:
-    """Count how many bytes more Python holds than at the beginning."""
+    """Yield a function that returns the growth of Python's memory since the start, in bytes."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -81,7 +81,7 @@ def word(random: Random, length: int) -> str:
 
 
 def ask(blog: Blog, path: str, query: str, **headers: str) -> None:
-    """Send a request past Werkzeug's client, which remembers addresses itself."""
+    """Send a request without Werkzeug's client, which caches addresses."""
     environ = create_environ("/", headers={n.replace("_", "-"): v for n, v in headers.items()})
     environ |= {"PATH_INFO": path, "QUERY_STRING": query}
     run_wsgi_app(blog, environ, buffered=True)
@@ -99,7 +99,7 @@ def test_strangers_do_not_grow_memory(
     def visit(times: int) -> None:
         for number in range(times):
             path = random.choice(paths)
-            # Signs alone, which are no words to mark.
+            # Punctuation only, which has no words to mark.
             query = f"q={'!' * 30_000}{number}&tag={word(random, 30_000)}&{word(random, 9)}=1"
             long = {name: word(random, 8_000) for name in ("Accept_Encoding", "Cookie", "X_Any")}
             ask(blog, path, query, **long)
@@ -146,7 +146,7 @@ def test_cached_pages_take_counted_memory(
 def test_evicted_page_is_freed(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry, cookie: str
 ) -> None:
-    """And not only with the garbage, which may be collected after hundreds of requests."""
+    """Freed by reference counting, because the next garbage collection may be far away."""
     for number in range(30):
         make_entry(f"Entry {number}", body="word " * 10_000)
     client = BlogClient(Blog(replace(config, page_cache=1), engine, app.secret), use_cookies=False)

@@ -1,4 +1,4 @@
-"""The command line, as a person uses it: each command is a process of its own."""
+"""The command line. Each command is run in its own process."""
 
 import os
 import re
@@ -31,7 +31,7 @@ SETTINGS = "threadleaf.toml"
 def run(
     folder: Path, *arguments: object, **variables: object
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the command to its end."""
+    """Run the command and wait for it to end."""
     return subprocess.run(
         [*THREADLEAF, *map(str, arguments)],
         cwd=folder,
@@ -46,14 +46,14 @@ def run(
 
 
 def done(folder: Path, *arguments: object, **variables: object) -> str:
-    """Return what the command prints when all is well."""
+    """Return the output of a command that succeeds."""
     result = run(folder, *arguments, **variables)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout
 
 
 def refused(folder: Path, *arguments: object, **variables: object) -> str:
-    """Return the one sentence in which the command says that it cannot."""
+    """Return the one-line error of a command that fails."""
     result = run(folder, *arguments, **variables)
     assert result.returncode == 1, result.stderr
     assert result.stdout == ""
@@ -161,7 +161,7 @@ def test_init_files_are_private(tmp_path: Path, mask: int) -> None:
     finally:
         os.umask(before)
     assert modes_of(tmp_path / "new" / "blog") == 0o700
-    # What was there before keeps what it had.
+    # An existing folder keeps its mode.
     assert modes_of(tmp_path / "old") == 0o755 & ~mask
     for folder in ("new/blog", "old"):
         for file in (tmp_path / folder).iterdir():
@@ -411,12 +411,12 @@ def test_serve_ends_on_signal(blog: Path) -> None:
         server.get("/blog")
         server.stop()
         assert server.ended() == (0, "", "")
-    # What SQLite keeps beside an open database is gone, so the one file is the whole blog.
+    # SQLite's side files are gone, so one file is the whole blog.
     assert [path.name for path in blog.glob("*.db*")] == ["threadleaf.db"]
 
 
 def test_serve_with_unprintable_title(blog: Path) -> None:
-    # A service on Windows prints to a file, and in the code page of the machine.
+    # A Windows service prints to a file in the machine's code page.
     with serving(blog, "serve", PYTHONIOENCODING="cp1252", THREADLEAF_TITLE="葉") as server:
         assert server.greeting.startswith("\\u8449 is at http://")
         assert "<title>葉</title>" in server.get("/blog")
@@ -443,7 +443,7 @@ def test_demo_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [temporary]
 
 
-# Mistakes
+# Errors
 
 
 def test_serve_on_used_port(blog: Path) -> None:
@@ -524,7 +524,7 @@ def test_serve_does_not_upgrade(tmp_path: Path) -> None:
 
 @contextmanager
 def held(database: Path) -> Iterator[sqlite3.Connection]:
-    """Somebody else writes, and does not come to an end."""
+    """Hold the write lock from another connection."""
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other

@@ -1,4 +1,4 @@
-"""`threadleaf comments`: what waits, and the decisions."""
+"""`threadleaf comments`: held comments, and decisions on them."""
 
 import sqlite3
 from contextlib import closing
@@ -11,7 +11,7 @@ from tests.test_cli import blog, done, new_blog, refused  # noqa: F401 - two are
 
 @pytest.fixture
 def waiting(blog: Path) -> Path:  # noqa: F811
-    """A blog with an entry and three comments: two that wait, one published."""
+    """A blog with an entry and three comments: two held, one published."""
     with closing(sqlite3.connect(blog / "threadleaf.db")) as shell, shell:
         shell.execute(
             "INSERT INTO entry (id, title, body, timestamp, featured, slug, state, uid, updated, "

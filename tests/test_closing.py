@@ -1,4 +1,4 @@
-"""The response-closing hook: whatever becomes of a response, its connection comes back."""
+"""The response-closing hook: a connection is returned however a response ends."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def in_use(engine: Engine) -> int:
 
 
 def answering(app: Blog, respond: Callable[[Request], Response]) -> Blog:
-    """Return the application `app` with another way to answer."""
+    """Return the application `app` with `respond` in place of its own."""
 
     class Other(Blog):
         def respond(self, request: Request, finish: Finish) -> "WSGIApplication":
@@ -88,7 +88,7 @@ def test_file_closes_session(app: Blog, engine: Engine, tmp_path: Path) -> None:
 
 
 def streaming(request: Request) -> Response:
-    """Answer with rows that are read while the body is sent, from a session opened anew for it."""
+    """Stream rows from a session that is reopened while the body is sent."""
 
     def rows() -> Iterator[str]:
         for number in range(1000):

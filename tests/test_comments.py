@@ -1,4 +1,4 @@
-"""The comment form: what it takes, what it says, and that nothing typed is lost."""
+"""The comment form: validation, messages, and no loss of typed text."""
 
 import sqlite3
 import sys
@@ -58,7 +58,7 @@ def test_longest_comment_is_accepted(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
-    # A browser sends each line end as two characters, and its maxlength counts one.
+    # A browser submits a line end as two characters; its maxlength counts one.
     text = "é\n" * 249 + "éé"
     response = client.send_comment("a-title", text=text.replace("\n", "\r\n"), name="n" * 80)
 
@@ -169,7 +169,7 @@ def test_closed_comments_are_shown(client: BlogClient, db: Session, make_entry: 
 
 @contextmanager
 def watched(engine: Engine, *files: str) -> Iterator[Counter[tuple[str, bool]]]:
-    """Count the calls in source files, and whether others could write to the database meanwhile."""
+    """Count calls by source file, and by whether others could write during them."""
     sessions = session_factory(engine)
     counts: Counter[tuple[str, bool]] = Counter()
 
@@ -210,7 +210,7 @@ def test_rendering_does_not_block_writers(
 
 @contextmanager
 def another_writer(engine: Engine) -> Iterator[None]:
-    """Let another program hold the write lock of the database."""
+    """Hold the write lock of the database, as another program."""
     other = sqlite3.connect(str(engine.url.database), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
@@ -265,7 +265,7 @@ def test_any_comment_is_stored_or_explained(
     if client.get("/blog/a-title").status_code == 404:
         make_entry()
     before = len(stored(db))
-    # One network would soon have sent too many.
+    # A single network would soon reach the limit.
     client.address = f"10.{before // 250}.{before % 250}.1"
     response = client.send_comment("a-title", text=text, name=name)
 

@@ -1,4 +1,4 @@
-"""The settings: where they come from, and how a wrong one is refused."""
+"""The settings: their sources, and the errors for invalid ones."""
 
 import os
 import re
@@ -63,7 +63,7 @@ def test_database_is_relative_to_settings(tmp_path: Path) -> None:
     assert load(path).database == str((tmp_path / "data/blog.db").resolve())
 
 
-#: Each means something in a URL, to SQLite or to a shell.
+#: Names with characters special to URLs, SQLite or shells.
 NAMES = [
     "q?a",
     "q%41",
@@ -129,10 +129,10 @@ def test_any_file_name_is_a_database(tmp_path: Path, name: bytes) -> None:
     [
         ("sqlite:///{}/a.db", "a.db"),
         ("sqlite:///{}/a b.db?timeout=3", "a b.db"),
-        # As SQLAlchemy 2.1 has it, and 2.0 has not.
+        # Decoded by SQLAlchemy 2.1, but not by 2.0.
         ("sqlite:///{}/a%20b%3F.db", "a b?.db"),
         ("sqlite+pysqlite:///{}/%25.db", "%.db"),
-        # What SQLite itself decodes: https://www.sqlite.org/uri.html
+        # Decoded by SQLite: https://www.sqlite.org/uri.html
         ("sqlite:///file:{}/a%3Fb.db?mode=rwc&uri=true", "a?b.db"),
     ],
 )
@@ -247,7 +247,7 @@ def test_valid_values_are_accepted(tmp_path: Path) -> None:
     hosts = "blog.example www.blog.example my_blog xn--mller-kva.example 192.0.2.1 ::1 A-1"
     config = load(path, hosts=hosts, trusted_proxy="0:0:0:0:0:0:0:1", host="localhost")
     assert config.hosts == hosts
-    # As the server will see it.
+    # The path that the server will see.
     assert config.trusted_proxy == "::1"
     assert load(path, hosts="").hosts == load(path, trusted_proxy="").trusted_proxy == ""
 
@@ -297,7 +297,7 @@ def test_new_settings_file_has_only_defaults(tmp_path: Path) -> None:
     files = {name: str(tmp_path / name) for name in ("threadleaf.db", "media")}
     expected = load(database=files["threadleaf.db"], media=files["media"])
     assert load(write(tmp_path, text)) == expected
-    # Each line of it can be put to use by taking its mark away.
+    # Each line is valid once uncommented.
     edited = "\n".join(line.removeprefix("#") for line in text.splitlines() if " = " in line)
     assert load(write(tmp_path, edited)) == expected
 

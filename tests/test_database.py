@@ -1,4 +1,4 @@
-"""The blog on its database file: what `blog.database` sets, and what happens to the file."""
+"""The blog on its database file: the settings of `blog.database`, and a replaced file."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""What a visitor and the log are told when something goes wrong on our side."""
+"""Internal errors: the page for the visitor, and the log."""
 
 import logging
 
@@ -13,7 +13,7 @@ from tests.conftest import BlogClient
 
 
 def failing(app: Blog, error: Exception) -> BlogClient:
-    """Return a visitor of an application whose views all raise `error`."""
+    """Return a client of an application whose views all raise `error`."""
 
     class Failing(Blog):
         def dispatch(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Every word that was typed is on the page, whatever stands in angle brackets."""
+"""Every typed word is shown on the page, also in angle brackets."""
 
 import re
 from collections import Counter
@@ -34,21 +34,21 @@ mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow ms mspace msqr
 msubsup msup mtable mtd mtext mtr munder munderover none semantics"""
 NAMES = sorted(set(f"{HTML} {SVG} {MATHML}".split()))
 
-#: Of these a tag alone is what it is: a line that ends, or may.
+#: Of these a lone tag is allowed: a line break, or an opportunity for one.
 BREAKS = {"br", "hr", "wbr"}
 
 SENTENCE = "First the {} element, and then some.\n\nWhat follows is *here*, too."
 WORDS = "element, and then some. What follows is here, too."
 
 
-#: Elements whose content a browser does not show, or not at first.
+#: Elements whose content a browser hides, at least at first.
 HIDING = set(
     "audio details noembed noscript object rp script select style template title video".split()  # noqa: SIM905
 )
 
 
 class Visible(HTMLParser):
-    """The text that a browser shows before anybody clicks."""
+    """The text that a browser shows before any click."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def straight(text: str) -> str:
 
 
 def everywhere(text: str) -> list[str]:
-    """Return the text as the body of an entry, as a comment and as a summary."""
+    """Return the visible text as the body of an entry, as a comment and as a summary."""
     pages = [
         render(text, "markdown").html,
         render_comment(text, "markdown"),
@@ -224,7 +224,7 @@ junk = st.sampled_from(["<", "</", "<!--", "<!", "<?", "<a-b>", '"', "'", "\n", 
 def test_tag_loses_no_word(typed: list[str]) -> None:
     given_ = [word for word in typed if word.isalpha()]
     text = " ".join(typed)
-    # A closed comment, a film or a folded part is hidden on purpose.
+    # A complete HTML comment, a video or a closed details element is hidden on purpose.
     hidden = re.search(r"<!--.*--|</(?:audio|details|rp|video)>", text, re.DOTALL)
     for page in everywhere(text)[:3] if not hidden else []:
         assert Counter(re.findall("|".join(set(given_)) or "$^", page)) >= Counter(given_)

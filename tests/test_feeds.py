@@ -1,4 +1,4 @@
-"""The feeds: valid, whole, with absolute links, and with ids that never change."""
+"""The feeds are valid and whole, with absolute URLs and permanent ids."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from blog.models import Comment
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
 
-#: RFC 4287's grammar, as the document's appendix B gives it in the compact syntax.
+#: The grammar of RFC 4287, whose appendix B has it in the compact syntax.
 RFC_4287 = etree.RelaxNG(etree.parse(Path(__file__).with_name("atom.rng")))
 
 BODY = """Read [the other](other), [below](#end) and [away](https://example.org/x?a=b&c=d).
@@ -70,7 +70,7 @@ def test_empty_feeds_are_valid(client: BlogClient) -> None:
 
 
 def contents(client: BlogClient, address: str) -> dict[str, list[str]]:
-    """Return the whole text of each item, newest first, by format."""
+    """Return the whole text of each item by format, newest first."""
     return {
         "atom": [
             entry.content[0].value
@@ -164,7 +164,7 @@ def test_unknown_feed_is_not_found(client: BlogClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-# The rules of https://validator.w3.org/feed/docs/, as far as a schema does not have them.
+# Rules of https://validator.w3.org/feed/docs/ that no schema has.
 
 
 @pytest.mark.usefixtures("_blog")

@@ -1,9 +1,10 @@
-"""No answer is older than the last commit that had finished before its request began.
+"""No response is older than the last commit that had finished before its request began.
 
-As seen over HTTP, by readers of one server process or of two, while other processes write: with the
-blog's models, with SQL by hand, and as visitors. And that this would be noticed if it were not so.
+This is observed over HTTP, by readers of one or two server processes, while other processes write:
+with the blog's models, with SQL, and as visitors. Further tests break the freshness and expect the
+judge to notice.
 
-`FRESHNESS_ROUNDS=50 pytest -s tests/test_freshness.py` looks longer, and prints what came of it.
+`FRESHNESS_ROUNDS=50 pytest -s tests/test_freshness.py` repeats the runs and prints the results.
 """
 
 import sqlite3
@@ -52,7 +53,7 @@ def test_no_response_is_stale(config: Config, tmp_path: Path, servers: int) -> N
     click.echo(f"\n{config.database.split(':')[0]}, {servers} servers: {told(reports)}")
 
 
-# Proof that it would be noticed
+# Broken freshness is noticed
 
 SECOND = """
 import time
@@ -92,12 +93,12 @@ def test_missing_trigger_is_noticed(
     assert "was committed before it was asked for" in report.violations[0]
 
 
-#: A page that does not know which comments it shows.
+#: Sabotage: a page does not record which comments it shows.
 FORGETFUL = """
 from blog.request import Request
 Request.comments_read = frozenset()
 """
-#: A page that takes all changes for comments.
+#: Sabotage: a page treats every change as one of comments.
 TALKATIVE = """
 from blog.models import freshness
 freshness.EVERYTHING = -2
@@ -115,9 +116,9 @@ def test_missing_scope_is_noticed(config: Config, tmp_path: Path, sabotage: str,
     assert "was committed before it was asked for" in report.violations[0]
 
 
-# Moments at which pages change by themselves
+# Pages that change with time
 
-#: A blog that knows of no such moment.
+#: Sabotage: the blog knows no such moment.
 TIMELESS = """
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -132,7 +133,7 @@ freshness.moments = moments
 def watch_one_appear(
     config: Config, make_entry: MakeEntry, sabotage: str = ""
 ) -> tuple[float, list[Look]]:
-    """Let an entry appear while it is looked for. Return when it should, and what was seen."""
+    """Request pages while an entry appears. Return the moment due, and what was seen."""
     make_entry("Old", tags=("one",), timestamp=datetime.now(UTC) - timedelta(days=40))
     with serve(config, sabotage) as server:
         moment = datetime.now(UTC) + timedelta(seconds=1.5)
@@ -177,7 +178,7 @@ LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 @pytest.mark.faketime
 def test_clock_jumps_are_followed(config: Config, make_entry: MakeEntry, tmp_path: Path) -> None:
-    if LIBFAKETIME is None or sys.platform == "win32":  # wine sees the one of its host
+    if LIBFAKETIME is None or sys.platform == "win32":  # under wine, it would be the host's
         pytest.skip("there is no libfaketime")
     clock = tmp_path / "clock"
 
@@ -218,13 +219,13 @@ def test_clock_jumps_are_followed(config: Config, make_entry: MakeEntry, tmp_pat
 
 
 def get(server: Server, path: str, date: str | None = None) -> tuple[str, str | None]:
-    """Return a page and its date, for a browser that has one of `date`."""
+    """Return a page and its date, for a browser with a cached page of `date`."""
     known = {"If-Modified-Since": date} if date else {}
     with urlopen(Request(server.url + path, headers=known), timeout=PATIENCE) as response:
         return response.read().decode(), response.headers["Last-Modified"]
 
 
-# The database is another one
+# The database is replaced
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no file that is open")
@@ -235,7 +236,7 @@ def test_replaced_database_is_noticed(
     make_entry("Entry")
     database, copy = str(make_url(config.database).database), tmp_path / "copy.db"
     change(database, f"VACUUM INTO '{copy}'")
-    # Each gets the same version, by a change of its own.
+    # Different changes lead to the same version.
     change(database, "UPDATE entry SET title = 'Original'")
     change(copy, "UPDATE entry SET title = 'Restored'")
     if stamped_alike:
@@ -255,6 +256,6 @@ def test_replaced_database_is_noticed(
 
 
 def change(database: str | Path, statement: str) -> list[tuple[Any, ...]]:
-    """Run a statement in a shell."""
+    """Execute a statement as a shell would."""
     with closing(sqlite3.connect(database, isolation_level=None)) as shell:
         return shell.execute(statement).fetchall()

@@ -1,4 +1,4 @@
-"""After any statement of anybody, each page that was kept is what would be made anew."""
+"""After any SQL statement, each cached page equals a newly rendered one."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -46,7 +46,7 @@ def comment(id_: int, entry_id: int, state: str) -> str:
     )
 
 
-# Some of them break a rule of the schema, and change nothing.
+# Some violate a constraint and change nothing.
 STATEMENTS = st.one_of(
     st.builds(entry, IDS, DATES, STATES, KINDS),
     st.builds(comment, IDS, IDS, COMMENTS),
@@ -80,7 +80,7 @@ STATEMENTS = st.one_of(
     st.builds("DELETE FROM tag WHERE id = {}".format, IDS),
     st.builds("DELETE FROM entry WHERE id = {}".format, IDS),
 )
-#: What replaces a row deletes it without a word to its triggers, in SQLite.
+#: In SQLite, replacing a row deletes the old one without firing delete triggers.
 REPLACING = STATEMENTS.map(
     lambda statement: statement.replace("INSERT", "REPLACE", 1).replace(
         "UPDATE", "UPDATE OR REPLACE", 1

@@ -1,4 +1,4 @@
-"""What readers may not see yet, or no longer, changes no page: not even that it is there."""
+"""Hidden content changes no page, and its existence cannot be inferred."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ from blog.models import Comment, Redirect, Series, Tag
 from tests.conftest import NOW, BlogClient, MakeEntry
 from tests.test_layers import MODULES
 
-#: A year in which nothing else was published.
+#: A year without other entries.
 LONG_AGO = NOW.replace(year=1999)
 NEXT_YEAR = NOW + timedelta(days=400)
 
 
 def addresses() -> Iterator[str]:
-    """Where it could be found, and where it could show."""
+    """Addresses of the hidden content, and of pages that could show it."""
     for tag in ("secret", "tea", "none"):
         yield f"/blog/tag/{tag}"
         yield f"/blog/tag/{tag}?page=2"
@@ -41,7 +41,7 @@ def addresses() -> Iterator[str]:
         yield f"/blog/{year}?page=2"
         yield f"/blog/{year}/{NOW:%m}"
         yield f"/blog/search?year={year}&q=heron"
-    # A word that only the hidden text has, some like it, and one that it begins like.
+    # A word found only in the hidden text, similar words, and a prefix of it.
     for words in (
         "osprey",
         "osprei",

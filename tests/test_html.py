@@ -1,4 +1,4 @@
-"""The Nu HTML checker, https://validator.github.io/validator/, finds nothing wrong."""
+"""Pages pass the Nu HTML checker, https://validator.github.io/validator/."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The protocol: hosts, methods, ways to write an address, headers that every answer has."""
+"""The protocol: hosts, methods, respelled addresses, headers of every response."""
 
 import re
 from dataclasses import replace
@@ -85,7 +85,7 @@ def test_options_lists_methods(client: BlogClient, path: str, allowed: str) -> N
         ("/blog/a-title/", "/blog/a-title"),
         ("/Blog/A-Title/?x=Y&x=z", "/blog/a-title?x=Y&x=z"),
         ("/blog/archive/?a=b&a=c", "/blog/archive?a=b&a=c"),
-        # Names that the code has a use for itself.
+        # Parameter names of the code itself.
         ("/blog/tag/tea/?slug=x&endpoint=y&self=z", "/blog/tag/tea?slug=x&endpoint=y&self=z"),
         ("/blog/Ünde/", "/blog/%C3%BCnde"),
         ("/About//", "/about"),
@@ -133,7 +133,7 @@ def test_every_response_is_safe(
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert response.headers["X-Content-Type-Options"] == "nosniff"
-    # This test blog has an address with https.
+    # The test blog's address has https.
     assert "max-age" in response.headers["Strict-Transport-Security"]
     plain = BlogClient(Blog(replace(config, site_url="http://blog.example"), engine, "s"))
     assert "Strict-Transport-Security" not in plain.get("/blog").headers

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on the real server: what it refuses by itself, and what reaches the blog."""
+"""HTTP/1.1 on the real server: requests it refuses, and requests that reach the blog."""
 
 import re
 import shutil
@@ -44,7 +44,7 @@ def server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             return  # it has no SIGBREAK
         server.stop()
         code, _, logged = server.ended()
-    # None of this is worth a line of the log.
+    # No request here may be logged.
     assert (code, logged) == (0, "")
 
 
@@ -57,7 +57,7 @@ def address(server: Server) -> tuple[str, int]:
 
 
 def exchange(address: tuple[str, int], *packets: bytes) -> bytes:
-    """Send bytes as they are and nothing more, and return all that comes back."""
+    """Send bytes and close the sending side; return everything received."""
     with socket.create_connection(address, timeout=PATIENCE) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for packet in packets:
@@ -71,7 +71,7 @@ def statuses(received: bytes) -> list[int]:
 
 
 def ask(address: tuple[str, int], line: str, *headers: str, body: str = "") -> HTTPResponse:
-    """Send a request as it is written here, and return the response, which is read."""
+    """Send the request exactly as given, and return the response with its body read."""
     head = "".join(f"{header}\r\n" for header in (line, *headers, "Connection: close"))
     with socket.create_connection(address, timeout=PATIENCE) as client:
         client.sendall(f"{head}\r\n{body}".encode("latin-1"))
@@ -88,12 +88,12 @@ def ask(address: tuple[str, int], line: str, *headers: str, body: str = "") -> H
         ("GET /blog HTTP/1.0", ("Host: localhost",), 200),
         ("GET /blog HTTP/1.1", ("Host:",), 200),
         ("GET /blog HTTP/1.1", ("Host: [::1]:80",), 200),
-        # A later minor version is read as the latest that is known (RFC 9110, 2.5).
+        # A later minor version is treated as the latest known one (RFC 9110, 2.5).
         ("GET /blog HTTP/1.2", ("Host: localhost",), 200),
         ("GET /blog HTTP/1.1", ("Host: localhost", "Cookie: a=" + "b" * 16_000), 200),
         ("GET /" + "a" * 8_500 + " HTTP/1.1", ("Host: localhost",), 404),
         ("GET /blog HTTP/1.1", ("Host: evil.example",), 421),
-        # The target's host counts, not the header's (RFC 9112, 3.2.2).
+        # The host of the target overrides the header (RFC 9112, 3.2.2).
         ("GET http://localhost/blog HTTP/1.1", ("Host: evil.example",), 200),
         ("GET http://localhost HTTP/1.1", ("Host: localhost",), 302),
         ("GET http://evil.example/blog HTTP/1.1", ("Host: localhost",), 421),
@@ -155,7 +155,7 @@ def test_invalid_request_line_is_refused(
 ) -> None:
     refused = line + b"\r\n" + HOST + b"\r\n"
     assert statuses(exchange(address, refused)) == [status]
-    # As the second of a pipeline it is parsed elsewhere: between two turns of the loop.
+    # As the second request of a pipeline it is parsed elsewhere in the loop.
     assert statuses(exchange(address, HEALTH + refused)) == [200, status]
 
 
@@ -245,7 +245,7 @@ def test_invalid_headers_are_refused(
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     received = exchange(address, b"\r\n".join(lines) + b"\r\n\r\n" + body, smuggled)
 
-    # Where it is not known where a request ends, nothing that follows is one.
+    # If the end of a request is unknown, nothing after it is a request.
     assert statuses(received) == [status]
     assert b"\r\nConnection: close\r\n" in received
 
@@ -280,7 +280,7 @@ def test_unstorable_body_gets_response(
     with Server(start([*THREADLEAF, "serve", "--port", 0], tmp_path, environ)) as server:
         parts = urlsplit(server.url)
         address = str(parts.hostname), int(parts.port or 0)
-        # As on a full disk: files of this process do not grow beyond this size.
+        # Simulates a full disk: no file of this process may exceed this size.
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, size))
         assert statuses(exchange(address, request)) == [503]
         server.stop()
@@ -334,7 +334,7 @@ def test_aborted_download_is_not_logged(migrated: Path, tmp_path: Path, version:
             with socket.create_connection((str(parts.hostname), int(parts.port or 0))) as client:
                 request = b"GET /media/a.png HTTP/" + version + b"\r\n" + HOST
                 client.sendall(request + b"Connection: close\r\n\r\n")
-                # What stays unread makes close() reset the connection.
+                # Unread data makes close() reset the connection.
                 assert client.recv(65_536)
         server.stop()
         _, _, logged = server.ended()
@@ -360,7 +360,7 @@ def test_request_in_small_packets(address: tuple[str, int], cuts: list[int]) -> 
     edges = [0, *cuts, len(PIPELINED)]
     packets = [PIPELINED[a:b] for a, b in pairwise(edges)]
 
-    # After the one that is refused, the connection is closed.
+    # The connection is closed after the refused request.
     assert statuses(exchange(address, *packets)) == [200, 405, 405, 200, 404, 505]
 
 

@@ -1,4 +1,4 @@
-"""Exports that are not whole, not well-formed, or not well-meant."""
+"""Truncated, malformed and malicious exports."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Dates in the forms that blogs have them."""
+"""Dates in the formats of other blogs."""
 
 from datetime import UTC, datetime
 

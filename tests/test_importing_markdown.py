@@ -1,4 +1,4 @@
-"""Folders of Markdown files: what is read, what is guessed, and what is said about it."""
+"""Folders of Markdown files: what is read, what is guessed, and what is reported."""
 
 import os
 from datetime import UTC, datetime
@@ -329,7 +329,7 @@ def test_invalid_utf8_file_is_windows_1252(tmp_path: Path) -> None:
     "encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
 )
 def test_byte_order_mark_sets_encoding(tmp_path: Path, encoding: str) -> None:
-    # What `>` writes in PowerShell 5 is UTF-16.
+    # Redirection with `>` in PowerShell 5 writes UTF-16.
     text = "---\r\ntitle: Grüße\r\ndraft: true\r\n---\r\n日本\r\n"
     mark = "" if encoding == "utf-8-sig" else "\ufeff"
 

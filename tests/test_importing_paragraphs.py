@@ -1,4 +1,4 @@
-"""Automatic paragraphs, as WordPress shows a classic text."""
+"""Automatic paragraphs, as WordPress renders classic texts."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""An import as a whole: done once, done again, stopped, rehearsed."""
+"""A whole import: run once, repeated, interrupted, and as a dry run."""
 
 import errno
 import os
@@ -395,7 +395,9 @@ def test_repeated_item_is_imported_once(engine: Engine, db: Session, tmp_path: P
     summary = import_all(folder, engine)
 
     assert summary.imported == 7
-    assert len(summary.skipped["it has come up before in this import"]) == 7 + 1  # one was trashed
+    assert (
+        len(summary.skipped["it has come up before in this import"]) == 7 + 1
+    )  # one is in the trash
     assert rows(db)[0] == 7
 
 

@@ -1,4 +1,4 @@
-"""Real exports, written by others, that lie beside the checkout of those who have them."""
+"""Real exports of other blogs, where they are available."""
 
 from pathlib import Path
 

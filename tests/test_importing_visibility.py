@@ -1,4 +1,4 @@
-"""Nothing that was not public becomes public by an import, in whichever way its source says so."""
+"""No import publishes what was not public, however its source says so."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from blog.models import Entry
 from tests.conftest import BlogClient
 from tests.importing import import_all
 
-#: What a file has between its fences.
+#: Front matter, without its fences.
 YAML = """
 draft: true
 draft: True
@@ -110,7 +110,7 @@ FILES = [
     "\n\n---\ndraft: true\n---\nText.",
     "\t\n---\n\ndraft: true\n---\nText.",
     "\u00a0\ufeff---\r\ndraft: true\r\n---\r\nText.",
-    # No fences
+    # Without fences
     "Title: A\nStatus: draft\n\nText.",
     "title: A\nstatus: hidden\nText.",
     "Title:  A\n    long title\nDate: 2020-01-01\nStatus: Draft  \n\nText.",
@@ -138,7 +138,7 @@ FILES = [
     "Text.\n\n<!--members-only-->\n\nMore.",
 ]
 
-#: Where a file is.
+#: Paths of hidden files.
 PLACES = [
     "_drafts/{}.md", "_drafts/2020/{}.md", "drafts/{}.md", "old/Drafts/{}.md",
     "private/{}/index.md", "_private/{}.md", "unpublished/{}.md", "_{}.md",
@@ -188,14 +188,14 @@ ITEMS = [
 
 @dataclass
 class Moved:
-    """Where private texts are, and the words by which to find them."""
+    """The path of private texts, and the words that identify them."""
 
     path: Path
     words: dict[str, str]
 
 
 def folder(at: Path) -> Moved:
-    """Write files that are not public, each with a word of its own."""
+    """Write files that are not public, each with a unique word."""
     contents = {
         f"y{n}.md": f"---\n{line}\naliases: /old/{{word}}/\n---\n{{word}} is private.\n"
         for n, line in enumerate(YAML)
@@ -221,7 +221,7 @@ def folder(at: Path) -> Moved:
 
 
 def export(at: Path) -> Moved:
-    """Write an export of items that are not public, each with a word of its own."""
+    """Write an export of items that are not public, each with a unique word."""
     words, items = {}, []
     for number, end in enumerate([f"{WHOLE}</item>", *ITEMS]):
         word = f"qz{number}qz" if number else "seen"
@@ -251,7 +251,7 @@ ADDRESSES = [
     "/blog/2019", "/sitemap.xml", "/sitemap-1.xml", "/blog/feed.atom", "/blog/feed.rss",
     "/blog/feed.json", "/blog/search?q=private", "/blog/search?q=title", "/blog/search?q=more",
 ]  # fmt: skip
-#: Where a text with a certain word could be found.
+#: Addresses at which a text with a certain word could appear.
 OWN = ["/blog/{}", "/{}", "/blog/tag/{}", "/old/{}/", "/2020/{}/", "/blog/search?tag={}",
        "/blog/search?q={}", "/blog/search?q={}&year=2020", "/blog/{}/feed.atom"]  # fmt: skip
 

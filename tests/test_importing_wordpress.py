@@ -1,4 +1,4 @@
-"""WordPress exports: what becomes of posts, pages, comments, and of what is neither."""
+"""WordPress exports: posts, pages, comments and attachments."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ def imported(engine: Engine, db: Session) -> Session:
 
 
 def item(folder: Path, fields: str) -> Item:
-    """Return what is read from an export whose one item has these fields."""
+    """Return the item read from an export with only these fields."""
     path = folder / "one.xml"
     path.write_text(
         '<rss xmlns:wp="https://wordpress.org/export/1.0/" '

@@ -1,4 +1,4 @@
-"""Imports point down: who may import whom, as docs/architecture.md draws it."""
+"""Imports point down, as docs/architecture.md draws the layers."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ ROWS = [set(row.split()) for row in PICTURE[1].splitlines()]
 
 
 def part(module: str) -> str:
-    """Return what the picture calls a module: its package, for the modules of one."""
+    """Return the name of a module in the picture: that of its package, if it is in one."""
     if module == "blog.__main__":
         return "cli"
     return module.removeprefix("blog.").split(".")[0] if module != "app.wsgi" else module
@@ -34,7 +34,7 @@ def height(module: str) -> int:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield each module of the project that a file imports, wherever in it the import stands."""
+    """Yield each module of the project that a file imports, at any level of nesting."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):

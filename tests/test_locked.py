@@ -1,4 +1,4 @@
-"""A database that another program has locked: who waits, for how long, and who is still served."""
+"""A locked database: who waits, for how long, and who is still served."""
 
 import sqlite3
 import threading
@@ -47,11 +47,11 @@ def test_readers_wait_once_and_in_parallel(
     config: Config, engine: Engine, make_entry: MakeEntry, path: str
 ) -> None:
     make_entry()
-    # With a connection open, no other program could lock readers out.
+    # With an open connection, no other program could lock readers out.
     engine.dispose()
     blog_engine = create_engine(config.database, poolclass=ThreadLocalPool)
     attempts: list[object] = []
-    # Before those of configure(): a listener that returns a connection is the last to be called.
+    # Before those of configure(): no listener is called after one that returns a connection.
     event.listen(blog_engine, "do_connect", lambda *given: attempts.append(given))
     configure(blog_engine, busy_timeout=TIMEOUT)
     app = Blog(config, blog_engine, migration.check(blog_engine).secret)
@@ -76,7 +76,7 @@ def test_readers_wait_once_and_in_parallel(
 
 
 def test_cached_page_needs_no_lock(config: Config, app: Blog, make_entry: MakeEntry) -> None:
-    """A write lock, behind which nothing was committed yet."""
+    """Under a write lock whose transaction is not committed yet."""
     make_entry()
     client = BlogClient(app)
     first = client.get("/blog")
@@ -108,7 +108,7 @@ def test_waiting_writers_leave_threads_free(
     with locked(config, "BEGIN IMMEDIATE") as other:
         writers = at_once(8, send)
         wait_for(lambda: len(answers) == 4)
-        # Now that the queue stands still, one more is told at once.
+        # The queue has not moved, so one more writer is refused at once.
         send()
         assert len(answers) == 5
         wait_for(lambda: sum(thread.is_alive() for thread in writers) == 4)

@@ -1,4 +1,4 @@
-"""What visitors send cannot forge a line of the log, nor give orders to a terminal."""
+"""Input of visitors can neither forge log lines nor control a terminal."""
 
 import logging
 import os
@@ -92,7 +92,7 @@ def test_terminal_escapes_file_name(blog: Path, tmp_path: Path) -> None:  # noqa
 
     said = done(blog, "import", folder).replace("\r", "")
     assert not any(is_obeyed(char) for line in said.split("\n") for char in line)
-    # The importer has made spaces of the rest.
+    # The importer has replaced the rest by spaces.
     assert r"\u202eabc" in said
 
     said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE=f"no{name}/blog.db")

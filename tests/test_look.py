@@ -1,4 +1,4 @@
-"""The pages in a real browser: for every reader, on every screen, with a keyboard, in the dark."""
+"""The pages in a real browser: screen sizes, keyboard, print and dark mode."""
 
 import gzip
 import shutil
@@ -60,7 +60,7 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture
 def visit(browser: "Browser", site: str) -> Iterator[Any]:
-    """Return what opens a page of the blog as a visitor with a certain screen sees it."""
+    """Return a function that opens a page in a browser with a given screen."""
     contexts = []
 
     def open_page(path: str, width: int = 1280, **options: Any) -> "Page":
@@ -174,7 +174,7 @@ def test_long_name_does_not_overflow(visit: Any) -> None:
 
 def test_form_errors_are_at_their_fields(visit: Any) -> None:
     page = visit("/blog/before-the-frost", java_script_enabled=False, bypass_csp=True)
-    # A browser that knows `maxlength` and `required` would not send it.
+    # A browser that checks `maxlength` and `required` would not submit it.
     page.locator("#comment-form").evaluate("form => form.noValidate = true")
     page.fill("#comment-name", "Kept")
     page.click("#comment-form button")
@@ -237,7 +237,7 @@ def test_entry_renames_back_and_forth(visit: Any, demo_blog: Blog) -> None:
             begin_writing(db)
             entry = db.scalars(select(Entry).where(Entry.slug == before)).one()
             entry.slug = after
-            # As an author does: the old address leads on, the new one to nothing else.
+            # As an author does: the old address redirects, the new one does not.
             db.execute(delete(Redirect).where(Redirect.path == f"/blog/{after}"))
             assert redirect_from(db, entry, f"/blog/{before}") is None
             db.commit()

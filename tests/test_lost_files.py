@@ -1,6 +1,6 @@
-"""The files of a database are removed, replaced, truncated, moved or restored while it is served.
+"""Database files are removed, replaced, truncated, moved or restored while serving.
 
-No reader gets a stale page, no comment is accepted into nothing, and the log names the file.
+No reader gets a stale page, no accepted comment is lost, and the log names the file.
 """
 
 import os
@@ -69,8 +69,8 @@ TAMPERS: dict[str, tuple[Tamper, str]] = {
 }
 
 
-#: SQLite itself may have damaged the database before anything could notice: it has read zeros for
-#: what was cut off, or two programs have written to the same place of one log by different indexes.
+#: SQLite may have damaged the database before anything could notice: it has read zeros for the
+#: truncated part, or two programs with different indexes have written to the same place of a log.
 DAMAGING = {"log truncated", "index removed", "index replaced"}
 
 
@@ -104,11 +104,11 @@ def test_truncated_index_loses_nothing(config: Config) -> None:
 
     assert trial.statuses <= {200, 303, 503}
     if trial.code == 0 and not trial.has_recovered:
-        # SQLite has read zeros where pages of the log are listed, and has written by them.
+        # SQLite has read zeros from the truncated index of the log, and has written accordingly.
         assert "-shm was truncated while in use, and is damaged" in trial.log
         assert "Restore a backup" in trial.log
         return
-    # SQLite has the index mapped: a read of it at that moment gets the signal.
+    # SQLite maps the index: reading it at this moment raises the signal.
     assert trial.code in {0, -signal.SIGBUS}, trial.log
     assert trial.stale() == []
     with serve(config) as server:
@@ -117,7 +117,7 @@ def test_truncated_index_loses_nothing(config: Config) -> None:
 
 
 def backup_of(database: Path) -> Path:
-    """Return a backup as `sqlite3 blog.db ".backup FILE"` makes it."""
+    """Return a backup, as made by `sqlite3 blog.db ".backup FILE"`."""
     backup = database.with_name("backup.db")
     with closing(sqlite3.connect(database)) as origin, closing(sqlite3.connect(backup)) as copy:
         origin.backup(copy)
@@ -125,7 +125,7 @@ def backup_of(database: Path) -> Path:
 
 
 def restore(database: Path, backup: Path) -> str:
-    """Run `threadleaf restore`, and return what it prints."""
+    """Run `threadleaf restore` and return its output."""
     done = subprocess.run(
         [*THREADLEAF, "restore", backup],
         env=environment(THREADLEAF_DATABASE=database),
@@ -163,7 +163,7 @@ def test_moved_database_loses_no_comment(config: Config) -> None:
     backup = backup_of(database)
 
     with serve(config) as server:
-        # A shell would read the old log in the new file before the blog removes it.
+        # A shell would apply the old log to the new file before the blog removes it.
         trial = run(server, str(database), lambda: backup.replace(database), has_shell=False)
 
     assert trial.code == 0

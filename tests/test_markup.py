@@ -1,4 +1,4 @@
-"""What an author or a reader writes, as it stands on the page: complete, valid, harmless."""
+"""Texts of authors and readers are rendered complete, valid and harmless."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from blog.markup import Format, absolute_links, plain, render, render_comment, r
 
 
 class Tags(HTMLParser):
-    """Every start tag of a page, as a parser other than the project's own reads it."""
+    """All start tags of a page, read by a parser independent of the project."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -467,7 +467,7 @@ def assert_harmless(page: str) -> None:
 def addresses(tags: Tags) -> Iterator[str]:
     for name in ("href", "src", "poster"):
         for address in tags.attributes(name):
-            # urlsplit takes no address whose brackets do not match; its scheme is all we ask for.
+            # urlsplit rejects addresses with unmatched brackets; only the scheme is needed.
             yield re.sub(r"[\[\]]", "", address)
     for srcset in tags.attributes("srcset"):
         yield from (candidate.split()[0] for candidate in srcset.split(", "))
@@ -482,7 +482,7 @@ REWRITER = nh3.Cleaner(
 
 
 def assert_settled(page: str) -> None:
-    """A parser that builds a tree of the page and writes it again changes nothing."""
+    """Assert that parsing and serialising the page changes nothing."""
     assert REWRITER.clean(page) == page
 
 
@@ -536,7 +536,7 @@ def test_real_posts_render(samples: Path) -> None:
         assert_settled(post.html)
 
 
-# Attributes, and what other kinds of Markdown have
+# Attributes, and extensions of other Markdown dialects
 
 
 @pytest.mark.parametrize(

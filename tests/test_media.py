@@ -1,4 +1,4 @@
-"""Pictures and other files of the author."""
+"""Images and other files of the author."""
 
 import ctypes
 import os
@@ -138,8 +138,7 @@ TAGS = ["*", "{}", "W/{}", '"x"', '"x", {}', "x"]
 def expected(headers: dict[str, str], etag: str) -> int:
     """Return the status of a GET, by https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2.
 
-    With one exception: a file that was replaced by an older one is not the one that a later date
-    stands for.
+    With one exception: a file replaced by an older one does not match a later date.
     """
     tags = {name: set(value.split(", ")) for name, value in headers.items()}
     if "If-Match" in headers:
@@ -201,7 +200,7 @@ def test_files_are_closed(client: BlogClient, folder: Path) -> None:
     for headers in ({}, {"Range": "bytes=0-1"}, {"Range": "bytes=5000-"}, {"If-None-Match": "*"}):
         client.get("/media/a.png", headers=headers)
         client.head("/media/a.png", headers=headers)
-    # Windows would not let it go.
+    # Windows would not delete an open file.
     (folder / "a.png").rename(folder / "b.png")
 
 
@@ -241,7 +240,7 @@ def test_hidden_file_has_no_short_name(client: BlogClient, folder: Path) -> None
 
 
 def short(path: Path) -> Path:
-    """Return the name that DOS would see."""
+    """Return the short name, as of DOS."""
     buffer = ctypes.create_unicode_buffer(1_000)
     kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
     assert kernel.GetShortPathNameW(str(path), buffer, len(buffer))

@@ -1,4 +1,4 @@
-"""Which comments wait, what the author decides, and what is learnt and forgotten."""
+"""Moderation: which comments are held, decisions, and what the filter learns and forgets."""
 
 import ipaddress
 import re
@@ -230,7 +230,7 @@ def test_trusted_comments_hold_nobody_up(
     client.send_comment("a-title", text="Of somebody else")
     assert all_comments(db)[-1].state == "published"
 
-    # Whose trust is lost counts again, and so do all where nobody is trusted.
+    # Those who lost their trust count again, and everyone does if trust is off.
     distrustful = with_settings(client, comment_trust=False)
     distrustful.send_comment("a-title", text="Of a third one")
     assert all_comments(db)[-1].reason == "71 comments within an hour"

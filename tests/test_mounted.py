@@ -1,4 +1,4 @@
-"""A blog below a path of a larger site: what its authors link to, and its old addresses."""
+"""A blog below a path of a larger site: links in texts, and old addresses."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,7 +57,7 @@ def test_links_in_texts_follow_mount(
     make_comment: Callable[..., Comment],
     mount: str,
 ) -> None:
-    """The same database wherever it is mounted: what is stored of a text knows no mount."""
+    """One database works with every mount, because stored texts do not contain it."""
     entry = make_entry(body=MOUNTED, summary="[A](/media/a.png)")
     make_comment(entry, "[B](/blog/other)", format="markdown")
     config = replace(app.config, site_url=f"https://blog.example{mount}")
@@ -65,7 +65,7 @@ def test_links_in_texts_follow_mount(
     clients = {mount: BlogClient(blog), "": BlogClient(app)}
     for each, client in clients.items():
         own = f"https://blog.example{each}"
-        # What begins with the mount has it already.
+        # A link that begins with the mount is left unchanged.
         below = "" if each == "/blog" else each
         page = html.document_fromstring(client.get("/blog/a-title", base_url=own).text)
         (body,) = page.find_class("prose")

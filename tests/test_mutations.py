@@ -1,4 +1,4 @@
-"""Each line of the list of triggers is held by a test."""
+"""Each line of the list of triggers is covered by a test."""
 
 from pathlib import Path
 

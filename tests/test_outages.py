@@ -1,4 +1,4 @@
-"""Outages: what visitors are told, and the lines in the log by which an operator can end them."""
+"""Outages: pages for visitors, and log lines that tell the operator the remedy."""
 
 import errno
 import logging
@@ -32,17 +32,17 @@ from tests.test_cli import blog, new_blog  # noqa: F401 - fixtures
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged; none of it may be a traceback."""
+    """Return the logged messages; none may have a traceback."""
     assert [record for record in caplog.records if record.exc_info] == []
     return [record.getMessage() for record in caplog.records]
 
 
-# What a request meets
+# Failing requests
 
 
 @contextmanager
 def failing(engine: Engine, *statements: str) -> Iterator[None]:
-    """Let SQLite fail for a while as it does by itself, on each connection."""
+    """Make SQLite itself fail on each connection while the block runs."""
 
     def fail(connection: sqlite3.Connection, _: object) -> None:
         for statement in statements:
@@ -95,13 +95,13 @@ def test_unstorable_comment_gets_503(
     client = BlogClient(Blog(replace(app.config, comment_length=50_000), engine, app.secret))
     with fault(engine):  # type: ignore[attr-defined]
         for number in range(3):
-            # Larger than what is free in the file.
+            # Larger than the free space in the file.
             response = client.send_comment(
                 "a-title", text=f"Long thought {number} " + "x " * 20_000
             )
             assert response.status_code == 503
             assert f"Long thought {number}" in response.text
-            # Readers are served, which does not end the outage.
+            # Serving readers does not end the outage.
             assert client.get(f"/blog/search?q=a{number}").status_code == 200
     assert client.send_comment("a-title", text="Long thought").status_code == 303
 
@@ -219,7 +219,7 @@ def test_missing_site_row_while_serving(
     assert "restore a backup" in line
 
 
-# Which errors are outages
+# Classification of errors
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_programming_error_is_not_an_outage(engine: Engine) -> None:
         assert outage(engine, error) is None
 
 
-# When an outage starts and ends
+# Start and end of an outage
 
 FULL, AWAY = (
     Outage(subject, "reason", remedy, None)
@@ -321,7 +321,7 @@ def test_read_does_not_end_write_outage(caplog: pytest.LogCaptureFixture) -> Non
 
 @pytest.fixture
 def folder(blog: Path) -> Iterator[Path]:  # noqa: F811
-    """The folder of a blog that belongs to a user to whom permissions apply."""
+    """A blog's folder that belongs to a user without root's privileges."""
     if sys.platform == "win32":
         pytest.skip("Windows has other permissions")
     with open_directory() as directory:
@@ -364,7 +364,7 @@ def status(url: str) -> tuple[int, str]:
 def test_closed_folder_while_serving(folder: Path) -> None:
     with Server(as_user(folder, "serve", "--port", 0)) as server:
         folder.chmod(0)
-        time.sleep(1.1)  # a look at the file is good for a second
+        time.sleep(1.1)  # the file is checked once per second
         for path in ("/blog", "/blog", "/blog/none", "/healthz"):
             code, page = status(server.url + path)
             assert code == 503

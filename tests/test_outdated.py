@@ -1,4 +1,4 @@
-"""A process that was started before an upgrade: it says so once, and stores nothing."""
+"""A process started before an upgrade stores nothing, and logs it once."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ from tests.test_cli import done, rows, serving
 
 NEXT = f"{int(HEAD) + 1:04}"
 
-#: What a future version may change, and whether this one can still read the blog.
+#: Changes by a future version, and whether this version can still read the blog.
 FUTURE = {
     "a column": ("op.add_column('comment', sa.Column('mood', sa.Text))", True),
     "a column that must be given": (
@@ -104,7 +104,7 @@ def test_outdated_process_stores_nothing(tmp_path: Path, blog: Path, name: str) 
 
 
 def test_outdated_command_stores_nothing(tmp_path: Path, blog: Path) -> None:
-    """An import is under way when the upgrade comes."""
+    """The upgrade happens during an import."""
     posts = tmp_path / "posts"
     posts.mkdir()
     for number in range(200):

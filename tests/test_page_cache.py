@@ -1,4 +1,4 @@
-"""Nobody receives what was made for another visitor, whatever a view reads."""
+"""No visitor receives a response made for another one, whatever a view reads."""
 
 import ast
 import itertools
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 
 HOUR_AGO = NOW - timedelta(hours=1)
 
-#: An address of each endpoint. Those in braces are known once the blog is filled.
+#: An address for each endpoint; braces are filled in with ids.
 ADDRESSES = {
     "reader.home": "/",
     "reader.blog": "/blog",
@@ -66,7 +66,7 @@ ADDRESSES = {
     "files.media": "/media/notes.txt",
 }
 
-#: What a cache, ours or another, goes by.
+#: Headers that caches depend on.
 HEADERS = ("Cache-Control", "Vary", "ETag", "Set-Cookie", "Content-Type", "Content-Length", "Age")
 
 
@@ -75,7 +75,7 @@ def test_every_endpoint_has_an_address() -> None:
 
 
 def remembered(app: Blog, name: str) -> str:
-    """Return the Cookie header of a visitor who is remembered."""
+    """Return the Cookie header of a remembered commenter."""
     request = Request(create_environ("/"), app.config, app.sessions, app.secret)
     response = Response()
     commenter.keep(request, response, Person(name, "", f"number-of-{name}"))
@@ -128,7 +128,7 @@ def test_visitors_get_their_own_pages(
             assert ask(blog, visitor) == expected[visitor], f"{visitor}, and {first} came first"
 
 
-# Views that read what is not in their key
+# Views that read more than their key
 
 READS: dict[str, Callable[[Request], object]] = {
     "a cookie": lambda request: request.cookies.get("session"),
@@ -145,7 +145,7 @@ READS: dict[str, Callable[[Request], object]] = {
 
 
 def of(name: str) -> dict[str, str]:
-    """The headers of a visitor, all of them different from another's."""
+    """Return headers of a visitor, each with a value unique to the visitor."""
     return {
         "Cookie": f"session={name}",
         "Accept-Language": name,
@@ -164,13 +164,12 @@ def of(name: str) -> dict[str, str]:
 
 
 def known(name: str) -> dict[str, str]:
-    """The headers of a visitor who says who it is."""
+    """Return headers that identify a visitor."""
     cookie = f"session={name}; __Host-threadleaf-theme={name}"
     return {**of(name), "Cookie": cookie, "Authorization": f"Bearer {name}"}
 
 
 def test_declared_parameters_are_cached(app: Blog) -> None:
-    """As the counterpart of what follows."""
     numbers = itertools.count()
 
     def view(request: Request) -> Response:
@@ -205,7 +204,7 @@ def test_personal_response_is_not_shared(
 
     app.views["reader.archive"] = (anyone, view)
     shown = []
-    # The first has nothing of what is read, and the last is a robot.
+    # The first visitor sends none of these values, and the last is the second one again.
     for name in ("", "anna", "bob", "anna"):
         client = BlogClient(app, use_cookies=False)
         address = {"REMOTE_ADDR": name}
@@ -302,7 +301,7 @@ def test_cookie_makes_response_private(app: Blog) -> None:
 
 
 def test_streamed_response_is_private(app: Blog) -> None:
-    """It may read while it is sent."""
+    """It may read the request while it is sent."""
 
     def view(request: Request) -> Response:
         def body() -> Iterator[str]:
@@ -318,7 +317,7 @@ def test_streamed_response_is_private(app: Blog) -> None:
 
 
 def test_file_is_not_cached(app: Blog, tmp_path: Path) -> None:
-    """No version tells when a file changes."""
+    """The version of the database does not cover files."""
     file = tmp_path / "file.txt"
     app.views["reader.archive"] = (
         anyone,
@@ -329,7 +328,7 @@ def test_file_is_not_cached(app: Blog, tmp_path: Path) -> None:
         assert BlogClient(app).get("/blog/archive").text == content
 
 
-# Visitors who say who they are
+# Identified visitors
 
 
 @pytest.mark.parametrize(
@@ -352,7 +351,7 @@ ORDERS = sorted(set(itertools.permutations(["no", "no", "token", "token"])))
 @pytest.mark.parametrize("asked", ["as is", "/Blog/Archive/"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_guarded_section_is_not_cached(app: Blog, order: tuple[str, ...], asked: str) -> None:
-    """The guard reads nothing that is noted: the section alone decides."""
+    """The section alone decides, even if the guard reads nothing that is recorded."""
     holders: list[bool] = []
 
     def guard(_request: Request) -> None:
@@ -377,7 +376,7 @@ def test_guarded_section_is_not_cached(app: Blog, order: tuple[str, ...], asked:
             assert each.headers["Cache-Control"] == "private, no-store"
 
 
-# Nothing of a request is past the recorder
+# Every attribute is recorded
 
 
 QUERIES = st.lists(
@@ -404,7 +403,7 @@ def test_view_parameters_are_in_key(app: Blog, query: str, path: str) -> None:
 
 
 def test_all_of_request_is_recorded(app: Blog) -> None:
-    """Whatever Werkzeug's Request has, or will have."""
+    """All attributes of Werkzeug's Request, in any version."""
 
     def made(name: str, method: str, scheme: str, host: str) -> Request:
         address = {"REMOTE_ADDR": name, "REMOTE_USER": name}
@@ -440,7 +439,7 @@ def test_all_of_request_is_recorded(app: Blog) -> None:
         if differs and not noted:
             unnoticed.add(name)
 
-    # The moment is in CachedResponse.moments; the others have no value but their place in memory.
+    # The moment is in CachedResponse.moments; the others differ only by identity.
     assert unnoticed == {"now", "urls", "db"}
 
 

@@ -1,4 +1,4 @@
-"""Finished pages: which are kept, for how long, and how they are sent."""
+"""Rendered pages: which are cached, for how long, and how they are sent."""
 
 import gzip
 import sys
@@ -23,7 +23,7 @@ MakeComment = Callable[..., Comment]
 
 GZIP = {"Accept-Encoding": "gzip"}
 
-#: A page of each kind that is cached.
+#: A page of each cached kind.
 PAGES = {
     "reader.blog": "/blog",
     "reader.archive": "/blog/archive",
@@ -46,7 +46,7 @@ PAGES = {
 
 @contextmanager
 def counting(engine: Engine) -> Iterator[list[str]]:
-    """Note the statements of sessions: what is asked for a page that has to be made."""
+    """Record the statements of sessions, which only a rendered page executes."""
     seen: list[str] = []
 
     def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
@@ -166,7 +166,7 @@ def test_deleted_entry_is_gone_at_once(
 def test_version_of_other_history_differs(
     client: BlogClient, engine: Engine, make_entry: MakeEntry
 ) -> None:
-    """As after a backup was restored: versions are given out again."""
+    """After a restored backup, version numbers are reused."""
     make_entry()
     client.get("/blog")
     with engine.begin() as connection:
@@ -247,7 +247,7 @@ def test_lookup_during_eviction() -> None:
         for thread in finding:
             thread.join()
 
-    # Alone now: what the threads looked up last was moved to the end.
+    # Without other threads now, whose lookups had moved entries to the end.
     for number in range(40):
         cache.put(number, f"{number}", 1)
     assert cache.get(39) == "39"
@@ -321,7 +321,7 @@ def test_encoding_is_negotiated(
 
 
 def test_form_response_is_not_compressed(client: BlogClient, make_entry: MakeEntry) -> None:
-    """It has the form's token beside what the visitor sent: https://www.breachattack.com/"""
+    """It has the form's token and input of the visitor: https://www.breachattack.com/"""
     make_entry()
     page = client.get("/blog/a-title").text
     token = page.split('name="csrf_token" value="')[1].split('"')[0]

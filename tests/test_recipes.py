@@ -1,4 +1,4 @@
-"""The recipes in docs/recipes.md, followed to the letter in a copy of the tree."""
+"""The recipes of docs/recipes.md, followed to the letter in a copy of the tree."""
 
 import re
 import shlex
@@ -83,7 +83,7 @@ def run(command: str, tree: Path) -> None:
 
 @contextmanager
 def served(tree: Path, **settings: str) -> Iterator[Server]:
-    """Serve a new blog with the code of the tree."""
+    """Serve a new blog with the code of the copied tree."""
     values = {f"THREADLEAF_{name}": value for name, value in settings.items()}
     environ = {**environment(THREADLEAF_PORT=0, **values), "PYTHONPATH": str(tree)}
     subprocess.run(

@@ -1,4 +1,4 @@
-"""`threadleaf restore`, as the one who runs a blog uses it: after a loss, and with a wrong file."""
+"""`threadleaf restore`: after a loss, while serving, and with a wrong file."""
 
 import shutil
 import sqlite3
@@ -35,14 +35,14 @@ def run(database: Path, *arguments: object) -> "subprocess.CompletedProcess[str]
 
 
 def restored(database: Path, backup: Path) -> str:
-    """Return what the command says when all is well."""
+    """Return the output of a command that succeeds."""
     done = run(database, "restore", backup)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
 def refused(database: Path, backup: Path) -> str:
-    """Return the sentence in which it says that it cannot."""
+    """Return the error message of a refused restore."""
     with pytest.raises(DatabaseUnusableError) as error:
         restore(f"sqlite:///{database.as_posix()}", backup)
     return str(error.value)
@@ -69,7 +69,7 @@ def beside(database: Path) -> list[str]:
 
 @pytest.fixture
 def database(tmp_path: Path, migrated: Path) -> Path:
-    """A blog with one entry, which is in the backup as "Old"."""
+    """A blog with one entry, whose title in the backup is "Old"."""
     folder = tmp_path / "blog"
     folder.mkdir()
     path = folder / "blog.db"
@@ -193,7 +193,7 @@ def test_restore_of_lost_database(database: Path, backup: Path, damage: str) -> 
     if damage == "missing":
         database.unlink()
     elif damage == "moved without its log":
-        # As a server that was killed leaves it.
+        # As left by a killed server.
         code = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
         code += "c.execute('UPDATE entry SET title = 1'); os._exit(0)"
         subprocess.run([sys.executable, "-c", code, database], check=True)

@@ -1,4 +1,4 @@
-"""The blog with the content of others: real exports, and every link that leads to them."""
+"""The blog with real content of others: links and feeds."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.samples
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Iterator[Engine]:
-    """A database with all that the samples hold."""
+    """A database with all samples."""
     path = tmp_path_factory.mktemp("full") / "full.db"
     engine = connect(f"sqlite:///{path.as_posix()}")
     upgrade(engine)

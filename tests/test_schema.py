@@ -1,4 +1,4 @@
-"""The database: made, upgraded from the seed's own models, and refused when it does not fit."""
+"""The schema: created, upgraded from the seed's models, or refused."""
 
 import os
 import sqlite3
@@ -40,7 +40,7 @@ from tests.conftest import BlogClient, MakeEntry
 
 
 class SeedBase(DeclarativeBase):
-    """The seed's models.py, but for the way in which a base is made today."""
+    """The seed's models.py, except for today's declarative base."""
 
 
 class SeedEntry(SeedBase):
@@ -64,7 +64,7 @@ class SeedComment(SeedBase):
 
 @pytest.fixture
 def seed(tmp_path: Path) -> Iterator[Engine]:
-    """A database of the seed with rows in both tables, and one comment whose entry is gone."""
+    """A database of the seed with rows in both tables, one of them a comment without entry."""
     path = tmp_path / "seed.db"
     engine = create_engine(f"sqlite:///{path.as_posix()}")
     SeedBase.metadata.create_all(engine)
@@ -83,7 +83,7 @@ def seed(tmp_path: Path) -> Iterator[Engine]:
 
 
 def differences(connection: Connection) -> list[Any]:
-    """Return in what the tables are not those of the models, but for the index of words."""
+    """Return how the tables differ from the models, except for the search index."""
     options = {"include_name": lambda name, *_: not (name or "").startswith("search_")}
     context = MigrationContext.configure(connection, opts=options)
     return list(compare_metadata(context, Base.metadata))
@@ -188,7 +188,7 @@ def test_lists_walk_an_index(
 
     (plan,) = seen
     assert any(index in step for step in plan)
-    # What is sorted are the few that were chosen.
+    # Only the few selected rows are sorted.
     chosen = plan[: next(n for n, step in enumerate(plan) if step.startswith("SCAN"))]
     assert not any("TEMP B-TREE" in step for step in chosen)
 
@@ -205,7 +205,7 @@ def test_journal_mode_is_wal(engine: Engine) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="the locks by files are of POSIX systems")
 def test_disk_without_wal_is_accepted(tmp_path: Path) -> None:
-    # Without shared memory, as on many network disks, SQLite keeps the journal that it had.
+    # Without shared memory, as on many network disks, SQLite does not change the journal mode.
     path = (tmp_path / "blog.db").as_posix()
     engine = connect(f"sqlite:///file:{path}?vfs=unix-dotfile&uri=true")
 
@@ -272,9 +272,9 @@ def test_non_database_file_is_refused(tmp_path: Path) -> None:
     assert path.read_text() == "These are notes. " * 100
 
 
-# Databases of others, and what operators have added
+# Foreign databases, and additions by operators
 
-#: What another program may have, each with the tables that the refusal names.
+#: Schemas of other programs, each with the tables named in the error.
 FOREIGN = {
     "a table": "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT)",
     "migrations of its own": "CREATE TABLE alembic_version (version_num TEXT NOT NULL);"
@@ -308,7 +308,7 @@ def test_foreign_database_is_refused(tmp_path: Path, statements: str) -> None:
     assert path.read_bytes() == before
 
 
-#: Objects of an operator with names of ours, and how the refusal calls them.
+#: An operator's objects with our names, and how the error names them.
 IN_THE_WAY = {
     "CREATE TABLE tag (id INTEGER)": "table tag",
     "CREATE TABLE Site (id INTEGER)": "table Site",
@@ -412,7 +412,7 @@ def test_equal_titles_get_slugs_in_linear_time(tmp_path: Path) -> None:
 
 
 def calls(function: Callable[[], object]) -> int:
-    """Return how many calls of Python functions a function makes."""
+    """Return the number of Python function calls that a function makes."""
     counted = 0
 
     def count(_: object, what: str, __: object) -> None:

@@ -1,4 +1,4 @@
-"""Which cached responses a change leaves current, and that no other history is taken for ours."""
+"""Scopes: cached responses that a change leaves current, and changes of other histories."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def talkative(client: BlogClient, make_entry: MakeEntry, make_comment: MakeComme
 
 
 def current(app: Blog, client: BlogClient, pages: list[str]) -> set[str]:
-    """Ask for pages, and return those that were served from the cache."""
+    """Request pages, and return those served from the cache."""
     made = {page: app.page_cache.responses.get(("", page, ())) for page in pages}
     for page in pages:
         assert client.get(page).status_code == 200
@@ -58,7 +58,7 @@ ON_TWO = "(SELECT id FROM entry WHERE slug = 'two')"
         ("UPDATE comment SET taught = 'spam'", set()),
         ("UPDATE tag SET name = 'Coffee'", set(SHOWN)),
         ("UPDATE entry SET body = 'Other' WHERE slug = 'one'", set(SHOWN)),
-        # Not known to be a change of something else.
+        # A version without a recorded scope.
         ("UPDATE site SET version = version + 1", set(SHOWN)),
     ],
 )
@@ -100,7 +100,7 @@ def test_many_changes_expire_all_their_pages(
 @pytest.mark.parametrize(
     "statements",
     [
-        # A number twice: another text at a version that was given out before.
+        # A reused version: another text under the same number.
         [
             f"UPDATE comment SET text = 'Other' WHERE entry_id = {ON_TWO}",
             "UPDATE site SET version = version - 1, changed = '2020-01-01 00:00:00.000000'",

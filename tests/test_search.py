@@ -1,4 +1,4 @@
-"""What is looked for is found, whatever is asked, and nothing that readers may not see."""
+"""The search finds what matches, accepts any query, and shows nothing hidden."""
 
 import re
 import sqlite3
@@ -26,7 +26,7 @@ from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]
 
-#: Hypothesis goes on with the one database of a test: each example leaves it to the next.
+#: All examples of Hypothesis share the one database of a test.
 shared = settings(
     max_examples=40,
     deadline=None,
@@ -35,14 +35,14 @@ shared = settings(
 
 
 def found(client: BlogClient, q: str, **scope: str) -> list[str]:
-    """Return the titles of what is found, in their order."""
+    """Return the titles of the results, in order."""
     response = client.get("/blog/search", query_string={"q": q, **scope})
     assert response.status_code == 200, q
     titles = re.findall(r"<article class=\"found\">\s*<h2><a [^>]*>(.*?)</a>", response.text)
     return [unescape(re.sub("</?mark>", "", title)) for title in titles]
 
 
-# What is found
+# Matches
 
 
 @pytest.mark.parametrize("q", ["title", "words", "wor", "subject", "of the body", "WORDS title"])
@@ -220,7 +220,7 @@ def test_only_latest_matches_are_ranked(
 
 
 def copy(engine: Engine, number: int) -> None:
-    """Copy the entry `entry`, as another program would."""
+    """Copy an entry, as another program would."""
     with engine.begin() as connection:
         for each in range(number):
             connection.exec_driver_sql(
@@ -231,7 +231,7 @@ def copy(engine: Engine, number: int) -> None:
             )
 
 
-# What is not
+# Hidden and changed content
 
 
 def test_search_omits_hidden_content(
@@ -389,7 +389,7 @@ ON_SQLITE = [
 
 
 def indexed(engine: Engine) -> list[Any]:
-    """Return what the index has of what there is. What is gone nobody finds, nor looks for."""
+    """Return the index of existing rows. Those of deleted rows are never found."""
     number = "rowid" if engine.dialect.name == "sqlite" else "id"
     columns = "title, tags, text, marks" if engine.dialect.name == "sqlite" else "words"
     with engine.connect() as connection:
@@ -411,7 +411,7 @@ def test_index_equals_rebuilt_index(engine: Engine, steps: list[tuple[int, int, 
     statements = BY_ANYBODY + (ON_SQLITE if dialect == "sqlite" else [])
     written = [statements[number % len(statements)].format(a=a, b=b) for number, a, b in steps]
     if dialect == "sqlite":
-        # A shell has no foreign keys switched on.
+        # A shell has foreign keys off.
         with closing(sqlite3.connect(str(engine.url.database))) as shell, shell:
             shell.executescript(";".join(written))
     else:

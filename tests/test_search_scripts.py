@@ -1,4 +1,4 @@
-"""A hundred queries in many scripts, and their matches, in this order on every database."""
+"""A hundred queries in many scripts: the same results and order on every database."""
 
 import re
 from datetime import timedelta
@@ -42,7 +42,7 @@ TEXTS = {
     "Unseen": "in\u200bvis\u2060ible \ufefffeed cafe\u0301s n\u0303\u0331o e\u20ddnd w\ufe0fait",
 }  # fmt: skip
 
-#: The shortest first.
+#: Shortest first.
 PROGRAMS = ["In C#", "In C", "On .NET", "In C++", "The net"]
 
 QUERIES: dict[str, list[str]] = {
@@ -97,7 +97,7 @@ QUERIES: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-#: In the order in which readers see them.
+#: In the order shown to readers.
 TAGS = ["C#", "C++", "çay", "Élan", "ısı", "İstanbul", "Łódź", "Österreich", "zebra"]
 
 
@@ -109,7 +109,7 @@ def fill(db: Session) -> None:
 
 
 def fill_with_ties(db: Session) -> None:
-    """Store entries that match equally well, with all tags."""
+    """Store entries with equal rank, with all tags."""
     tags = [Tag(name=name, slug=f"tag-{number}") for number, name in enumerate(sorted(TAGS))]
     for number in range(4):
         store(db, f"Twin {number}", "Ties are settled by date.", number // 2).tags = tags

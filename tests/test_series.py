@@ -1,4 +1,4 @@
-"""Series: entries in an order, on a page of their own and around each part."""
+"""Series: the order of parts, on the page of the series and on each part."""
 
 import sqlite3
 from contextlib import closing
@@ -45,7 +45,7 @@ def parts(client: BlogClient) -> list[str]:
 
 
 def around(client: BlogClient, slug: str) -> dict[str, str]:
-    """Return what the page of an entry says of its series, and where each of its links leads."""
+    """Return the linked parts on an entry's page by label, and its place in the series."""
     page = html.document_fromstring(client.get(f"/blog/{slug}").text)
     found = {
         row.text_content().split("\n")[0].replace(row.find("a").text, "").strip(): row.find(

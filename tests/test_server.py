@@ -1,4 +1,4 @@
-"""The server, as a process of its own with real clients: what it answers, and how it ends."""
+"""The server as a separate process: responses to real clients, and shutdown."""
 
 import http.client
 import json
@@ -108,7 +108,7 @@ print("returned", flush=True)
 
 
 class Server(processes.Server):
-    """A served process and its clients."""
+    """A server process and its clients."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         super().__init__(process)
@@ -128,7 +128,7 @@ class Server(processes.Server):
     def stop(self, number: int = STOP) -> float:
         if not WINE:
             return super().stop(number)
-        # wine delivers no console events; the process raises the signal itself.
+        # wine delivers no console events, so the process raises the signal itself.
         before = time.monotonic()
         self._tell(f"{number}")
         return before
@@ -140,7 +140,7 @@ class Server(processes.Server):
             time.sleep(0.01)
 
     def release(self) -> None:
-        """Let the slow requests go on."""
+        """Let the slow requests continue."""
         self._tell("release")
 
     def _tell(self, line: str) -> None:
@@ -264,7 +264,7 @@ def test_serve_outside_main_thread(start: Start) -> None:
         assert server.ended()[0] == -signal.SIGTERM
 
 
-# Not serving
+# Failing to start
 
 
 def test_used_port_is_reported() -> None:
@@ -447,12 +447,12 @@ def test_second_signal_ends_at_once(start: Start) -> None:
         assert server.line() == "began"
         unread.recv(1)
         server.drain()
-        time.sleep(0.8)  # sooner, it would be an echo of the first
+        time.sleep(0.8)  # earlier, it would count as an echo of the first
         assert server.process.poll() is None
         again = server.stop()
         code, printed, logged = server.ended()
     assert time.monotonic() - again < 15
-    # Also the answer that nobody read was closed, and with it whatever it held.
+    # The unread response was closed, too, with its resources.
     assert (code, printed) == (0, "closed\nreturned\n")
     assert "Stopped with 2 connections unfinished on a second signal" in logged
 
@@ -494,7 +494,7 @@ if sys.platform != "win32":
         server = start()
         with server.send("/slow?1.2") as client:
             assert server.line() == "began"
-            # At the same time, however busy the machine is.
+            # Sent at the same time, however busy the machine is.
             for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
                 server.process.send_signal(number)
             assert answer(client)[1] == b"finished"

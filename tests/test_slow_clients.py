@@ -1,4 +1,4 @@
-"""Clients of `threadleaf serve` that do not send, read or leave, beside normal ones."""
+"""Clients of `threadleaf serve` that send, read or leave slowly, beside normal ones."""
 
 import http.client
 import os
@@ -35,7 +35,7 @@ class Server(Process):
             command = ["sh", "-c", f'{before}; exec "$@"', "sh", *map(str, command)]
         super().__init__(start(command, folder, environ))
         self.clients = ExitStack()
-        #: The longest time that a page took, in seconds.
+        #: The slowest page, in seconds.
         self.slowest = 0.0
 
     def __exit__(self, *error: object) -> None:
@@ -43,7 +43,7 @@ class Server(Process):
         super().__exit__(*error)
 
     def client(self, sent: bytes = b"", buffer: int | None = None) -> socket.socket:
-        """Connect and send; with a small receive `buffer`, most of a reply stays at the server."""
+        """Connect and send. With a small receive buffer, most of a response stays at the server."""
         parts = urlsplit(self.url)
         client = self.clients.enter_context(socket.socket())
         if buffer is not None:
@@ -54,7 +54,7 @@ class Server(Process):
         return client
 
     def statuses(self, times: int, at_a_time: int = 8) -> Counter[int]:
-        """Read a page on a new connection so many times, and count the statuses."""
+        """Request a page `times` times, each on a new connection, and count the statuses."""
 
         def read(_: int) -> int:
             connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)
@@ -92,7 +92,7 @@ FILE = get("/media/large.bin")
 
 
 def drained(client: socket.socket) -> int:
-    """Read until the connection ends, and return how many bytes there were."""
+    """Read until the connection ends, and return the number of bytes."""
     received = 0
     with suppress(ConnectionError):
         while data := client.recv(1 << 20):
@@ -101,7 +101,7 @@ def drained(client: socket.socket) -> int:
 
 
 def many(number: int) -> int:
-    # On Windows select() takes 512 sockets, and wine has fewer.
+    # On Windows select() is limited to 512 sockets, and under wine to fewer.
     return number if sys.platform != "win32" else number // 5
 
 
@@ -115,7 +115,7 @@ def test_crowd_of_slow_clients(serve: Start) -> None:
     assert {client.recv(12) for client in stalled} == {b"HTTP/1.1 200"}
 
     assert server.statuses(1000) == {200: 1000}
-    # Under 0.1 s on a quiet machine; before, each waited two minutes for its turn.
+    # Under 0.1 s on an idle machine, and two minutes if slow clients block the workers.
     assert server.slowest < 30
     last = server.client(get("/blog"))
     assert last.recv(12) == b"HTTP/1.1 200"

@@ -1,4 +1,4 @@
-"""Slugs: readable in every script, and safe to put in an address."""
+"""Slugs are readable in every script and safe in a URL."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""The filter: what makes a comment wait, and that it says why."""
+"""The filter: which comments it holds, and the reasons it gives."""
 
 import random
 
@@ -23,7 +23,7 @@ from blog.comments.spam import (
 )
 
 NOTHING = Learnt(0, 0, {})
-# Less than nothing: what was learnt with one Python may be unlearnt with another.
+# Negative counts: words learnt by one version of Python may be unlearnt by another.
 COUNTS = st.tuples(st.integers(-2, 40), st.integers(-2, 40))
 LEARNT = st.dictionaries(st.sampled_from(["pills", "rain", "a link", "buy now"]), COUNTS).map(
     lambda words: Learnt(40, 40, words)

@@ -1,4 +1,4 @@
-"""A title is text: tags in it are emphasis where HTML is possible, and nothing elsewhere."""
+"""Titles: tags are emphasis in HTML and dropped in plain text."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the database keeps true by itself, after any sequence of statements from anybody."""
+"""Data kept true by triggers, after any sequence of statements by any program."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -52,7 +52,7 @@ STATEMENTS = st.lists(
 
 
 def kept(connection: Any, *unknown: str) -> list[Any]:
-    """Return what the triggers keep, without the numbers of months that are not known."""
+    """Return the data of the triggers, without the months whose number is unknown."""
     for month in unknown:
         connection.execute(text("DELETE FROM month WHERE month = :month"), {"month": month})
     return [
@@ -86,7 +86,7 @@ def test_counts_equal_recount(engine: Engine, statements: list[str]) -> None:
         connection.rollback()
 
 
-# What readers see, and what they do not
+# Visible and invisible changes
 
 
 def test_all_columns_are_seen_or_unseen() -> None:
@@ -108,7 +108,7 @@ def test_tests_cover_all_columns() -> None:
 
 @pytest.fixture
 def shell(engine: Engine) -> Iterator[Connection]:
-    """Another program, which sets nothing and has no foreign keys on SQLite."""
+    """Another program, without settings, and on SQLite without foreign keys."""
     other = create_engine(engine.url, poolclass=NullPool)
     with other.connect() as connection:
         changes.fill(connection)

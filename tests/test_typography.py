@@ -1,4 +1,4 @@
-"""What the typographer changes is a short list, and none of it is code."""
+"""The typographer changes a short list of marks, never in code."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -123,7 +123,7 @@ def test_quotes_equal_markdown_it(text: str) -> None:
     assert ours.render(text) == theirs.render(text)
 
 
-# Addresses
+# URLs
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_links_do_not_nest(typed: str) -> None:
     assert everywhere(typed) == [shown, shown]
 
 
-# Quotes of languages
+# Quotes by language
 
 
 @pytest.mark.parametrize(

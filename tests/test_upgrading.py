@@ -1,4 +1,4 @@
-"""A large blog's upgrade: told beforehand, in portions, and the same after any number of kills."""
+"""Upgrade of a large blog: forecast, progress, and the same result after any kills."""
 
 import os
 import random
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.long
 
 ENTRIES = 2 * PORTION + 50
 
-#: What of an upgraded database is the same for each upgrade. The uids are drawn.
+#: The data that every upgrade produces identically. The uids are random.
 CONTENTS = [
     "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite%' ORDER BY type, name",
     "SELECT id, title, body, timestamp, featured, slug, state, format, kind FROM entry ORDER BY id",
@@ -64,7 +64,7 @@ def large_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def upgraded(large_seed: Path) -> Path:
-    """The same after an upgrade that nothing interrupted."""
+    """The same database after an uninterrupted upgrade."""
     path = large_seed.with_name("upgraded.db")
     path.write_bytes(large_seed.read_bytes())
     done(path.parent, "upgrade", THREADLEAF_DATABASE=path.name)
@@ -117,7 +117,7 @@ def test_progress_bars_advance(tmp_path: Path, database: Path) -> None:
     ):
         os.close(theirs)
         said = b""
-        with suppress(OSError):  # Linux has an error for the end of a terminal
+        with suppress(OSError):  # Linux raises an error at the end of a terminal
             while part := os.read(ours, 4096):
                 said += part
     os.close(ours)
@@ -141,11 +141,11 @@ def test_concurrent_renderings_and_edits(tmp_path: Path) -> None:
     migration.upgrade(engine)
 
     def render_all() -> int:
-        """Return how many entries have a rendering, each that of its text."""
+        """Return the number of rendered entries, each with the rendering of its text."""
         with engine.connect() as connection:
             ids = backfill.unrendered(connection)
         for number, _ in enumerate(backfill.render_all(engine, ids)):
-            if number == 0:  # other portions have been read, but not stored
+            if number == 0:  # other portions have been read but not stored
                 with closing(sqlite3.connect(path)) as shell, shell:
                     shell.execute("UPDATE entry SET body = body || ' Edited.' WHERE id % 2")
         stored = rows(
@@ -165,9 +165,9 @@ def test_concurrent_renderings_and_edits(tmp_path: Path) -> None:
     engine.dispose()
 
 
-# What ends it
+# Interrupted upgrades
 
-#: Limits the size of a file as a full disk does, or sends Ctrl-C from the terminal.
+#: Code that limits the size of files, like a full disk, or sends Ctrl-C.
 STOPPED = {
     "full disk": "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))",
     "Ctrl-C": "import signal; from sqlalchemy import Engine, event\n"
@@ -178,7 +178,7 @@ STOPPED = {
 
 
 def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python code that runs the command, as `threadleaf upgrade`."""
+    """Run Python code in a process with the arguments of `threadleaf upgrade`."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", program, "upgrade"],
         cwd=folder,
@@ -211,7 +211,7 @@ def test_stopped_upgrade_changes_nothing(
     assert rows(database, "SELECT * FROM sqlite_master") == before
 
 
-#: Ends the process, as a power cut would, before the given statement that it executes or commits.
+#: Code that ends the process, like a power cut, before the given statement or commit.
 KILLED = """
 import os, signal, sys
 from sqlalchemy import Engine, event
@@ -235,7 +235,7 @@ def test_killed_upgrade_is_resumable(
     tmp_path: Path, database: Path, upgraded: Path, seed: int
 ) -> None:
     chance = random.Random(seed)
-    # In the 575 statements up to the schema, in the 40 of the portions, and then among the rest.
+    # Among the 575 statements of the schema, the 40 of the portions, and the rest.
     for at in (chance.randint(1, 570), chance.randint(575, 612), chance.randint(30, 60)):
         killed = subprocess.run(
             [sys.executable, "-W", "error", "-c", KILLED, str(at), "upgrade"],
@@ -246,7 +246,7 @@ def test_killed_upgrade_is_resumable(
             check=False,
         )
         assert killed.returncode in {-signal.SIGKILL, 0}, killed.stderr
-        # Nothing, or the whole schema: the old code can serve, or the new one.
+        # No change or the whole schema: either the old or the new code can serve.
         with closing(sqlite3.connect(database)) as shell:
             columns = {row[1] for row in shell.execute("PRAGMA table_info(entry)")}
             tables = {row[0] for row in shell.execute("SELECT name FROM sqlite_master")}
@@ -257,7 +257,7 @@ def test_killed_upgrade_is_resumable(
         assert rows(database, query) == rows(upgraded, query), query
 
 
-#: Ends the processes that render, as a system without memory would.
+#: Code that kills the rendering processes, like a system out of memory.
 STARVED = """
 import multiprocessing
 from sqlalchemy import Engine, event
@@ -270,7 +270,7 @@ main()
 """
 
 
-# A process pool could hang on Windows until 3.11.6, whose library the Python for wine may lack.
+# A process pool could hang on Windows until 3.11.6, and the Python for wine may be older.
 @pytest.mark.skipif(WINE, reason="see https://github.com/python/cpython/issues/107219")
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
 def test_killed_process_is_explained(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_killed_process_is_explained(tmp_path: Path) -> None:
 
 
 def interrupt(path: Path) -> None:
-    """Leave a database as a kill after the first portion would."""
+    """Make an upgraded database look as if the upgrade was killed after the first portion."""
     engine = connect(f"sqlite:///{path.as_posix()}")
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DELETE FROM rendering WHERE entry_id > {PORTION}")
@@ -303,7 +303,7 @@ def test_serve_reports_interrupted_upgrade(
     app = create_app(Config(database=f"sqlite:///{database.as_posix()}"))
     client = BlogClient(app)
     assert client.get("/blog/day-7").status_code == 200
-    lacking = 2 * ENTRIES - PORTION - PORTION  # one was indexed by what the start itself writes
+    lacking = 2 * ENTRIES - PORTION - PORTION  # one was indexed by a write at the start
     assert caplog.messages == [
         f"{lacking} texts are not indexed yet, because an upgrade was interrupted or another "
         "program changed them: run `threadleaf upgrade`, or the next searches take longer."

@@ -1,4 +1,4 @@
-"""The map of addresses, and the walk over every link that the blog makes itself."""
+"""The URL map, and a crawl of every link that the blog generates."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -29,7 +29,7 @@ def test_misspelt_endpoint_stops_start(endpoint: str) -> None:
 
 
 def links(text: str) -> Iterator[str]:
-    """Yield what a page, a feed or a sitemap links to, without the bodies that authors wrote."""
+    """Yield the links of a page, feed or sitemap, without those in bodies by authors."""
     if text.startswith("<?xml"):
         root = etree.fromstring(text.encode())
         yield from root.xpath("//*[local-name() = 'loc' or local-name() = 'link']/text()")
@@ -42,7 +42,7 @@ def links(text: str) -> Iterator[str]:
 
 
 def crawl(client: BlogClient, start: str = "/") -> dict[str, int]:
-    """Follow every link within the site, and return each address with its final status."""
+    """Follow every internal link, and return the final status of each address."""
     seen: dict[str, int] = {}
     waiting = [SITE_URL + start, SITE_URL + "/sitemap.xml", SITE_URL + "/robots.txt"]
     while waiting:

@@ -1,4 +1,4 @@
-"""What every answer has to be, whatever was asked for."""
+"""Rules for every response."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from tests.fuzz import Answer, Wanted
 
 
 def faults(wanted: Wanted, answer: Answer, always: dict[str, str]) -> Iterator[str]:
-    """Say what is wrong with an answer.
+    """Return the faults of a response.
 
-    :param always: the headers that every answer has, as pages have them.
+    :param always: the headers of every response, with the values that pages have.
     """
     if not 200 <= answer.status < 500:
         yield f"the status is {answer.status}"
@@ -27,7 +27,7 @@ def faults(wanted: Wanted, answer: Answer, always: dict[str, str]) -> Iterator[s
         if re.search(r"[^\x20-\x7e\x80-\xff\t]", name + value):
             yield f"{name} has a control character"
     for name, value in always.items():
-        # A file may be guarded more strictly than a page.
+        # A file may have a stricter policy than a page.
         if answer.get(name) is None or (
             answer.mimetype == "text/html" and answer.get(name) != value
         ):
@@ -65,7 +65,7 @@ def _faults_of_cookies(answer: Answer) -> Iterator[str]:
             given = {part.strip().partition("=")[0].lower() for part in value.split(";")[1:]}
             needed = {"httponly", "samesite", "path", "secure"}
             if "Max-Age=0" in value:
-                # A browser that is told to forget it believes nobody else.
+                # A deleted cookie has no value to protect.
                 needed = {"path", "secure"} if value.startswith("__Host-") else {"path"}
             if not needed <= given or "domain" in given:
                 yield f"the cookie {value!r} is not safe"
