@@ -376,7 +376,7 @@ def fill(connection: Connection) -> None:
     connection.commit()
 
 
-def misjudged(connection: Connection, given: Iterable[Change]) -> list[str]:
+def wrong_changes(connection: Connection, given: Iterable[Change]) -> list[str]:
     """Execute each change on the same rows, and return those with a wrong effect on the version.
 
     The table `change` is checked, too: it must have each new version, with its scope.
@@ -406,7 +406,7 @@ def misjudged(connection: Connection, given: Iterable[Change]) -> list[str]:
     return wrong
 
 
-def miskept(connection: Connection, given: Iterable[Kept]) -> list[str]:
+def wrong_kept(connection: Connection, given: Iterable[Kept]) -> list[str]:
     """Execute each case on the same rows, and return those that leave other rows than expected.
 
     :param connection: to a filled database, opened by a program other than the blog.

@@ -99,7 +99,7 @@ class Report:
     violations: list[str] = field(default_factory=list)
 
 
-def told(reports: Sequence[Report]) -> str:
+def summary(reports: Sequence[Report]) -> str:
     """Summarise runs of the same kind in one line."""
 
     def total(numbers: Iterable[int]) -> str:
@@ -120,7 +120,7 @@ def told(reports: Sequence[Report]) -> str:
 # The blog under test
 
 
-def furnish(config: Config) -> None:
+def populate(config: Config) -> None:
     """Empty the blog, and store the rows that the writers change, with number 1 of each kind."""
     now = datetime.now(UTC)
     past = datetime(2001, 1, 15, tzinfo=UTC)

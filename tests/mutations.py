@@ -22,7 +22,7 @@ from blog.database import connect
 from blog.models.trigger_sql import Rule, on_sqlite, triggers
 from blog.models.triggers import RULES, SEEN, Seen
 from blog.operations import migration
-from tests.changes import changes, fill, kept, misjudged, miskept
+from tests.changes import changes, fill, kept, wrong_changes, wrong_kept
 
 
 def mutants() -> Iterator[tuple[str, Sequence[Rule]]]:
@@ -84,7 +84,7 @@ def noticed(connection: Connection, rules: Sequence[Rule]) -> bool:
     for trigger in triggers(rules, "sqlite"):
         connection.exec_driver_sql(on_sqlite(trigger))
     connection.commit()
-    return bool(misjudged(connection, changes()) or miskept(connection, kept()))
+    return bool(wrong_changes(connection, changes()) or wrong_kept(connection, kept()))
 
 
 def survivors(path: Path) -> tuple[int, list[str]]:

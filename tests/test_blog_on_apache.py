@@ -89,7 +89,7 @@ def fill(url: str) -> None:
     engine.dispose()
 
 
-def on_its_site_file(installed: Installed) -> str:
+def site_file(installed: Installed) -> str:
     """Return the site file of `deploy/apache`, adapted to this machine."""
     site = SITE.read_text(encoding="utf-8")
     for ours, theirs in [
@@ -181,7 +181,7 @@ def test_apache_below_path(installed: Installed) -> None:
     installed.set(
         f'site_url = "https://example.org/journal"\ndatabase = "{installed.database}"\n', settings
     )
-    site = on_its_site_file(installed)
+    site = site_file(installed)
     assert "    WSGIScriptAlias / " in site
     site = site.replace("    WSGIScriptAlias / ", "    WSGIScriptAlias /journal ")
 
@@ -204,7 +204,7 @@ def test_apache_below_path(installed: Installed) -> None:
     assert "From below" in installed.stored()
 
 
-def said(apache: Apache, words: str, times: int) -> list[str]:
+def log_lines(apache: Apache, words: str, times: int) -> list[str]:
     """Wait until `number` lines of the log contain `words`, and return them."""
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -218,15 +218,15 @@ def said(apache: Apache, words: str, times: int) -> list[str]:
 def test_apache_reports_wrong_settings(installed: Installed) -> None:
     installed.set(f'database = "{installed.database}"\nper_pag = 3\n')
 
-    with Apache(installed.folder, on_its_site_file(installed)) as apache:
+    with Apache(installed.folder, site_file(installed)) as apache:
         # Each process logs it, even one without a request.
-        for line in said(apache, "The blog cannot start: ", times=2):
+        for line in log_lines(apache, "The blog cannot start: ", times=2):
             assert "threadleaf.toml sets per_pag, " in line
         for method in ("GET", "HEAD", "POST"):
             response, body = ask(f"{apache.url}/blog", method)
             assert (response.status, response.headers["Retry-After"]) == (503, "10")
             assert body.startswith(b"The blog cannot start just now." if method != "HEAD" else b"")
-        assert len(said(apache, "cannot start", times=2)) == 2
+        assert len(log_lines(apache, "cannot start", times=2)) == 2
         assert "Traceback" not in apache.log()
 
         installed.set(f'database = "{installed.database}"\nper_page = 3\n')
@@ -234,7 +234,7 @@ def test_apache_reports_wrong_settings(installed: Installed) -> None:
         while ask(f"{apache.url}/blog")[0].status != 200:
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        said(apache, "The blog has started; ", times=1)
+        log_lines(apache, "The blog has started; ", times=1)
 
 
 def test_apache_log_line_cannot_be_forged(installed: Installed) -> None:
@@ -245,7 +245,7 @@ def test_apache_log_line_cannot_be_forged(installed: Installed) -> None:
             shell.execute("DROP TABLE redirect")
         response, _ = ask(f"{apache.url}/blog/x%0a%5Bwsgi:error%5D%20signed%20in%1b%5B2J")
         assert response.status == 503
-        (line,) = said(apache, "signed in", times=1)
+        (line,) = log_lines(apache, "signed in", times=1)
         assert "GET /blog/x" in line
         assert "\x1b" not in line
 
@@ -256,5 +256,5 @@ def test_apache_reports_proxy_once(installed: Installed) -> None:
     with Apache(installed.folder, daemon(installed.script, processes=1, threads=2)) as apache:
         for _ in range(3):
             assert ask(f"{apache.url}/blog", X_Forwarded_For="192.0.2.1")[0].status == 200
-        (line,) = said(apache, "X-Forwarded-For: it came through a proxy", times=1)
+        (line,) = log_lines(apache, "X-Forwarded-For: it came through a proxy", times=1)
         assert "RemoteIPInternalProxy 127.0.0.1" in line

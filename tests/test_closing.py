@@ -27,7 +27,7 @@ def in_use(engine: Engine) -> int:
     return out
 
 
-def answering(app: Blog, respond: Callable[[Request], Response]) -> Blog:
+def responding(app: Blog, respond: Callable[[Request], Response]) -> Blog:
     """Return the application `app` with `respond` in place of its own."""
 
     class Other(Blog):
@@ -83,7 +83,7 @@ def test_file_closes_session(app: Blog, engine: Engine, tmp_path: Path) -> None:
         use_database(request)
         return send_file(file, request.environ)
 
-    assert BlogClient(answering(app, respond)).get("/").text == "content"
+    assert BlogClient(responding(app, respond)).get("/").text == "content"
     assert in_use(engine) == 0
 
 
@@ -100,7 +100,7 @@ def streaming(request: Request) -> Response:
 
 
 def test_streamed_body_read_to_end(app: Blog, engine: Engine) -> None:
-    response = Client(answering(app, streaming)).get("/")
+    response = Client(responding(app, streaming)).get("/")
 
     assert len(response.data) == 1005 * 1000
     assert in_use(engine) == 1, "the body's own session is open until the server closes the body"
@@ -109,14 +109,14 @@ def test_streamed_body_read_to_end(app: Blog, engine: Engine) -> None:
 
 
 def test_streamed_body_never_read(app: Blog, engine: Engine) -> None:
-    response = Client(answering(app, streaming)).open("/", method="HEAD")
+    response = Client(responding(app, streaming)).open("/", method="HEAD")
 
     response.close()
     assert in_use(engine) == 0
 
 
 def test_streamed_body_abandoned(app: Blog, engine: Engine) -> None:
-    body, _, _ = run_wsgi_app(answering(app, streaming), create_environ("/"))
+    body, _, _ = run_wsgi_app(responding(app, streaming), create_environ("/"))
     next(iter(body))
 
     assert in_use(engine) == 1
@@ -130,7 +130,7 @@ def test_body_raises(app: Blog, engine: Engine) -> None:
         yield "begun"
         raise RuntimeError("in the middle")
 
-    client = Client(answering(app, lambda request: Response(failing(request))))
+    client = Client(responding(app, lambda request: Response(failing(request))))
     response = client.get("/")
 
     with pytest.raises(RuntimeError, match="in the middle"):
@@ -147,7 +147,7 @@ def test_application_raises_before_body(app: Blog, engine: Engine, error: BaseEx
         raise error
 
     with pytest.raises(type(error)):
-        Client(answering(app, respond)).get("/")
+        Client(responding(app, respond)).get("/")
     assert in_use(engine) == 0
 
 
@@ -172,7 +172,7 @@ def test_inner_close_raises(app: Blog, engine: Engine) -> None:
         def close(self) -> None:
             raise RuntimeError("in close")
 
-    response = Client(answering(app, lambda request: Response(Body(request)))).get("/")
+    response = Client(responding(app, lambda request: Response(Body(request)))).get("/")
     assert response.data == b"content"
 
     with pytest.raises(RuntimeError, match="in close"):
@@ -189,7 +189,7 @@ def test_uncommitted_change_is_rolled_back(
         request.db.execute(text("UPDATE entry SET title = 'Changed'"))
         return Response("done")
 
-    BlogClient(answering(app, respond)).get("/")
+    BlogClient(responding(app, respond)).get("/")
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT title FROM entry")) == "A title"
 
@@ -204,7 +204,7 @@ def test_application_conforms_to_pep_3333(app: Blog, make_entry: MakeEntry) -> N
 
 
 def test_server_closes_session_of_lost_client(app: Blog, engine: Engine) -> None:
-    with waitress_threads(answering(app, streaming)) as address:
+    with waitress_threads(responding(app, streaming)) as address:
         for _ in range(5):
             with urlopen(address) as response:
                 assert response.read(10)

@@ -24,11 +24,11 @@ from blog.config import Config
 from tests.conftest import MakeEntry
 from tests.freshness import (
     Look,
-    furnish,
+    populate,
     rounds,
     run,
     serve,
-    told,
+    summary,
     too_early,
     too_late,
     watch,
@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120 + 60 * rounds())]
 def test_no_response_is_stale(config: Config, tmp_path: Path, servers: int) -> None:
     reports = []
     for _ in range(rounds()):
-        furnish(config)
+        populate(config)
         report = run(config, tmp_path, reads=2_000, servers=servers)
         assert report.violations == []
         assert set(report.answers) == {"GET 200", "GET 304", "HEAD 200"}
@@ -50,7 +50,7 @@ def test_no_response_is_stale(config: Config, tmp_path: Path, servers: int) -> N
         assert report.repeated > 0, "some pages were kept"
         reports.append(report)
 
-    click.echo(f"\n{config.database.split(':')[0]}, {servers} servers: {told(reports)}")
+    click.echo(f"\n{config.database.split(':')[0]}, {servers} servers: {summary(reports)}")
 
 
 # Broken freshness is noticed
@@ -69,7 +69,7 @@ freshness.stamp = stamp
 
 
 def test_delayed_version_check_is_noticed(config: Config, tmp_path: Path) -> None:
-    furnish(config)
+    populate(config)
 
     report = run(config, tmp_path, reads=600, sabotage=SECOND)
 
@@ -83,7 +83,7 @@ def test_delayed_version_check_is_noticed(config: Config, tmp_path: Path) -> Non
 def test_missing_trigger_is_noticed(
     config: Config, engine: Engine, tmp_path: Path, table: str, event: str, kind: str
 ) -> None:
-    furnish(config)
+    populate(config)
     on = f" ON {table}" if engine.dialect.name == "postgresql" else ""
     with engine.begin() as connection:
         connection.execute(text(f"DROP TRIGGER site_changed_{table}_{event}{on}"))
@@ -109,7 +109,7 @@ freshness.EVERYTHING = -2
     ("sabotage", "kind"), [(FORGETFUL, "remark"), (FORGETFUL, "aside"), (TALKATIVE, "raw")]
 )
 def test_missing_scope_is_noticed(config: Config, tmp_path: Path, sabotage: str, kind: str) -> None:
-    furnish(config)
+    populate(config)
 
     report = run(config, tmp_path, reads=300, writers=[[kind]], sabotage=sabotage)
 

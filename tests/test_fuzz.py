@@ -154,7 +154,7 @@ def test_any_bytes_leave_server_running(filled: Blog) -> None:
             found: list[str] = []
             if answer is None:
                 found = ["there is no answer"] if is_plain else []
-            elif not is_of_waitress(answer):
+            elif not is_from_waitress(answer):
                 found = list(faults(wanted, answer, dict(ALWAYS)))
                 if is_plain:
                     fuzzer.learn(wanted, answer)
@@ -210,7 +210,7 @@ class Received:
         self.makefile = lambda _mode: BytesIO(raw)
 
 
-def is_of_waitress(answer: Answer) -> bool:
+def is_from_waitress(answer: Answer) -> bool:
     """Whether waitress responded itself, in plain text, without calling the blog."""
     return (
         answer.mimetype == "text/plain"

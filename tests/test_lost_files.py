@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import make_url
 
 from blog.config import Config
-from tests.freshness import furnish, serve
+from tests.freshness import populate, serve
 from tests.lost_files import comments_in, run
 from tests.processes import THREADLEAF, environment
 
@@ -76,7 +76,7 @@ DAMAGING = {"log truncated", "index removed", "index replaced"}
 
 @pytest.mark.parametrize("name", TAMPERS)
 def test_lost_side_files_give_no_wrong_page(config: Config, name: str) -> None:
-    furnish(config)
+    populate(config)
     database = Path(str(make_url(config.database).database))
     tamper, reason = TAMPERS[name]
 
@@ -96,7 +96,7 @@ def test_lost_side_files_give_no_wrong_page(config: Config, name: str) -> None:
 
 
 def test_truncated_index_loses_nothing(config: Config) -> None:
-    furnish(config)
+    populate(config)
     database = Path(str(make_url(config.database).database))
 
     with serve(config) as server:
@@ -139,7 +139,7 @@ def restore(database: Path, backup: Path) -> str:
 
 
 def test_restore_under_load(config: Config) -> None:
-    furnish(config)
+    populate(config)
     database = Path(str(make_url(config.database).database))
     backup = backup_of(database)
 
@@ -158,7 +158,7 @@ def test_restore_under_load(config: Config) -> None:
 
 
 def test_moved_database_loses_no_comment(config: Config) -> None:
-    furnish(config)
+    populate(config)
     database = Path(str(make_url(config.database).database))
     backup = backup_of(database)
 
@@ -177,7 +177,7 @@ def test_moved_database_loses_no_comment(config: Config) -> None:
 def test_copied_database_takes_no_comments(
     config: Config,
 ) -> None:
-    furnish(config)
+    populate(config)
     database = Path(str(make_url(config.database).database))
     backup = backup_of(database)
     copied = restored = 0.0

@@ -144,7 +144,7 @@ READS: dict[str, Callable[[Request], object]] = {
 }
 
 
-def of(name: str) -> dict[str, str]:
+def headers_of(name: str) -> dict[str, str]:
     """Return headers of a visitor, each with a value unique to the visitor."""
     return {
         "Cookie": f"session={name}",
@@ -166,7 +166,7 @@ def of(name: str) -> dict[str, str]:
 def known(name: str) -> dict[str, str]:
     """Return headers that identify a visitor."""
     cookie = f"session={name}; __Host-threadleaf-theme={name}"
-    return {**of(name), "Cookie": cookie, "Authorization": f"Bearer {name}"}
+    return {**headers_of(name), "Cookie": cookie, "Authorization": f"Bearer {name}"}
 
 
 def test_declared_parameters_are_cached(app: Blog) -> None:
@@ -179,7 +179,7 @@ def test_declared_parameters_are_cached(app: Blog) -> None:
     app.views["reader.blog"] = (anyone, view)
 
     def ask(page: int, name: str) -> TestResponse:
-        headers = {**of(name), "If-Match": "*"}
+        headers = {**headers_of(name), "If-Match": "*"}
         return BlogClient(app, use_cookies=False).get(
             f"/blog?page={page}&x={name}", headers=headers
         )
@@ -191,7 +191,7 @@ def test_declared_parameters_are_cached(app: Blog) -> None:
 
 
 @pytest.mark.parametrize("what", READS)
-@pytest.mark.parametrize("headers", [of, known])
+@pytest.mark.parametrize("headers", [headers_of, known])
 @pytest.mark.parametrize("says", ["", "public, max-age=60"])
 def test_personal_response_is_not_shared(
     app: Blog, what: str, headers: Callable[[str], dict[str, str]], says: str
@@ -412,7 +412,7 @@ def test_all_of_request_is_recorded(app: Blog) -> None:
             f"{scheme}://{host}/",
             name,
             method=method,
-            headers=of(name),
+            headers=headers_of(name),
             environ_base=address,
         )
         assert app.page_cache.key_of(environ) == ("", "/blog", ())

@@ -57,7 +57,7 @@ def counting(engine: Engine) -> Iterator[list[str]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
-def is_kept(client: BlogClient, engine: Engine, path: str, **options: object) -> bool:
+def is_cached(client: BlogClient, engine: Engine, path: str, **options: object) -> bool:
     with counting(engine) as seen:
         assert client.get(path, **options).status_code == 200
     return not seen
@@ -76,7 +76,7 @@ def test_page_is_cached(
     make_entry(tags=("tea",))
     first = client.get(path)
 
-    assert is_kept(client, engine, path)
+    assert is_cached(client, engine, path)
     second = client.get(path)
     assert second.data == first.data
     assert second.headers == first.headers
@@ -88,7 +88,7 @@ def test_head_and_get_share_a_page(
     make_entry()
     head = client.head("/blog")
 
-    assert is_kept(client, engine, "/blog")
+    assert is_cached(client, engine, "/blog")
     get = client.get("/blog")
     assert head.data == b""
     assert head.headers == get.headers
@@ -102,9 +102,9 @@ def test_unknown_parameters_share_a_page(
     first = client.get("/blog?page=2")
 
     for query in ("utm_source=x&page=2", "page=2&page=1", "page=%32", "&&page=2&", "page=2&q%5B=ü"):
-        assert is_kept(client, engine, f"/blog?{query}"), query
+        assert is_cached(client, engine, f"/blog?{query}"), query
         assert client.get(f"/blog?{query}").data == first.data
-    assert not is_kept(client, engine, "/blog?page=1&page=2")
+    assert not is_cached(client, engine, "/blog?page=1&page=2")
 
 
 @pytest.mark.parametrize("endpoint", sorted(PAGES))
@@ -116,7 +116,7 @@ def test_known_parameters_have_own_pages(
     first = client.get(path)
 
     for name in {"q", "page", "tag", "year", "sort", "utm_source"} - PARAMETERS[endpoint]:
-        assert is_kept(client, engine, f"{path}?{name}=1"), name
+        assert is_cached(client, engine, f"{path}?{name}=1"), name
         assert client.get(f"{path}?{name}=1").data == first.data
 
 
@@ -138,7 +138,7 @@ def test_any_change_expires_all_pages(
         connection.execute(text(change))
 
     assert "Changed" in client.get("/blog/a-title").text
-    assert not is_kept(client, engine, "/blog")
+    assert not is_cached(client, engine, "/blog")
 
 
 def test_invisible_change_expires_nothing(
@@ -149,7 +149,7 @@ def test_invisible_change_expires_nothing(
     make_comment(entry, state="held")
     make_entry("A draft", state="draft")
 
-    assert is_kept(client, engine, "/blog/a-title")
+    assert is_cached(client, engine, "/blog/a-title")
 
 
 def test_deleted_entry_is_gone_at_once(
@@ -181,7 +181,7 @@ def test_message_is_not_cached(client: BlogClient, engine: Engine, make_entry: M
     client.get("/blog")
     other = BlogClient(client.application, use_cookies=False)
 
-    assert is_kept(other, engine, "/blog", headers={"Cookie": "theirs=1"})
+    assert is_cached(other, engine, "/blog", headers={"Cookie": "theirs=1"})
     client.send_comment("a-title", text="Mine")
     assert "Your comment is published" in client.get("/blog").text
     for _ in range(2):
@@ -205,7 +205,7 @@ def test_cache_of_size_0_is_off(
     client = BlogClient(Blog(replace(config, page_cache=0), engine, app.secret))
     client.get("/blog")
 
-    assert not is_kept(client, engine, "/blog")
+    assert not is_cached(client, engine, "/blog")
 
 
 def test_least_recently_used_page_is_evicted(
@@ -218,9 +218,9 @@ def test_least_recently_used_page_is_evicted(
     client.get("/blog/entry-0")
     for number in range(1, 30):
         client.get(f"/blog/entry-{number}")
-        assert is_kept(client, engine, "/blog/entry-0"), "asked for all the time"
-    assert is_kept(client, engine, "/blog/entry-29")
-    assert not is_kept(client, engine, "/blog/entry-1")
+        assert is_cached(client, engine, "/blog/entry-0"), "asked for all the time"
+    assert is_cached(client, engine, "/blog/entry-29")
+    assert not is_cached(client, engine, "/blog/entry-1")
 
 
 def test_lookup_during_eviction() -> None:

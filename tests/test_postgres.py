@@ -118,7 +118,7 @@ def execute(url: URL, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def written(url: URL) -> str:
+def url_string(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
@@ -132,7 +132,7 @@ def make_database(server: URL, template: str = "template1") -> URL:
 def migrated(server: URL) -> str:
     """The database of an empty blog, created once; each test gets a copy."""
     url = make_database(server)
-    engine = connect(written(url))
+    engine = connect(url_string(url))
     assert migration.upgrade(engine) == (None, migration.HEAD)
     engine.dispose()
     assert url.database is not None
@@ -142,7 +142,7 @@ def migrated(server: URL) -> str:
 @pytest.fixture
 def config(server: URL, migrated: str) -> Config:
     url = make_database(server, migrated)
-    return Config(title="Test blog", site_url=SITE_URL, database=written(url))
+    return Config(title="Test blog", site_url=SITE_URL, database=url_string(url))
 
 
 # The schema
@@ -166,7 +166,7 @@ def test_seed_upgrade_on_postgres(server: URL) -> None:
         db.add(SeedComment(entry_id=1, text="First <b>!", name="Ann"))
         db.commit()
 
-    blog = Config(database=written(url))
+    blog = Config(database=url_string(url))
     engine = connect(blog.database)
     assert migration.upgrade(engine) == ("0001", migration.HEAD)
     with engine.connect() as connection:
@@ -190,7 +190,7 @@ def test_seed_upgrade_on_postgres(server: URL) -> None:
 )
 def test_foreign_tables_are_refused(server: URL, table: str, said: str) -> None:
     url = make_database(server)
-    engine = connect(written(url))
+    engine = connect(url_string(url))
     with engine.begin() as connection:
         if "entry" in table:
             SeedBase.metadata.create_all(connection)
@@ -203,7 +203,7 @@ def test_foreign_tables_are_refused(server: URL, table: str, said: str) -> None:
 
 
 def test_operator_index_yields_unless_unique(server: URL) -> None:
-    engine = connect(written(make_database(server)))
+    engine = connect(url_string(make_database(server)))
     with engine.begin() as connection:
         SeedBase.metadata.create_all(connection)
         connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON entry (timestamp)")
@@ -446,7 +446,7 @@ def test_read_only_server_serves_readers(
 )
 def test_pages_equal_those_of_sqlite(server: URL, locale: str, tmp_path: Path) -> None:
     url = make_database(server, f"template0 ENCODING 'UTF8' {locale}")
-    apps = [empty_blog(database) for database in (written(url), f"sqlite:///{tmp_path}/blog.db")]
+    apps = [empty_blog(database) for database in (url_string(url), f"sqlite:///{tmp_path}/blog.db")]
     for app in apps:
         with app.sessions() as db:
             fill(db)
@@ -459,7 +459,7 @@ def test_pages_equal_those_of_sqlite(server: URL, locale: str, tmp_path: Path) -
 @pytest.mark.samples
 def test_real_exports_equal_those_of_sqlite(server: URL, tmp_path: Path, samples: Path) -> None:
     url = make_database(server)
-    apps = [empty_blog(database) for database in (written(url), f"sqlite:///{tmp_path}/blog.db")]
+    apps = [empty_blog(database) for database in (url_string(url), f"sqlite:///{tmp_path}/blog.db")]
     some = tmp_path / "posts"
     some.mkdir()
     for post in sorted((samples / "18f-posts").glob("*.md"))[::5]:
@@ -508,7 +508,7 @@ def shown(client: BlogClient, address: str) -> str:
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
 def test_other_encoding_is_refused(server: URL, encoding: str) -> None:
     url = make_database(server, f"template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
-    engine = connect(written(url))
+    engine = connect(url_string(url))
     for use in (migration.upgrade, migration.check):
         with pytest.raises(
             migration.DatabaseUnusableError,

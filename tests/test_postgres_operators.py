@@ -30,14 +30,14 @@ from blog.operations import backfill, migration
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient
 from tests.processes import PATIENCE, ROOT, THREADLEAF, Server, environment, start
-from tests.test_postgres import execute, make_database, server, written  # noqa: F401
+from tests.test_postgres import execute, make_database, server, url_string  # noqa: F401
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
 
-def beside(url: URL, path: str) -> str:
+def in_schema(url: URL, path: str) -> str:
     """Return the URL of the same database with another search path."""
-    return written(url.update_query_dict({"options": f"-csearch_path={path}"}))
+    return url_string(url.update_query_dict({"options": f"-csearch_path={path}"}))
 
 
 @contextmanager
@@ -90,12 +90,12 @@ SHELLS = [
 @pytest.mark.parametrize("neighbour", [True, False])
 @pytest.mark.parametrize("settings", SHELLS)
 def test_shell_leaves_no_stale_page(url: URL, settings: tuple[str, ...], neighbour: bool) -> None:
-    with opened(beside(url, "tl")) as blog, opened(written(url)) as other:
+    with opened(in_schema(url, "tl")) as blog, opened(url_string(url)) as other:
         for engine in (blog, other) if neighbour else (blog,):
             migration.upgrade(engine)
             publish(engine, "The first title")
         published = migration.check(other).version if neighbour else None
-        client = BlogClient(create_app(Config(database=beside(url, "tl"), site_url=SITE_URL)))
+        client = BlogClient(create_app(Config(database=in_schema(url, "tl"), site_url=SITE_URL)))
         with operator(url, *settings) as shell:
             for number in range(3):
                 assert client.get("/blog/a-title").status_code == 200
@@ -122,7 +122,7 @@ def test_upgrade_leaves_other_schema_alone(url: URL) -> None:
         with operator(url) as shell:
             return [row for query in CATALOGUE for row in shell.execute(text(query))]
 
-    with opened(written(url)) as other, opened(beside(url, "tl,public")) as blog:
+    with opened(url_string(url)) as other, opened(in_schema(url, "tl,public")) as blog:
         migration.upgrade(other)
         publish(other, "The first title")
         before = objects()
@@ -142,7 +142,7 @@ def test_upgrade_leaves_other_schema_alone(url: URL) -> None:
 
 def test_upgrade_beside_readers_and_writers(url: URL) -> None:
     ended = threading.Event()
-    with opened(written(url)) as engine:
+    with opened(url_string(url)) as engine:
         upgrade_database(engine)
         publish(engine, "A title")
 
@@ -194,7 +194,7 @@ def test_upgrade_beside_readers_and_writers(url: URL) -> None:
 
 
 def test_concurrent_first_upgrades(url: URL) -> None:
-    engines = [connect(written(url)) for _ in range(3)]
+    engines = [connect(url_string(url)) for _ in range(3)]
     together = threading.Barrier(len(engines))
 
     def upgrade(engine: Engine) -> tuple[str | None, str]:
@@ -211,7 +211,7 @@ def test_concurrent_first_upgrades(url: URL) -> None:
 
 
 def test_unneeded_upgrade_changes_nothing(url: URL) -> None:
-    with opened(written(url)) as engine:
+    with opened(url_string(url)) as engine:
         upgrade_database(engine)
         publish(engine, "A title")
 
@@ -231,7 +231,10 @@ def test_documented_grants_suffice(url: URL) -> None:
     assert len(grants) == 2
     execute(url, "CREATE ROLE blog LOGIN")
     try:
-        with opened(written(url)) as owner, opened(written(url.set(username="blog"))) as engine:
+        with (
+            opened(url_string(url)) as owner,
+            opened(url_string(url.set(username="blog"))) as engine,
+        ):
             migration.upgrade(owner)
             publish(owner, "A title")
             execute(url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO blog")
@@ -263,7 +266,7 @@ def test_waiting_upgrade_can_be_stopped(url: URL) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
-    with opened(written(url)) as engine:
+    with opened(url_string(url)) as engine:
         migration.upgrade(engine)
         execute(url, "COMMENT ON TABLE search_index IS 'of another version'")
         with operator(url) as shell:
@@ -315,11 +318,11 @@ def visit(url: str, number: int, barrier: threading.Barrier) -> Counter[tuple[st
 
 
 def test_two_servers_share_20_connections(limited: URL, tmp_path: Path) -> None:
-    with opened(written(limited)) as engine:
+    with opened(url_string(limited)) as engine:
         migration.upgrade(engine)
         publish(engine, "A title")
     variables = environment(
-        THREADLEAF_DATABASE=written(limited),
+        THREADLEAF_DATABASE=url_string(limited),
         THREADLEAF_THREADS=64,
         THREADLEAF_POOL_SIZE=10,
         THREADLEAF_MAX_IDLE=1,
@@ -413,7 +416,7 @@ class Relay:
 @pytest.fixture
 def blog_url(server: URL) -> URL:  # noqa: F811
     url = make_database(server)
-    with opened(written(url)) as engine:
+    with opened(url_string(url)) as engine:
         migration.upgrade(engine)
         publish(engine, "A title")
     return url
@@ -421,7 +424,7 @@ def blog_url(server: URL) -> URL:  # noqa: F811
 
 def test_freshness_costs_one_round_trip(blog_url: URL) -> None:
     with closing(Relay(blog_url)) as relay:
-        app = create_app(Config(database=written(relay.url), site_url=SITE_URL))
+        app = create_app(Config(database=url_string(relay.url), site_url=SITE_URL))
         client = BlogClient(app)
         for _ in range(10):  # the driver prepares a statement after five executions
             assert client.get("/blog/a-title").status_code == 200
@@ -471,7 +474,7 @@ def bouncer(blog_url: URL) -> Iterator[URL]:
 
 
 def test_pgbouncer_keeps_session_state_apart(bouncer: URL) -> None:
-    app = create_app(Config(database=written(bouncer), site_url=SITE_URL, comment_trust=False))
+    app = create_app(Config(database=url_string(bouncer), site_url=SITE_URL, comment_trust=False))
 
     def read_and_write(number: int) -> list[int]:
         client = BlogClient(app)
@@ -495,7 +498,10 @@ def test_pgbouncer_keeps_session_state_apart(bouncer: URL) -> None:
 
 
 def test_old_server_is_refused(blog_url: URL) -> None:
-    with closing(Relay(blog_url, b"PostgreSQL 13")) as relay, opened(written(relay.url)) as engine:
+    with (
+        closing(Relay(blog_url, b"PostgreSQL 13")) as relay,
+        opened(url_string(relay.url)) as engine,
+    ):
         for use in (migration.upgrade, migration.check):
             with pytest.raises(
                 migration.DatabaseUnusableError, match=r"PostgreSQL 13\..* needs 14"

@@ -120,8 +120,8 @@ def shell(engine: Engine) -> Iterator[Connection]:
 )
 def test_visible_changes_raise_version(shell: Connection, table: str, event: str) -> None:
     given = [each for each in changes.changes() if (each.table, each.event) == (table, event)]
-    assert changes.misjudged(shell, given) == []
+    assert changes.wrong_changes(shell, given) == []
 
 
 def test_triggers_keep_derived_data(shell: Connection) -> None:
-    assert changes.miskept(shell, changes.kept()) == []
+    assert changes.wrong_kept(shell, changes.kept()) == []
