@@ -66,6 +66,13 @@ def app(config: Config, engine: Engine) -> Blog:
     return Blog(config, engine, migration.check(engine).secret)
 
 
+def form_token(page: str) -> str:
+    """Return the security token of a page's comment form."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found, "the page has no comment form"
+    return found[1]
+
+
 class BlogClient(Client):
     """A browser without JavaScript: it reads each response to the end and closes it."""
 
@@ -80,9 +87,7 @@ class BlogClient(Client):
     def send_comment(self, slug: str, **fields: str) -> TestResponse:
         """Open an entry's page, fill in the form, and submit it."""
         page = self.get(f"/blog/{slug}").text
-        token = re.search(r'name="csrf_token" value="([^"]+)"', page)
-        assert token, "the page has no comment form"
-        data = {"csrf_token": token[1], **fields}
+        data = {"csrf_token": form_token(page), **fields}
         return self.post(
             f"/blog/{slug}/comments", data=data, environ_base={"REMOTE_ADDR": self.address}
         )

@@ -21,6 +21,7 @@ from blog.database import connect, session_factory
 from blog.models import Comment, Entry, Tag
 from blog.operations import migration
 from tests.apache import Apache, daemon, embedded, hammer, missing, open_directory, python_home
+from tests.conftest import form_token
 from tests.processes import PATIENCE, ROOT
 from tests.test_apache import SITE, ask
 
@@ -109,14 +110,13 @@ def send_comment(url: str, text: str, number: int = 0) -> int:
     :param number: the visitor's network, since each is limited.
     """
     page = ask(url)[1].decode()
-    token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    token = form_token(page)
     action = re.search(r'<form[^>]* action="([^"]+)"', page)
-    assert token is not None
     assert action is not None
     response, _ = ask(
         re.sub(r"(://[^/]+)/.*", r"\1", url) + action[1],
         "POST",
-        urlencode({"csrf_token": token[1], "text": text}).encode(),
+        urlencode({"csrf_token": token, "text": text}).encode(),
         source=f"127.0.{number}.1",
         Content_Type="application/x-www-form-urlencoded",
     )

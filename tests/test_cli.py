@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -22,6 +22,7 @@ from sqlalchemy import create_engine
 
 from blog.operations.migration import HEAD
 from tests.importing import EXPORTS
+from tests.locks import write_lock
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, reserved_port, start
 from tests.test_schema import SeedBase
 
@@ -522,18 +523,10 @@ def test_serve_does_not_upgrade(tmp_path: Path) -> None:
     assert said.endswith(f"this Threadleaf needs {HEAD}: run `threadleaf upgrade`.")
 
 
-@contextmanager
-def held(database: Path) -> Iterator[sqlite3.Connection]:
-    """Hold the write lock from another connection."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield other
-
-
 def test_cli_reports_locked_database(tmp_path: Path) -> None:
     make_seed(tmp_path / "seed.db")
 
-    with held(tmp_path / "seed.db"):
+    with write_lock(tmp_path / "seed.db"):
         said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
     assert said.endswith(
         "cannot be used (database is locked): end the other program that is writing to it, "
@@ -546,7 +539,7 @@ def test_cli_waits_for_writer(blog: Path) -> None:
     with closing(sqlite3.connect(blog / "threadleaf.db")) as shell:
         shell.execute("DROP TRIGGER month_insert")
     with (
-        held(blog / "threadleaf.db") as other,
+        write_lock(blog / "threadleaf.db") as other,
         start([*THREADLEAF, "upgrade"], blog) as process,
     ):
         time.sleep(2.5)

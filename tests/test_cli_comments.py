@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.locks import write_lock
 from tests.test_cli import blog, done, new_blog, refused  # noqa: F401 - two are fixtures
 
 
@@ -58,8 +59,7 @@ def test_held_comments_are_listed_with_reason(waiting: Path) -> None:
 
 
 def test_list_does_not_wait_for_writer(waiting: Path) -> None:
-    with closing(sqlite3.connect(waiting / "threadleaf.db", isolation_level=None)) as shell:
-        shell.execute("BEGIN IMMEDIATE")
+    with write_lock(waiting / "threadleaf.db"):
         assert done(waiting, "comments", "list").endswith("2 comments: held.\n")
 
 

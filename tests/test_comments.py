@@ -1,6 +1,5 @@
 """The comment form: validation, messages, and no loss of typed text."""
 
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,8 @@ from blog.application import Blog
 from blog.config import Config
 from blog.database import begin_writing, session_factory
 from blog.models import Comment
-from tests.conftest import BlogClient, MakeEntry
+from tests.conftest import BlogClient, MakeEntry, form_token
+from tests.locks import write_lock
 
 
 def stored(db: Session) -> list[tuple[str | None, str]]:
@@ -133,7 +133,7 @@ def test_comment_from_other_site_is_refused(
 ) -> None:
     make_entry()
     page = client.get("/blog/a-title").text
-    token = page.split('name="csrf_token" value="')[1].split('"')[0]
+    token = form_token(page)
     data = {"text": "Hello", "csrf_token": token}
 
     assert client.post("/blog/a-title/comments", data=data, headers=headers).status_code == status
@@ -144,7 +144,7 @@ def test_comment_on_deleted_entry_keeps_input(
 ) -> None:
     make_entry("Other")
     entry = make_entry()
-    token = client.get("/blog/other").text.split('name="csrf_token" value="')[1].split('"')[0]
+    token = form_token(client.get("/blog/other").text)
     db.delete(entry)
     db.commit()
     data = {"text": "Long thought about", "csrf_token": token}
@@ -157,7 +157,7 @@ def test_comment_on_deleted_entry_keeps_input(
 def test_closed_comments_are_shown(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry("Other")
     make_entry(comments_open=False)
-    token = client.get("/blog/other").text.split('name="csrf_token" value="')[1].split('"')[0]
+    token = form_token(client.get("/blog/other").text)
 
     assert "<textarea" not in client.get("/blog/a-title").text
     data = {"text": "Too late", "csrf_token": token}
@@ -208,18 +208,6 @@ def test_rendering_does_not_block_writers(
     assert {name for name, is_free in counts if not is_free} == set()
 
 
-@contextmanager
-def another_writer(engine: Engine) -> Iterator[None]:
-    """Hold the write lock of the database, as another program."""
-    other = sqlite3.connect(str(engine.url.database), isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
-
-
 def test_locked_database_keeps_input(
     client: BlogClient,
     db: Session,
@@ -229,7 +217,7 @@ def test_locked_database_keeps_input(
     make_entry()
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 50")
-    with another_writer(engine):
+    with write_lock(engine.url.database):
         assert client.get("/blog/a-title").status_code == 200, "readers are not held up"
         response = client.send_comment("a-title", text="Long thought about")
         trapped = client.send_comment("a-title", text="Buy", subject="Great offer")

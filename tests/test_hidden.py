@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from blog.models import Comment, Redirect, Series, Tag
-from tests.conftest import NOW, BlogClient, MakeEntry
+from tests.conftest import NOW, BlogClient, MakeEntry, form_token
 from tests.test_layers import MODULES
 
 #: A year without other entries.
@@ -81,7 +81,7 @@ def test_hidden_content_changes_no_page(
     seen = make_entry("Seen", body="A heron.", tags=("tea",), series_id=series.id)
     make_comment(seen, "Thank you.")
 
-    token = client.get("/blog/seen").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(client.get("/blog/seen").text)
 
     def pages() -> dict[str, tuple[int, str, str | None]]:
         answers = {path: client.get(path) for path in addresses()}

@@ -4,13 +4,13 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event
 
 from blog.application import Blog, create_app
 from blog.config import Config
@@ -18,21 +18,12 @@ from blog.models import Comment
 from blog.operations import migration
 from pool import ThreadLocalPool
 from pool.sqlite import configure
-from tests.conftest import BlogClient, MakeEntry
+from tests.conftest import BlogClient, MakeEntry, form_token
+from tests.locks import write_lock
 from tests.processes import PATIENCE
 
 #: Far longer than a request takes without a lock, in seconds.
 TIMEOUT = 2.0
-
-
-@contextmanager
-def locked(config: Config, statement: str) -> Iterator[sqlite3.Connection]:
-    path = make_url(config.database).database
-    with closing(sqlite3.connect(str(path), isolation_level=None)) as other:
-        if "EXCLUSIVE" in statement:
-            other.execute("PRAGMA locking_mode = EXCLUSIVE")
-        other.execute(statement)
-        yield other
 
 
 def at_once(number: int, ask: Callable[[], Any]) -> list[threading.Thread]:
@@ -62,7 +53,9 @@ def test_readers_wait_once_and_in_parallel(
     def ask() -> None:
         answers.append(BlogClient(app).get(path).status_code)
 
-    with locked(config, "BEGIN EXCLUSIVE"):
+    with closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
         start = time.monotonic()
         for thread in at_once(4, ask):
             thread.join()
@@ -75,12 +68,12 @@ def test_readers_wait_once_and_in_parallel(
     blog_engine.dispose()
 
 
-def test_cached_page_needs_no_lock(config: Config, app: Blog, make_entry: MakeEntry) -> None:
+def test_cached_page_needs_no_lock(app: Blog, make_entry: MakeEntry) -> None:
     """Under a write lock whose transaction is not committed yet."""
     make_entry()
     client = BlogClient(app)
     first = client.get("/blog")
-    with locked(config, "BEGIN IMMEDIATE") as other:
+    with write_lock(app.engine.url.database) as other:
         other.execute("UPDATE entry SET title = 'Not yet'")
         assert client.get("/blog").data == first.data
         other.execute("ROLLBACK")
@@ -91,7 +84,7 @@ def test_waiting_writers_leave_threads_free(
     config: Config, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()
-    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(BlogClient(app).get("/blog/a-title").text)
     blog = create_app(replace(config, threads=8))
     numbers = iter(range(100))
     answers: list[tuple[int, str]] = []
@@ -105,7 +98,7 @@ def test_waiting_writers_leave_threads_free(
         )
         answers.append((response.status_code, response.text))
 
-    with locked(config, "BEGIN IMMEDIATE") as other:
+    with write_lock(app.engine.url.database) as other:
         writers = at_once(8, send)
         wait_for(lambda: len(answers) == 4)
         # The queue has not moved, so one more writer is refused at once.
@@ -137,7 +130,6 @@ def test_waiting_writers_leave_threads_free(
     ],
 )
 def test_change_during_wait_counts(
-    config: Config,
     app: Blog,
     make_entry: MakeEntry,
     make_comment: Callable[..., Comment],
@@ -146,7 +138,7 @@ def test_change_during_wait_counts(
     stored: list[tuple[int | None]],
 ) -> None:
     parent = make_comment(make_entry()).id
-    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(BlogClient(app).get("/blog/a-title").text)
     data = {"csrf_token": token, "text": "My reply", "parent": str(parent)}
     answers: list[tuple[int, str]] = []
 
@@ -154,7 +146,7 @@ def test_change_during_wait_counts(
         response = BlogClient(app).post("/blog/a-title/comments", data=data)
         answers.append((response.status_code, response.text))
 
-    with locked(config, "BEGIN IMMEDIATE") as other:
+    with write_lock(app.engine.url.database) as other:
         (writer,) = at_once(1, send)
         time.sleep(0.2)
         assert answers == []
@@ -179,7 +171,7 @@ def test_burst_of_writers_is_not_an_outage(
     config: Config, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()
-    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(BlogClient(app).get("/blog/a-title").text)
     blog = create_app(replace(config, threads=8))
     numbers = iter(range(100))
     answers: list[int] = []

@@ -23,7 +23,7 @@ from blog.comments import moderation
 from blog.http.client_network import network_of
 from blog.models import Comment, SpamWord
 from blog.models.spam_word import TOTAL
-from tests.conftest import NOW, BlogClient, MakeEntry
+from tests.conftest import NOW, BlogClient, MakeEntry, form_token
 from tests.test_comments import watched
 
 MakeComment = Callable[..., Comment]
@@ -666,7 +666,7 @@ def test_comments_close_after_days(client: BlogClient, make_entry: MakeEntry) ->
 
     assert "<textarea" in closing.get("/blog/young").text
     assert "Comments are closed" in closing.get("/blog/old").text
-    token = closing.get("/blog/young").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(closing.get("/blog/young").text)
     data = {"csrf_token": token, "text": "Late"}
     assert closing.post("/blog/old/comments", data=data).status_code == 403
 

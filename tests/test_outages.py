@@ -27,6 +27,7 @@ from blog.operations import migration
 from blog.operations.outages import QUIET, Outage, Outages, outage
 from tests.apache import open_directory
 from tests.conftest import BlogClient, MakeEntry
+from tests.locks import write_lock
 from tests.processes import PATIENCE, THREADLEAF, Server, environment
 from tests.test_cli import blog, new_blog  # noqa: F401 - fixtures
 
@@ -59,9 +60,8 @@ def failing(engine: Engine, *statements: str) -> Iterator[None]:
 def another_writer(engine: Engine) -> Iterator[None]:
     with (
         failing(engine, "PRAGMA busy_timeout = 0"),
-        closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as shell,
+        write_lock(engine.url.database),
     ):
-        shell.execute("BEGIN IMMEDIATE")
         yield
 
 

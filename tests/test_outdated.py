@@ -1,6 +1,5 @@
 """A process started before an upgrade stores nothing, and logs it once."""
 
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from blog.operations.migration import HEAD
+from tests.conftest import form_token
 from tests.processes import PATIENCE, ROOT, THREADLEAF, environment, start
 from tests.test_cli import done, rows, serving
 
@@ -80,13 +80,11 @@ def blog(tmp_path: Path) -> Path:
 def test_outdated_process_stores_nothing(tmp_path: Path, blog: Path, name: str) -> None:
     change, is_readable = FUTURE[name]
     with serving(blog, "serve") as server:
-        page = server.get("/blog/the-page")
-        found = re.search(r'name="csrf_token" value="([^"]+)"', page)
-        assert found
+        token = form_token(server.get("/blog/the-page"))
         upgrade_by_future_code(tmp_path / "future", blog, change)
 
         for number in range(3):
-            form = {"csrf_token": found[1], "text": f"Long thought about, {number}."}
+            form = {"csrf_token": token, "text": f"Long thought about, {number}."}
             status, answer = ask(f"{server.url}/blog/the-page/comments", form)
             assert status == 503
             assert form["text"] in answer

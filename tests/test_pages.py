@@ -17,7 +17,7 @@ from blog.caches import Cache
 from blog.config import Config
 from blog.models import Comment, Site
 from blog.urls import PARAMETERS
-from tests.conftest import NOW, BlogClient, MakeEntry
+from tests.conftest import NOW, BlogClient, MakeEntry, form_token
 from tests.test_page_cache import ADDRESSES
 
 MakeComment = Callable[..., Comment]
@@ -319,7 +319,7 @@ def test_form_response_is_not_compressed(client: BlogClient, make_entry: MakeEnt
     """It has the form's token and input of the visitor: https://www.breachattack.com/"""
     make_entry()
     page = client.get("/blog/a-title").text
-    token = page.split('name="csrf_token" value="')[1].split('"')[0]
+    token = form_token(page)
     data = {"csrf_token": token, "text": ""}
     answer = client.post("/blog/a-title/comments", data=data, headers=GZIP)
 

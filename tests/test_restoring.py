@@ -18,6 +18,7 @@ from sqlalchemy import create_engine
 from blog.operations.migration import HEAD, DatabaseUnusableError
 from blog.operations.restore import restore
 from tests.links import make_link
+from tests.locks import write_lock
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
 from tests.test_schema import SeedBase
 
@@ -263,8 +264,7 @@ def test_restore_refuses_wrong_file(database: Path, backup: Path, wrong: str) ->
 
 
 def test_restore_waits_for_writer(database: Path, backup: Path) -> None:
-    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
-        writer.execute("BEGIN IMMEDIATE")
+    with write_lock(database) as writer:
         writer.execute("UPDATE entry SET title = 'Last'")
         with ThreadPoolExecutor(1) as executor:
             command = executor.submit(restored, database, backup)

@@ -22,8 +22,9 @@ from blog.operations import backfill, migration
 from blog.operations.backfill import PORTION
 from blog.operations.migration import HEAD
 from tests.conftest import BlogClient
+from tests.locks import write_lock
 from tests.processes import PATIENCE, THREADLEAF, WINE, environment
-from tests.test_cli import done, held, make_seed, rows, run
+from tests.test_cli import done, make_seed, rows, run
 
 pytestmark = pytest.mark.long
 
@@ -129,7 +130,7 @@ def test_progress_bars_advance(tmp_path: Path, database: Path) -> None:
 def test_current_schema_returns_at_once(tmp_path: Path, database: Path, upgraded: Path) -> None:
     database.write_bytes(upgraded.read_bytes())
 
-    with held(database):
+    with write_lock(database):
         said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
     assert said == f"The database {database} is up to date.\n"
 
