@@ -154,7 +154,7 @@ def test_apache_https_example(installed: Installed) -> None:
     begin = plain.index("    WSGIScriptAlias / ")
     end = plain.index("</Directory>") + len("</Directory>\n")
     secure = re.sub("^#", "", secure, flags=re.MULTILINE)
-    # The test does without TLS.
+    # The test does not use TLS.
     secure = re.sub("^ *SSL.*\n", "", secure, flags=re.MULTILINE)
     site = (
         plain[: plain.index("<VirtualHost *:80>")]
@@ -205,7 +205,7 @@ def test_apache_below_path(installed: Installed) -> None:
 
 
 def log_lines(apache: Apache, words: str, times: int) -> list[str]:
-    """Wait until `number` lines of the log contain `words`, and return them."""
+    """Wait until `times` lines of the log contain `words`, and return them."""
     deadline = time.monotonic() + PATIENCE
     while True:
         lines = [line for line in apache.log().splitlines() if words in line]

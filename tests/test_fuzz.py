@@ -89,7 +89,7 @@ def ask(app: Blog, wanted: Wanted) -> Answer:
 def differ(wanted: Wanted, one: Answer, other: Answer) -> bool:
     """Whether two responses differ in more than their date.
 
-    A page that the last change does not affect may have an earlier date. Until two seconds after a
+    A page that the last change does not affect may have an earlier date. For two seconds after a
     change it has none.
     """
     if {"If-Modified-Since", "If-Unmodified-Since"} & wanted.headers.keys():

@@ -126,7 +126,7 @@ def test_entity_bomb_is_refused(export: Path, text: str) -> None:
         read(export)
 
 
-def test_other_files_than_bomb_are_read(engine: Engine, export: Path) -> None:
+def test_files_beside_bomb_are_read(engine: Engine, export: Path) -> None:
     export.write_text(BOMB, encoding="utf-8")
     export.with_name("good.xml").write_text(WHOLE, encoding="utf-8")
 

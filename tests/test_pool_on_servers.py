@@ -120,8 +120,8 @@ class Site:
     def was_closed(self) -> bool:
         """Whether the only process that used the database has closed it before exiting.
 
-        SQLite then removes the write-ahead log. Of two processes that close it at the same moment
-        neither may remove it, because neither is the last.
+        SQLite then removes the write-ahead log. Two processes that close it at the same
+        moment may both leave it, each expecting the other to be last.
         """
         return not self.database.with_name("visits.db-wal").exists()
 

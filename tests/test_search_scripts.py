@@ -11,7 +11,7 @@ from blog.models import Entry, Tag
 from tests.conftest import NOW, BlogClient
 from tests.test_search import found
 
-#: Entries by their titles, the oldest first.
+#: Entries by title, oldest first.
 TEXTS = {
     "Deutsch": "Die Straße zur Donau\u00addampf\u00adschiffahrt, größer als Füße. Ganz naïv.",
     "Polski": "Zażółć gęślą jaźń w mieście Łódź.",

@@ -24,7 +24,7 @@ from tests.conftest import BlogClient, MakeEntry
 
 
 def everywhere(text: str) -> list[str]:
-    """Return a paragraph as it is shown in an entry, a comment and a summary."""
+    """Return a paragraph as shown in an entry, a comment and a summary."""
     body = str(render(text, "markdown").html).strip()
     comment = str(render_comment(text, "markdown")).strip()
     assert body.startswith("<p>")
