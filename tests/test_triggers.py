@@ -71,8 +71,8 @@ def test_counts_equal_recount(engine: Engine, statements: list[str]) -> None:
         connection.exec_driver_sql("INSERT INTO tag VALUES (1, 'one', 'one'), (2, 'two', 'two')")
         for statement in statements:
             connection.exec_driver_sql(statement)
-        # A replaced row, or an attempt to replace one, leaves the number of its month unknown: it is
-        # counted for the page.
+        # A replaced row, or an attempt to replace one, leaves the number of its month unknown: the
+        # page counts it.
         unknown = connection.scalars(text("SELECT month FROM month WHERE entries IS NULL")).all()
         found = kept(connection, *unknown)
         stale = connection.scalar(
