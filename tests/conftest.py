@@ -155,5 +155,5 @@ def demo_blog(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Itera
 def samples() -> Path:
     """Real exports of other blogs, which are not part of the project."""
     if not SAMPLES.is_dir():
-        pytest.skip(f"there are no sample exports in {SAMPLES}")
+        pytest.skip(f"no sample exports in {SAMPLES}")
     return SAMPLES

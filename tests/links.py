@@ -10,6 +10,6 @@ def make_link(path: Path, target: Path | str) -> None:
     try:
         path.symlink_to(target, target_is_directory=(path.parent / target).is_dir())
     except OSError as error:  # Windows requires a privilege
-        pytest.skip(f"this user may not make symbolic links ({error})")
+        pytest.skip(f"this user cannot create symbolic links ({error})")
     if not path.is_symlink():
-        pytest.skip("wine makes no symbolic links, and says it did")
+        pytest.skip("wine reports success without creating symbolic links")

@@ -148,7 +148,7 @@ def test_init_creates_settings_and_database(tmp_path: Path) -> None:
     assert f"The database {tmp_path / 'myblog' / 'threadleaf.db'} is made." in said
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows gives files the rights of their folder")
+@pytest.mark.skipif(os.name != "posix", reason="Windows inherits permissions from the folder")
 @pytest.mark.parametrize("mask", [0, 0o022])
 def test_init_files_are_private(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
@@ -174,7 +174,7 @@ def modes_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 def test_init_on_full_disk(tmp_path: Path) -> None:
     (tmp_path / "blog.db").symlink_to("/dev/full")
 
@@ -325,7 +325,7 @@ def test_import_of_unprintable_names(blog: Path, tmp_path: Path) -> None:
     assert "\\u8449.txt" in said
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a Ctrl-C would reach pytest as well")
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C would reach pytest as well")
 def test_import_resumes_after_interrupt(blog: Path, tmp_path: Path) -> None:
     folder = tmp_path / "posts"
     folder.mkdir()
@@ -377,7 +377,7 @@ def port() -> Iterator[int]:
         yield port
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 @pytest.mark.parametrize("output", ["full", "closed pipe", "none"])
 def test_serve_without_output(blog: Path, output: str, port: int) -> None:
     (blog / "threadleaf.db").unlink()
@@ -498,7 +498,7 @@ def test_cli_refuses_non_database(tmp_path: Path, command: str) -> None:
     )
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs a folder that nobody may write to")
+@pytest.mark.skipif(os.name != "posix", reason="needs a read-only folder")
 def test_init_without_permission(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 

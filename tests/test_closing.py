@@ -103,7 +103,7 @@ def test_streamed_body_read_to_end(app: Blog, engine: Engine) -> None:
     response = Client(responding(app, streaming)).get("/")
 
     assert len(response.data) == 1005 * 1000
-    assert in_use(engine) == 1, "the body's own session is open until the server closes the body"
+    assert in_use(engine) == 1, "the session of the body stays open until close()"
     response.close()
     assert in_use(engine) == 0
 

@@ -218,10 +218,10 @@ def test_locked_database_keeps_input(
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 50")
     with write_lock(engine.url.database):
-        assert client.get("/blog/a-title").status_code == 200, "readers are not held up"
+        assert client.get("/blog/a-title").status_code == 200, "readers do not wait"
         response = client.send_comment("a-title", text="Long thought about")
         trapped = client.send_comment("a-title", text="Buy", subject="Great offer")
-    assert trapped.status_code == 403, "what is refused by its form alone waits for no lock"
+    assert trapped.status_code == 403, "a form refused without the database waits for no lock"
     assert response.status_code == 503
     assert response.headers["Retry-After"]
     assert "Long thought about" in response.text

@@ -103,7 +103,7 @@ def test_database_path_is_literal(tmp_path: Path) -> None:
             assert names_of(tmp_path) - made == {path, tmp_path / "threadleaf.toml"} - made
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has other names")
+@pytest.mark.skipif(os.name != "posix", reason="Windows restricts file names")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & set(b"/\0")))
 def test_any_file_name_is_a_database(tmp_path: Path, name: bytes) -> None:
@@ -123,7 +123,7 @@ def test_any_file_name_is_a_database(tmp_path: Path, name: bytes) -> None:
     assert not is_missing(connect(config.database))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has other names")
+@pytest.mark.skipif(os.name != "posix", reason="Windows restricts file names")
 @pytest.mark.parametrize(
     ("url", "name"),
     [

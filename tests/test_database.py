@@ -17,7 +17,7 @@ def test_statement_waits_for_writers(engine: Engine) -> None:
         assert connection.scalar(text("PRAGMA busy_timeout")) == BUSY_TIMEOUT * 1000
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not move open files")
 def test_restored_backup_needs_no_restart(
     client: BlogClient, make_entry: MakeEntry, migrated: Path, tmp_path: Path, engine: Engine
 ) -> None:

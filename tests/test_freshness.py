@@ -47,7 +47,7 @@ def test_no_response_is_stale(config: Config, tmp_path: Path, servers: int) -> N
         assert report.violations == []
         assert set(report.answers) == {"GET 200", "GET 304", "HEAD 200"}
         assert len(report.writes) == 7
-        assert report.repeated > 0, "some pages were kept"
+        assert report.repeated > 0, "some pages were cached"
         reports.append(report)
 
     click.echo(f"\n{config.database.split(':')[0]}, {servers} servers: {summary(reports)}")
@@ -170,7 +170,7 @@ def test_missing_moments_are_noticed(config: Config, make_entry: MakeEntry) -> N
 
     late = {look.path for look in too_late(looks, moment, shows=True)}
     assert "/blog" in late
-    assert "/blog/soon" not in late, "nothing is kept of what is not there"
+    assert "/blog/soon" not in late, "a missing page is not cached"
 
 
 LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -179,7 +179,7 @@ LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 @pytest.mark.faketime
 def test_clock_jumps_are_followed(config: Config, make_entry: MakeEntry, tmp_path: Path) -> None:
     if LIBFAKETIME is None or sys.platform == "win32":  # under wine, it would be the host's
-        pytest.skip("there is no libfaketime")
+        pytest.skip("libfaketime is not installed")
     clock = tmp_path / "clock"
 
     def jump(hours: float) -> None:
@@ -201,7 +201,7 @@ def test_clock_jumps_are_followed(config: Config, make_entry: MakeEntry, tmp_pat
         page, date = get(server, "/blog")
         assert "Soon" in page
         jump(0.5)
-        assert "Soon" not in get(server, "/blog", date)[0], "the date is later than what is true"
+        assert "Soon" not in get(server, "/blog", date)[0], "the date is later than the change"
         jump(-24)
         assert "Old" not in get(server, "/blog")[0]
         jump(2)
@@ -228,7 +228,7 @@ def get(server: Server, path: str, date: str | None = None) -> tuple[str, str | 
 # The database is replaced
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no file that is open")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not replace open files")
 @pytest.mark.parametrize("stamped_alike", [False, True], ids=["changed", "stamped alike"])
 def test_replaced_database_is_noticed(
     config: Config, make_entry: MakeEntry, tmp_path: Path, stamped_alike: bool

@@ -16,8 +16,8 @@ JAVA = shutil.which("java")
 
 pytestmark = [
     pytest.mark.nu,
-    pytest.mark.skipif(JAVA is None, reason="there is no Java"),
-    pytest.mark.skipif(not JAR, reason="NU_JAR does not name the file vnu.jar"),
+    pytest.mark.skipif(JAVA is None, reason="Java is not installed"),
+    pytest.mark.skipif(not JAR, reason="NU_JAR is not set to the path of vnu.jar"),
 ]
 
 PAGES = [

@@ -42,7 +42,7 @@ def test_other_hosts_are_refused(config: Config, host: str) -> None:
     hosts = OwnHosts(config)
 
     assert host not in hosts
-    assert host not in hosts, "the second time, too"
+    assert host not in hosts, "nor on a second look-up"
 
 
 @given(host=st.text(max_size=40))

@@ -377,7 +377,7 @@ def test_non_unicode_file_name_is_stored(engine: Engine, tmp_path: Path) -> None
     try:
         written(tmp_path / "posts", "Text.", os.fsdecode(b"2020-01-02-\xff.md"))
     except (OSError, UnicodeError):
-        pytest.skip("this file system has only names that are Unicode")
+        pytest.skip("this file system allows only Unicode names")
 
     assert import_all(tmp_path / "posts", engine).imported == 1
     assert import_all(tmp_path / "posts", engine).unchanged == 1

@@ -507,7 +507,7 @@ def test_special_file_is_not_opened(engine: Engine, posts: Path) -> None:
         import_all(posts / "export.xml", engine)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot make a path that is too long for it")
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot create a path that is too long")
 def test_unreadable_folder_is_reported(engine: Engine, posts: Path) -> None:
     name = "x" * 200
     top = os.open(posts, os.O_RDONLY)
@@ -527,7 +527,7 @@ def test_unreadable_folder_is_reported(engine: Engine, posts: Path) -> None:
     assert names[0].startswith(f"{name}/{name}/")
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may read everything")
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user can read everything")
 @pytest.mark.parametrize("name", ["2020-01-02-one.md", "secret", "locked/secret"])
 def test_forbidden_file_is_reported(engine: Engine, posts: Path, name: str) -> None:
     (posts / "secret").mkdir()

@@ -20,8 +20,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.lighthouse,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
-    pytest.mark.skipif(not LIGHTHOUSE, reason="LIGHTHOUSE does not name its program"),
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.skipif(not LIGHTHOUSE, reason="LIGHTHOUSE is not set to its executable"),
 ]
 
 PAGES = {

@@ -62,8 +62,8 @@ def test_readers_wait_once_and_in_parallel(
         took = time.monotonic() - start
 
     assert answers == [503] * 4
-    assert len(attempts) == 4, "each of which waits"
-    assert took < 3 * TIMEOUT, "not one after the other"
+    assert len(attempts) == 4, "each request waits"
+    assert took < 3 * TIMEOUT, "in parallel"
     assert BlogClient(app).get(path).status_code == 200
     blog_engine.dispose()
 

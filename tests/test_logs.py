@@ -81,7 +81,7 @@ def test_terminal_escapes_comment(blog: Path) -> None:  # noqa: F811
     assert said.count(r"\x1b[31m\u202eabc") == 5
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names")
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not allow such file names")
 def test_terminal_escapes_file_name(blog: Path, tmp_path: Path) -> None:  # noqa: F811
     folder = tmp_path / "posts"
     folder.mkdir()

@@ -24,7 +24,7 @@ from tests.processes import THREADLEAF, environment
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file"),
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows does not move open files"),
     pytest.mark.timeout(120),
 ]
 
@@ -53,7 +53,7 @@ def move_away_and_back(database: Path) -> None:
     for name in names:
         name.rename(aside / name.name)
     time.sleep(0.3)
-    assert not database.exists(), "no empty database is made"
+    assert not database.exists(), "no empty database was created"
     for name in sorted(aside.iterdir()):
         name.rename(database.with_name(name.name))
 

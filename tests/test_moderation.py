@@ -260,7 +260,7 @@ def test_commenter_cookie_is_opt_in(client: BlogClient, make_entry: MakeEntry) -
     form = html.document_fromstring(page.text).forms[0]
     assert (form.fields["name"], form.fields["website"]) == ("Ann", "https://ann.example")
     assert form.fields["remember"] == "yes"
-    assert page.cache_control.no_store, "it is nobody else's"
+    assert page.cache_control.no_store, "it is private"
     for each in (client._cookies or {}).values():
         assert each.http_only
         assert each.secure
@@ -348,7 +348,7 @@ def test_decision_on_long_comment_is_cheap(
     for decide in (moderation.approve, moderation.mark_spam):
         decide(db, [comment])
 
-    assert len(statements) < 60, "while it takes them, others wait to write"
+    assert len(statements) < 60, "other writers wait meanwhile"
     assert {(w.spam, w.real) for w in db.scalars(select(SpamWord))} == {(1, 0)}
 
 
@@ -460,7 +460,7 @@ def test_network_hash_expires(
         (True, True),
         (False, False),
     ]
-    assert db.scalar(text("SELECT version FROM site")) == version, "nobody sees it"
+    assert db.scalar(text("SELECT version FROM site")) == version, "readers do not see it"
 
 
 def test_filter_learns_and_unlearns(
@@ -617,7 +617,7 @@ def test_form_fields_are_escaped(
         document = html.document_fromstring(page.text)
         author = document.find_class("p-author")[0]
         assert author.text == typed
-        assert author.get("dir") == "auto", "or what stands beside it is turned, too"
+        assert author.get("dir") == "auto", "without it, the text beside it is reversed, too"
         shown = document.xpath(
             "//*[contains(@class, 'comment')]//*[@dir][starts-with(@class, 'e-')]"
         )

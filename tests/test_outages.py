@@ -330,7 +330,7 @@ def folder(blog: Path) -> Iterator[Path]:  # noqa: F811
             try:
                 subprocess.run([sys.executable, "-c", ""], user="nobody", check=True)
             except (PermissionError, subprocess.CalledProcessError):
-                pytest.skip(f"the user nobody may not run {sys.executable}")
+                pytest.skip(f"the user nobody cannot run {sys.executable}")
             for each in (path, *path.iterdir()):
                 shutil.chown(each, "nobody")
         yield path

@@ -125,7 +125,7 @@ def test_visitors_get_their_own_pages(
     for first in visitors:
         blog = Blog(config, engine, app.secret)
         for visitor in [first, *visitors, first]:
-            assert ask(blog, visitor) == expected[visitor], f"{visitor}, and {first} came first"
+            assert ask(blog, visitor) == expected[visitor], f"{visitor}, after {first}"
 
 
 # Views that read more than their key
@@ -216,7 +216,7 @@ def test_personal_response_is_not_shared(
         if name and (headers is known or what not in {"credentials", "a cookie of ours"}):
             assert name in response.text
         if name in response.text and name:
-            assert response.headers["Cache-Control"] == "private, no-store", "whatever it says"
+            assert response.headers["Cache-Control"] == "private, no-store", "despite the view"
             assert "ETag" not in response.headers
     assert "anna" not in shown[0] + shown[2]
     assert "bob" not in shown[3]

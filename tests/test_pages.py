@@ -213,7 +213,7 @@ def test_least_recently_used_page_is_evicted(
     client.get("/blog/entry-0")
     for number in range(1, 30):
         client.get(f"/blog/entry-{number}")
-        assert is_cached(client, engine, "/blog/entry-0"), "asked for all the time"
+        assert is_cached(client, engine, "/blog/entry-0"), "requested all the time"
     assert is_cached(client, engine, "/blog/entry-29")
     assert not is_cached(client, engine, "/blog/entry-1")
 

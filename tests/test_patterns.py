@@ -151,7 +151,7 @@ def calls_of_re(node: ast.AST) -> Iterator[ast.Call]:
 def test_every_pattern_is_linear(module: str) -> None:
     for pattern, is_searched in patterns(module):
         text = ambiguity(pattern, is_searched=is_searched)
-        assert text is None, f"{pattern.pattern!r} is slow on a row of {text!r}"
+        assert text is None, f"{pattern.pattern!r} is slow on repetitions of {text!r}"
 
 
 def test_patterns_are_found() -> None:

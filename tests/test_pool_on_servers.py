@@ -143,7 +143,7 @@ def _visits(path: Path) -> int:
 @pytest.fixture(params=[False, True], ids=["unchecked", "check_same_thread"])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     if sys.platform != "linux":
-        pytest.skip("open files are counted in /proc")
+        pytest.skip("needs /proc")
     with open_directory() as folder:
         site = Site(folder, check_same_thread=request.param)
         reason = missing(site.script)

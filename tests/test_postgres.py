@@ -415,7 +415,7 @@ def test_locked_server_keeps_input(
         connection.commit()
     with other.begin() as connection:
         connection.execute(text("UPDATE site SET version = version + 1"))
-        assert client.get("/blog/a-title").status_code == 200, "readers are not held up"
+        assert client.get("/blog/a-title").status_code == 200, "readers do not wait"
         response = client.send_comment("a-title", text="Long thought about")
     assert response.status_code == 503
     assert "Long thought about" in response.text

@@ -345,7 +345,7 @@ def test_two_servers_share_20_connections(limited: URL, tmp_path: Path) -> None:
         time.sleep(1.1)
         for each in servers:
             each.get("/blog")
-        assert connections_of("limited", limited) <= 2, "idle ones are closed"
+        assert connections_of("limited", limited) <= 2, "idle connections are closed"
         for each in servers:
             each.stop()
             assert each.ended() == (0, "", "")

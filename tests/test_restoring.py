@@ -116,13 +116,13 @@ def test_restore_while_serving(database: Path, backup: Path) -> None:
             known = dict.fromkeys(["If-Modified-Since"], response.headers["Date"])
         identity = database.stat().st_ino
         restored(database, backup)
-        assert database.stat().st_ino == identity, "the server goes on with its file"
+        assert database.stat().st_ino == identity, "the server keeps its file open"
         with urlopen(Request(address, headers=known), timeout=PATIENCE) as response:
             assert "Old" in response.read().decode()
     assert titles(database) == ["Old"]
 
 
-@pytest.mark.skipif(sys.platform != "win32", reason="other systems let a copy be put over it")
+@pytest.mark.skipif(sys.platform != "win32", reason="other systems allow overwriting an open file")
 def test_served_database_cannot_be_overwritten(database: Path, backup: Path) -> None:
     settings = environment(THREADLEAF_DATABASE=database, THREADLEAF_PORT=0)
     with Server(start([*THREADLEAF, "serve"], environ=settings)) as server:
@@ -163,7 +163,7 @@ def test_restore_follows_link(
     assert done.previous.parent == database.parent
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file size")
 @pytest.mark.parametrize("is_served", [False, True])
 def test_restore_on_full_disk_changes_nothing(
     database: Path, backup: Path, is_served: bool
@@ -277,7 +277,7 @@ def test_restore_waits_for_writer(database: Path, backup: Path) -> None:
     assert titles(database.with_name(previous)) == ["Last"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
 def test_restore_keeps_permissions(database: Path, backup: Path) -> None:
     database.chmod(0o600)
     restored(database, backup)

@@ -203,7 +203,7 @@ def test_journal_mode_is_wal(engine: Engine) -> None:
         assert connection.scalar(text("PRAGMA foreign_keys")) == 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the locks by files are of POSIX systems")
+@pytest.mark.skipif(os.name != "posix", reason="lock files need POSIX")
 def test_disk_without_wal_is_accepted(tmp_path: Path) -> None:
     # Without shared memory, as on many network disks, SQLite does not change the journal mode.
     path = (tmp_path / "blog.db").as_posix()

@@ -301,10 +301,10 @@ def test_unknown_bind_host_is_reported(host: str, reason: str) -> None:
     assert str(caught.value).startswith(reason)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="who may open low ports differs by system")
+@pytest.mark.skipif(sys.platform != "linux", reason="rules for low ports differ between systems")
 def test_privileged_port_is_reported(script: Path) -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 7:
-        pytest.skip("on this machine everybody may open every port")
+        pytest.skip("this machine has no privileged ports")
     process = run(script, {"host": "127.0.0.1", "port": 7, "as_nobody": True})
     printed, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, printed) == (1, "")

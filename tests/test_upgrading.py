@@ -92,7 +92,7 @@ def test_upgrade_forecast(tmp_path: Path, database: Path) -> None:
     assert database.stat().st_size < int(needed[1]) * 1_000_000
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only on POSIX systems is a long file sparse")
+@pytest.mark.skipif(os.name != "posix", reason="needs sparse files")
 def test_upgrade_on_small_disk_is_refused(tmp_path: Path, database: Path) -> None:
     before = rows(database, "SELECT * FROM sqlite_master")
     os.truncate(database, shutil.disk_usage(tmp_path).free // 2 + 2**20)
@@ -107,7 +107,7 @@ def test_upgrade_on_small_disk_is_refused(tmp_path: Path, database: Path) -> Non
     assert rows(database, "SELECT * FROM sqlite_master") == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a terminal can be had from POSIX systems")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_progress_bars_advance(tmp_path: Path, database: Path) -> None:
     ours, theirs = os.openpty()
     with subprocess.Popen(
@@ -196,7 +196,7 @@ def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
     [
         pytest.param(
             *("full disk", 1, "blog.db cannot be used ("),
-            marks=pytest.mark.skipif(os.name != "posix", reason="Windows has no such limit"),
+            marks=pytest.mark.skipif(os.name != "posix", reason="needs a limit on file size"),
         ),
         ("Ctrl-C", 130, "Stopped. What is done stays; "),
     ],
@@ -230,7 +230,7 @@ print("ended with", left, "left", file=sys.stderr)
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_upgrade_is_resumable(
     tmp_path: Path, database: Path, upgraded: Path, seed: int
@@ -273,7 +273,7 @@ main()
 
 # A process pool could hang on Windows until 3.11.6, and the Python for wine may be older.
 @pytest.mark.skipif(WINE, reason="see https://github.com/python/cpython/issues/107219")
-@pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two processors")
 def test_killed_process_is_explained(tmp_path: Path) -> None:
     make_large_seed(tmp_path / "blog.db", backfill.WORTH_PROCESSES)
     starved = upgrade(tmp_path, STARVED)

@@ -48,7 +48,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
     tools = pip("download", "--dest", folder / "tools", *project["build-system"]["requires"])
     if tools.returncode:
-        pytest.skip(f"what builds the wheel cannot be had: {tools.stdout.strip().splitlines()[-1]}")
+        pytest.skip(f"the build backend is not available: {tools.stdout.strip().splitlines()[-1]}")
     built = pip(
         "wheel", "--no-deps", "--no-index", f"--find-links={folder / 'tools'}", "-w", folder, source
     )
