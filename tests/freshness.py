@@ -338,13 +338,13 @@ def _wrong(kind: str, writes: list[Write], shown: list[tuple[Read, set[int]]]) -
         where = f"{read.path} shows {kind} {number}"
         # The first write has number 2, so after n writes it is n + 1.
         if number < (finished := 1 + bisect_left(ended, read.sent)):
-            yield f"{where}, though {finished} was committed before it was asked for"
+            yield f"{where}, though {finished} was committed before the request"
         if number > 1 + bisect_left(began, read.received):
-            yield f"{where}, though that had not begun when the answer was there"
+            yield f"{where}, though that had not begun when the response arrived"
         if number < (known := newest[bisect_left(arrivals, read.sent)]):
-            yield f"{where}, though {known} was shown before it was asked for"
+            yield f"{where}, though {known} was shown before the request"
         if kind == "swap" and len(numbers) != 1:
-            yield f"{read.path} shows {numbers}, of which each one replaced another"
+            yield f"{read.path} shows {numbers}, although each replaces the previous one"
 
 
 def rounds() -> int:

@@ -89,7 +89,7 @@ class Trial:
         """Return a line for each page without a comment that was stored before the request and
         is still stored."""
         return [
-            f"{said.text}, stored at {said.ended - self.began:.3f}, is not on a page asked for at "
+            f"{said.text}, stored at {said.ended - self.began:.3f}, is not on a page requested at "
             f"{read.sent - self.began:.3f}"
             for read in self.reads
             if read.status == 200

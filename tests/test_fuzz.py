@@ -114,7 +114,7 @@ def test_any_request_gets_valid_response(filled: Blog, caplog: pytest.LogCapture
         found = list(faults(wanted, answer, dict(ALWAYS)))
         found += [record.getMessage() for record in caplog.records]
         if wanted.method in {"GET", "HEAD"} and differ(wanted, ask(makes, wanted), answer):
-            found.append("a page that is made anew is another one")
+            found.append("a newly rendered page differs")
         wrong.update({fault: str(wanted) for fault in found})
         caplog.clear()
         fuzzer.learn(wanted, answer)
