@@ -1,13 +1,13 @@
-"""Whether a regular expression can take more time than is linear in the length of a text.
+"""Finds regular expressions that take more than linear time in the length of a text.
 
-A pattern is read as an automaton. If there are two states p and q in it, and a text that leads from
-p back to p, from p to q, and from q back to q, then a row of `n` such texts can be divided between
-the two loops in `n` ways, and a match that fails tries all of them (A. Weber, H. Seidl: "On the
-degree of ambiguity of finite automata", Theoretical Computer Science 88, 1991). Where p is where a
-search begins, the pattern reads on to the end of the text from many places.
+A pattern is read as an automaton. If it has two states p and q, and some text leads from p back to
+p, from p to q, and from q back to q, then `n` copies of this text can be divided between the two
+loops in `n` ways, and a failing match tries all of them (A. Weber, H. Seidl: "On the degree of
+ambiguity of finite automata", Theoretical Computer Science 88, 1991). If p is the start of a
+search, the pattern reads to the end of the text from many positions.
 
-What is possessive or atomic never goes back, so that its loops count for a search alone. Assertions
-and references are read as nothing; a repeat of more than a few times as one without an end.
+Possessive and atomic parts never backtrack: their loops count for a search only. Assertions and
+references are read as empty, and a repeat of more than a few times as unbounded.
 """
 
 import re
@@ -18,10 +18,10 @@ from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-#: Up to so many times a repeat is written out.
+#: Longest repeat that is expanded.
 FEW = 9
 
-#: Characters of each category, beside those of the pattern itself.
+#: Sample characters of each category, in addition to those of the pattern.
 LETTERS = "aZ0_ \n-é\u0301日\0"
 
 CATEGORIES = {
@@ -35,9 +35,9 @@ CATEGORIES = {
 
 
 class Automaton:
-    """A pattern as states, with steps over a character and jumps over none.
+    """A pattern as states, with steps that consume a character and jumps that consume none.
 
-    :param is_searched: a match may begin anywhere in the text.
+    :param is_searched: whether a match may begin anywhere in the text.
     """
 
     def __init__(self, pattern: "re.Pattern[str]", *, is_searched: bool) -> None:
@@ -46,7 +46,7 @@ class Automaton:
         self.letters = sorted(set(_letters(tree)) | set(LETTERS))
         self.steps: list[list[tuple[frozenset[str], int]]] = []
         self.jumps: list[list[int]] = []
-        #: States that are reached if an assertion holds, with the assertion.
+        #: States reached if an assertion holds, with the assertion.
         self.asserted: dict[int, Any] = {}
         self.never_back: set[int] = set()
         self.start = self._state()
@@ -63,7 +63,7 @@ class Automaton:
         self.steps[here].append((letters, there))
 
     def _add(self, nodes: Any, here: int) -> int:
-        """Append what matches `nodes` to the state `here`, and return the state behind it."""
+        """Append the states that match `nodes` to `here`, and return the last one."""
         for what, value in nodes:
             here = self._node(what, value, here)
         return here
@@ -142,11 +142,11 @@ class Automaton:
         return any(low <= ord(case) <= high for case in cases if len(case) == 1)
 
     def reached(self, state: int) -> set[int]:
-        """Return `state` and those to which jumps lead from it."""
+        """Return `state` and the states that jumps reach from it."""
         return set(self._paths(state))
 
     def _paths(self, state: int, *, only_sure: bool = False) -> dict[int, int]:
-        """Return the states to which jumps lead, with the number of ways; 2 is many."""
+        """Return the states that jumps reach, with the number of ways; 2 means many."""
         ways = {state: 1}
         waiting = [state]
         while waiting:
@@ -160,12 +160,12 @@ class Automaton:
 
     @cached_property
     def places(self) -> list[int]:
-        """The states behind a step, and the first one."""
+        """The first state, and each state after a step."""
         return sorted({self.start} | {there for steps in self.steps for _, there in steps})
 
     @cached_property
     def moves(self) -> dict[int, dict[str, frozenset[int]]]:
-        """For each place and character the places that follow."""
+        """The next places, by place and character."""
         found: dict[int, dict[str, frozenset[int]]] = {}
         for place in self.places:
             following: defaultdict[str, set[int]] = defaultdict(set)
@@ -178,7 +178,7 @@ class Automaton:
 
     @cached_property
     def following(self) -> dict[int, set[int]]:
-        """For each place all those to which any text leads."""
+        """All places that any text reaches, by place."""
         found: dict[int, set[int]] = {}
         for place in self.places:
             seen: set[int] = set()
@@ -191,7 +191,7 @@ class Automaton:
         return found
 
     def cannot_fail(self, place: int) -> bool:
-        """Tell whether the pattern matches whatever follows `place`."""
+        """Whether the pattern matches regardless of what follows `place`."""
         sure = self._paths(place, only_sure=True)
         if self.end in sure:
             return True
@@ -201,7 +201,7 @@ class Automaton:
 
 
 def ambiguity(pattern: "re.Pattern[str]", *, is_searched: bool = True) -> str | None:
-    """Return a text whose repetition takes more than linear time, or None if there is none."""
+    """Return a text whose repetition takes more than linear time, or None."""
     automaton = Automaton(pattern, is_searched=is_searched)
     loops = [place for place in automaton.places if place in automaton.following[place]]
     pairs = ((p, q) for p in loops for q in loops if p != q and q in automaton.following[p])
@@ -216,7 +216,7 @@ def ambiguity(pattern: "re.Pattern[str]", *, is_searched: bool = True) -> str | 
 
 
 def _two_ways(automaton: Automaton, place: int) -> str | None:
-    """Return a character that leads from `place` into its loop by two ways, as in ``(a+)+``."""
+    """Return a character that leads from `place` into its loop in two ways, as in ``(a+)+``."""
     for state, ways in automaton._paths(place).items():
         for letters, there in automaton.steps[state]:
             if ways > 1 and letters and place in {there, *automaton.following[there]}:
@@ -250,7 +250,7 @@ def _shared(automaton: Automaton, p: int, q: int) -> str | None:
 
 
 def _letters(tree: Any) -> Iterator[str]:
-    """Yield the characters that are in a pattern, and those next to its ranges."""
+    """Yield the characters of a pattern, and those next to its ranges."""
     for what, value in tree:
         if what in {op.LITERAL, op.NOT_LITERAL}:
             letter = chr(value)

@@ -1,4 +1,4 @@
-"""A real Apache with mod_wsgi, run from a directory of its own; the system's is left alone."""
+"""Runs a real Apache with mod_wsgi from its own directory, beside the system's."""
 
 import http.client
 import os
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from tests.processes import reserved_port
 
-#: Names the virtual environment that mod_wsgi shall use.
+#: Environment variable that names the virtual environment for mod_wsgi.
 HOME_VARIABLE = "APACHE_PYTHON_HOME"
 
 _MODULES = [
@@ -37,7 +37,7 @@ _PATIENCE = 30
 
 
 def missing(script: Path) -> str | None:
-    """Say what is missing to run Apache here with `script`, or nothing."""
+    """Return what is missing to run Apache with `script`; empty if nothing is."""
     if os.name != "posix":
         return "Apache is run from a private directory on POSIX systems only"
     if _program() is None:
@@ -51,7 +51,7 @@ def missing(script: Path) -> str | None:
             "mod_wsgi embeds"
         )
     user, group = _account() or (None, None)
-    # A parent directory that is closed to the server's user stops mod_wsgi with riddles.
+    # mod_wsgi fails with an unrelated message if its user cannot enter a parent directory.
     try:
         subprocess.run(
             [home / "bin" / "python", "-c", "import sys; open(sys.argv[1]).close()", script],
@@ -69,7 +69,7 @@ def missing(script: Path) -> str | None:
 
 @cache
 def python_home() -> Path | None:
-    """The environment for mod_wsgi: the one that is named, or ours if it is the same Python."""
+    """The environment for mod_wsgi: the configured one, or ours if the Python is the same."""
     if HOME_VARIABLE in os.environ:
         return Path(os.environ[HOME_VARIABLE]).absolute()
     library = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so".encode()
@@ -81,14 +81,14 @@ def python_home() -> Path | None:
 
 @contextmanager
 def open_directory() -> Iterator[Path]:
-    """A directory that the server's user can enter, which those of pytest are not for root."""
+    """A directory that the server's user can enter; under root, pytest's own are closed to it."""
     with tempfile.TemporaryDirectory(prefix="threadleaf-") as name:
         Path(name).chmod(0o755)
         yield Path(name).resolve()
 
 
 def daemon(script: Path, *, processes: int, threads: int) -> str:
-    """Serve `script` from processes of its own."""
+    """Configure daemon mode: `script` runs in its own processes."""
     return f"""
         WSGIDaemonProcess blog processes={processes} threads={threads} \\
             python-home={python_home()} python-path={script.parent} \\
@@ -101,7 +101,7 @@ def daemon(script: Path, *, processes: int, threads: int) -> str:
 
 
 def embedded(script: Path, *, processes: int, threads: int) -> str:
-    """Serve `script` from Apache's own processes."""
+    """Configure embedded mode: `script` runs in Apache's processes."""
     workers = processes * threads
     return f"""
         StartServers {processes}
@@ -117,21 +117,21 @@ def embedded(script: Path, *, processes: int, threads: int) -> str:
 
 
 def hammer(urls: Sequence[str], total: int = 1000, at_a_time: int = 16) -> Counter[int]:
-    """Ask for `urls` in turn, each time on a new connection, and count the status codes.
+    """Request `urls` in turn, each on a new connection, and count the status codes.
 
-    :raises OSError, http.client.HTTPException: an answer is missing or not complete.
+    :raises OSError, http.client.HTTPException: a response is missing or incomplete.
     """
     with ThreadPoolExecutor(at_a_time) as pool:
         return Counter(pool.map(_status, islice(cycle(urls), total)))
 
 
 class Apache:
-    """Apache, from entering the block to leaving it.
+    """Apache, running while the block runs.
 
-    :param directory: one of `open_directory`. For root, everything in it is given to the server's
-        user at the start, a database included.
-    :param site: what to serve, in Apache's words: `daemon`, `embedded` or another text.
-    :param environment: what `os.environ` of the application shall have beside our own.
+    :param directory: one made by `open_directory`. Under root, all of its content is given to the
+        server's user at the start, including a database.
+    :param site: the site's configuration: from `daemon`, from `embedded`, or any other.
+    :param environment: variables for the application, in addition to ours.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Apache:
                 stdout=output,
                 stderr=output,
                 env=self._environment,
-                # A group of its own: whatever is left of it can be ended together.
+                # A process group, so that all remaining processes can be killed together.
                 start_new_session=True,
             )
         try:
@@ -237,7 +237,7 @@ def _modules() -> Path | None:
 
 
 def _load(*names: str) -> str:
-    # Which modules are compiled in differs by system.
+    # The modules compiled in differ between systems.
     return "\n".join(
         f"<IfModule !{name}_module>\n"
         f"LoadModule {name}_module {_modules()}/mod_{name}.so\n"
@@ -248,7 +248,7 @@ def _load(*names: str) -> str:
 
 @cache
 def _account() -> tuple[str, str] | None:
-    """User and group of a server that root starts, because Apache refuses to serve as root."""
+    """User and group for a server started by root, because Apache refuses to run as root."""
     if sys.platform != "win32" and os.getuid() == 0:
         import grp
         import pwd

@@ -1,4 +1,4 @@
-"""What the triggers make of each change: a list by hand, beside that in blog.models.triggers."""
+"""The expected effect of the triggers, written independently of blog.models.triggers."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 
 def entry(id_: int, state: str, month: str = "2025-01", **values: str) -> str:
-    """Return the INSERT of an entry without summary, author and series."""
+    """Return an INSERT of an entry without summary, author or series."""
     row = {
         "id": str(id_),
         "slug": f"'s{id_}'",
@@ -71,7 +71,7 @@ ROWS = [
     "DELETE FROM search_stale",
 ]
 
-#: What readers see, with a new value of each column.
+#: Columns that readers see, with a new value for each.
 SEEN = {
     "entry": {
         "id": "30",
@@ -109,7 +109,7 @@ SEEN = {
     "series": {"id": "30", "title": "'Other'", "slug": "'other'"},
 }
 
-#: What they do not see of these tables.
+#: Columns of these tables that readers do not see.
 UNSEEN = {
     "comment": {
         "reason": "'Why'",
@@ -121,7 +121,7 @@ UNSEEN = {
     "entry_tag": {"timestamp": "'2025-02-15 00:00:00'", "listed": "false"},
 }
 
-#: The row of each table whose columns are changed, and one that readers do not see.
+#: By table: the row whose columns are changed, and a hidden one.
 _SEEN_ROW = {
     "entry": "id = 3",
     "comment": "id = 1",
@@ -134,7 +134,7 @@ _HIDDEN_ROW = {"entry": "id = 2", "comment": "id = 2"}
 
 
 class Change(NamedTuple):
-    """A statement, and whether it raises the site's version."""
+    """A statement, and whether it increases the site's version."""
 
     table: str
     event: str
@@ -144,7 +144,7 @@ class Change(NamedTuple):
 
     @property
     def scopes(self) -> set[int]:
-        """What it changes: the comments on entries by their ids, or 0 for anything else."""
+        """What it changes: the ids of entries whose comments change, or 0 for anything else."""
         if not self.moves:
             return set()
         if self.table != "comment" or "REPLACE" in self.statement:
@@ -161,7 +161,7 @@ _INSERTED = {
     "series": "INSERT INTO series VALUES (9, 'Nine', 'nine')",
 }
 
-#: Tables that readers do not see, with statements. The one row of `site` can only be changed.
+#: Statements on tables that readers do not see. `site` has one row, which is only updated.
 UNSEEN_TABLES = {
     "change": {
         "INSERT": "INSERT INTO change VALUES (9999, '2025-01-15 00:00:00', 0)",
@@ -193,7 +193,7 @@ UNSEEN_TABLES = {
 
 
 def changes() -> Iterator[Change]:
-    """Yield changes of each table by each event, and of each of its columns."""
+    """Yield changes for each table and event, and for each column."""
     for table, inserted in _INSERTED.items():
         row = _SEEN_ROW[table]
         yield Change(table, "INSERT", inserted, moves=True)
@@ -221,7 +221,7 @@ def _set(values: dict[str, str], *columns: str) -> list[str]:
 
 
 def _replacing() -> Iterator[Change]:
-    """Yield changes by which a hidden row takes the place of another one."""
+    """Yield changes in which a hidden row replaces another row."""
     for statement, moves in (
         (entry(1, "draft", slug="'x'", uid="'x'"), True),
         (entry(9, "draft", slug="'s1'"), True),
@@ -252,7 +252,7 @@ STALE = "SELECT DISTINCT id FROM search_stale ORDER BY id"
 
 
 class Kept(NamedTuple):
-    """Statements, and what the triggers have stored after them."""
+    """Statements, and the rows that the triggers have stored after them."""
 
     statements: tuple[str, ...]
     query: str
@@ -332,7 +332,7 @@ def _rendered() -> Iterator[Kept]:
 
 
 def _stale() -> Iterator[Kept]:
-    below = 2**40  # comments have negative numbers in the index
+    below = 2**40  # comments have negative ids in the index
     cases: list[tuple[str, list[int]]] = [
         (entry(9, "published"), [9]),
         ("UPDATE entry SET id = 30 WHERE id = 3", [3, 30]),
@@ -376,12 +376,12 @@ def fill(connection: Connection) -> None:
     connection.commit()
 
 
-def misjudged(connection: Connection, given: Iterable[Change]) -> list[str]:
-    """Perform changes, each on the same rows, and return those that raise the version wrongly.
+def wrong_changes(connection: Connection, given: Iterable[Change]) -> list[str]:
+    """Execute each change on the same rows, and return those with a wrong effect on the version.
 
-    They do so as well if the table `change` has not each new version, with its scope.
+    The table `change` is checked, too: it must have each new version, with its scope.
 
-    :param connection: one to a filled database, of a program that is not the blog.
+    :param connection: to a filled database, opened by a program other than the blog.
     """
 
     def version() -> int:
@@ -406,10 +406,10 @@ def misjudged(connection: Connection, given: Iterable[Change]) -> list[str]:
     return wrong
 
 
-def miskept(connection: Connection, given: Iterable[Kept]) -> list[str]:
-    """Perform statements, each on the same rows, and return those that leave other rows.
+def wrong_kept(connection: Connection, given: Iterable[Kept]) -> list[str]:
+    """Execute each case on the same rows, and return those that leave other rows than expected.
 
-    :param connection: one to a filled database, of a program that is not the blog.
+    :param connection: to a filled database, opened by a program other than the blog.
     """
     wrong = []
     for each in given:

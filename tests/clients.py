@@ -1,4 +1,4 @@
-"""Many clients at once, for applications that list entries and take comments."""
+"""Concurrent clients for applications that list entries and accept comments."""
 
 import threading
 from collections import Counter
@@ -13,20 +13,20 @@ CLIENTS = 64
 
 
 class Client:
-    """A reader who writes, too: it sends comments, and looks for each on the page."""
+    """A client that sends comments and looks for each one on the page."""
 
     def __init__(self, url: str, number: int = 0) -> None:
         self._connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
         self._number = number
-        #: How often each method got each status; 0 is no answer.
+        #: Number of responses by method and status; 0 is no response.
         self.statuses: Counter[tuple[str, int]] = Counter()
-        #: The comments that the server said it had taken.
+        #: Comments that the server accepted.
         self.acknowledged: list[str] = []
-        #: Those of them that were then not on the page, or more than once.
+        #: Accepted comments that were missing from the page, or repeated on it.
         self.missed: list[str] = []
 
     def ask(self, method: str, path: str, body: str | None = None) -> tuple[int, str]:
-        """Return the status and the page of an answer."""
+        """Return the status and the page of a response."""
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
         try:
             self._connection.request(method, path, body, headers)
@@ -54,7 +54,7 @@ class Client:
 
 
 def load(url: str, times: int = 2) -> list[Client]:
-    """Let many clients at once send comments and read the page."""
+    """Run many clients at once, each sending comments and reading the page."""
     clients = [Client(url, number) for number in range(CLIENTS)]
     together = threading.Barrier(CLIENTS)
 

@@ -1,6 +1,6 @@
-"""A plugin for pytest: what has a marker "needs …" may not be skipped because it is not there.
+"""A pytest plugin: a test whose marker says "needs …" fails instead of being skipped.
 
-Where all is installed, `pytest -p tests.complete` proves that all was tested.
+Where everything is installed, `pytest -p tests.complete` proves that everything was tested.
 """
 
 import re
@@ -21,7 +21,7 @@ def pytest_runtest_makereport(
         for line in item.config.getini("markers")
         if (found := re.match(r"(\w+): needs ", line))
     }
-    # The samples are not part of the project, and stand where it is built.
+    # The samples are not part of the project.
     if not SAMPLES.is_dir():
         needed.remove("samples")
     if report.skipped and any(item.get_closest_marker(name) for name in needed):

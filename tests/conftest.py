@@ -32,7 +32,7 @@ MakeEntry = Callable[..., Entry]
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty blog's database, made once; each test gets a copy."""
+    """The database of an empty blog, created once; each test gets a copy."""
     path = tmp_path_factory.mktemp("migrated") / "blog.db"
     engine = connect(f"sqlite:///{path.as_posix()}")
     migration.upgrade(engine)
@@ -66,23 +66,28 @@ def app(config: Config, engine: Engine) -> Blog:
     return Blog(config, engine, migration.check(engine).secret)
 
 
-class BlogClient(Client):
-    """A browser without JavaScript: it reads each answer to its end, and closes it."""
+def form_token(page: str) -> str:
+    """Return the security token of a page's comment form."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found, "the page has no comment form"
+    return found[1]
 
-    #: From where it sends comments.
+
+class BlogClient(Client):
+    """A browser without JavaScript: it reads each response to the end and closes it."""
+
+    #: The IP address that comments come from.
     address = "203.0.113.7"
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-        # Unless told so, Werkzeug's client never closes a response, and the hook would not run.
+        # By default Werkzeug's client never closes a response, and the hook would not run.
         kwargs.setdefault("buffered", True)
         return super().open(*args, **kwargs)
 
     def send_comment(self, slug: str, **fields: str) -> TestResponse:
-        """Open an entry's page, fill in its form, and send it."""
+        """Open an entry's page, fill in the form, and submit it."""
         page = self.get(f"/blog/{slug}").text
-        token = re.search(r'name="csrf_token" value="([^"]+)"', page)
-        assert token, "the page has no comment form"
-        data = {"csrf_token": token[1], **fields}
+        data = {"csrf_token": form_token(page), **fields}
         return self.post(
             f"/blog/{slug}/comments", data=data, environ_base={"REMOTE_ADDR": self.address}
         )
@@ -95,7 +100,7 @@ def client(app: Blog) -> BlogClient:
 
 @pytest.fixture
 def make_entry(db: Session) -> MakeEntry:
-    """Return what stores an entry: published an hour ago, unless told otherwise."""
+    """Return a function that stores an entry, by default one published an hour ago."""
 
     def make(title: str = "A title", *, tags: tuple[str, ...] = (), **values: Any) -> Entry:
         known = {tag.slug: tag for tag in db.query(Tag)}
@@ -119,7 +124,7 @@ def make_entry(db: Session) -> MakeEntry:
 
 @pytest.fixture
 def make_comment(db: Session) -> Callable[..., Comment]:
-    """Return what stores a comment on an entry."""
+    """Return a function that stores a comment on an entry."""
 
     def make(entry: Entry, text: str = "A comment.", **values: Any) -> Comment:
         comment = Comment(entry=entry, text=text, **{"created": NOW, **values})
@@ -148,7 +153,7 @@ def demo_blog(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Itera
 
 @pytest.fixture(scope="session")
 def samples() -> Path:
-    """Real exports of other blogs, which stand beside the checkout where the project is built."""
+    """Real exports of other blogs, which are not part of the project."""
     if not SAMPLES.is_dir():
-        pytest.skip(f"there are no sample exports in {SAMPLES}")
+        pytest.skip(f"no sample exports in {SAMPLES}")
     return SAMPLES

@@ -1,8 +1,8 @@
-"""How fresh the answers of a blog are, seen from outside: readers, writers, and who was wrong.
+"""Measures from outside how fresh a blog's responses are, with readers, writers and a judge.
 
-Each writer raises a number of its own, which stands in pages of the blog. It notes when the commit
-that brought a number began, and when it had finished; a reader notes when it sent a request, what
-the answer shows, and when it was there.
+Each writer increments its own number, which is shown on pages of the blog. It records when the
+commit of a number began and when it had finished. A reader records when it sent a request, what
+the response shows, and when it arrived.
 """
 
 import gzip
@@ -32,7 +32,7 @@ from blog.entries.rendering import render_entry
 from blog.models import Base, Comment, Entry, Site, Tag
 from tests.processes import PATIENCE, ROOT, Server, environment, start
 
-#: Which numbers a page shows.
+#: The numbers that each page shows.
 PAGES = {
     "/blog": ["model", "raw", "swap", "draft", "subject"],
     "/blog/model": ["model", "subject"],
@@ -53,11 +53,11 @@ PAGES = {
     "/sitemap.xml": ["swap", "draft"],
 }
 
-#: The writing processes, by the numbers that each of them raises.
+#: The writing processes, by the numbers that each increments.
 WRITERS = [["model", "swap"], ["raw", "draft", "subject", "aside"], ["remark"]]
 
 _NUMBER = re.compile(r"\b(model|raw|swap|draft|subject|aside|remark)[ -](\d+)\b")
-#: In the archive it is a sum: each draft that was published is one more in its month.
+#: The archive shows a sum: each published draft adds one to its month.
 _SUM = re.compile(r'/2001/01">January</a> <span>(\d+)</span>')
 
 READERS = 6
@@ -65,7 +65,7 @@ READERS = 6
 
 @dataclass(frozen=True)
 class Write:
-    """A number that was committed, and the moments before and after that."""
+    """A committed number, and the moments before and after the commit."""
 
     number: int
     began: float
@@ -74,9 +74,9 @@ class Write:
 
 @dataclass(frozen=True)
 class Read:
-    """A request, what its answer shows, and the moments before and after that.
+    """A request, what its response shows, and the moments before and after it.
 
-    `numbers` holds of each kind all that the page shows. A HEAD has an ETag instead.
+    `numbers` has all numbers on the page, by kind. A HEAD has an ETag instead.
     """
 
     path: str
@@ -88,7 +88,7 @@ class Read:
 
 @dataclass
 class Report:
-    """What came of a run."""
+    """The outcome of a run."""
 
     processes: int
     writes: dict[str, list[Write]]
@@ -99,8 +99,8 @@ class Report:
     violations: list[str] = field(default_factory=list)
 
 
-def told(reports: Sequence[Report]) -> str:
-    """Sum up runs of the same kind, in a line."""
+def summary(reports: Sequence[Report]) -> str:
+    """Summarise runs of the same kind in one line."""
 
     def total(numbers: Iterable[int]) -> str:
         return f"{sum(numbers):,}"
@@ -117,11 +117,11 @@ def told(reports: Sequence[Report]) -> str:
     )
 
 
-# The blog that is written to
+# The blog under test
 
 
-def furnish(config: Config) -> None:
-    """Empty the blog, and store what the writers write to, with the number 1 of each kind."""
+def populate(config: Config) -> None:
+    """Empty the blog, and store the rows that the writers change, with number 1 of each kind."""
     now = datetime.now(UTC)
     past = datetime(2001, 1, 15, tzinfo=UTC)
     engine = connect(config.database)
@@ -153,10 +153,10 @@ def store(db: Session, entry: Entry) -> None:
 
 
 def serve(config: Config, sabotage: str = "", **variables: object) -> Server:
-    """Serve the blog in a process of its own.
+    """Serve the blog in a separate process.
 
-    :param sabotage: Python that spoils the blog before it serves.
-    :param variables: what else stands in its environment.
+    :param sabotage: Python code that breaks the blog before it serves.
+    :param variables: additional environment variables.
     """
     program = f"{sabotage}\nfrom blog.cli.main import main\nmain()"
     settings = environment(
@@ -177,9 +177,10 @@ def serve(config: Config, sabotage: str = "", **variables: object) -> Server:
 def writing(
     config: Config, blog: str, folder: Path, writers: Sequence[Sequence[str]]
 ) -> Iterator[tuple[dict[str, list[Write]], threading.Event]]:
-    """Let processes write while the block runs.
+    """Run writing processes while the block runs.
 
-    What they wrote is in the dictionary afterwards. The event tells that each wrote a few times.
+    Their writes are in the dictionary afterwards. The event is set once each has written a few
+    times.
     """
     command = [sys.executable, "-W", "error", "-m", "tests.writers", config.database, blog]
     notes = [folder / f"notes-{number}" for number in range(len(writers))]
@@ -214,14 +215,14 @@ def writing(
 
 
 class Reader:
-    """A browser that asks for the same page a few times, in all ways in which one can ask."""
+    """A browser that requests the same page a few times, in every way that clients do."""
 
     def __init__(self, blogs: Sequence[str], paths: Sequence[str]) -> None:
         self._connections = [
             HTTPConnection(urlsplit(blog).netloc, timeout=PATIENCE) for blog in blogs
         ]
         self._paths = paths
-        #: What it has in its cache: by path and encoding the ETag and the numbers.
+        #: Its cache: ETag and numbers by path and encoding.
         self._has: dict[tuple[str, str], tuple[str | None, dict[str, set[int]]]] = {}
         self.reads: list[Read] = []
         self.answers: Counter[str] = Counter()
@@ -269,7 +270,7 @@ def numbers_in(page: str) -> dict[str, set[int]]:
 def read(
     blogs: Sequence[str], paths: Sequence[str], number: int, few: threading.Event
 ) -> list[Reader]:
-    """Read the pages at `paths`, in several threads, at least `number` times in all."""
+    """Read the pages at `paths` in several threads, at least `number` times in total."""
     readers = [Reader(blogs, paths) for _ in range(READERS)]
 
     def run(reader: Reader) -> None:
@@ -291,7 +292,7 @@ def run(
     writers: Sequence[Sequence[str]] = WRITERS,
     sabotage: str = "",
 ) -> Report:
-    """Let processes write to a blog while threads read `reads` answers of it, and judge these."""
+    """Run processes that write while threads read `reads` responses, and judge these."""
     kinds = {kind for each in writers for kind in each}
     paths = [path for path, shown in PAGES.items() if kinds.intersection(shown)]
     with ExitStack() as stack:
@@ -305,16 +306,16 @@ def run(
     return report
 
 
-# Who was wrong
+# The judge
 
 
 def judge(report: Report) -> None:
-    """Find the answers that no blog can give which is as fresh as its database."""
+    """Find the responses that a fresh blog cannot have sent."""
     report.repeated = len(report.reads) - len({(read.path, read.etag) for read in report.reads})
     pages = {(read.path, read.etag): read.numbers for read in report.reads if read.numbers}
     seen = []
     for read in report.reads:
-        # While the database is locked, a search leaves out what other programs have just written:
+        # While the database is locked, a search omits what other programs have just written:
         # it says no-store, and has no ETag by which HEAD and GET could be compared.
         is_incomplete = read.etag is None and read.path.startswith("/blog/search")
         numbers = read.numbers or pages.get((read.path, read.etag))
@@ -335,28 +336,28 @@ def _wrong(kind: str, writes: list[Write], shown: list[tuple[Read, set[int]]]) -
     for read, numbers in shown:
         number = max(numbers, default=0)
         where = f"{read.path} shows {kind} {number}"
-        # The first write has number 2, so that after n of them it is n + 1.
+        # The first write has number 2, so after n writes it is n + 1.
         if number < (finished := 1 + bisect_left(ended, read.sent)):
-            yield f"{where}, though {finished} was committed before it was asked for"
+            yield f"{where}, though {finished} was committed before the request"
         if number > 1 + bisect_left(began, read.received):
-            yield f"{where}, though that had not begun when the answer was there"
+            yield f"{where}, though that had not begun when the response arrived"
         if number < (known := newest[bisect_left(arrivals, read.sent)]):
-            yield f"{where}, though {known} was shown before it was asked for"
+            yield f"{where}, though {known} was shown before the request"
         if kind == "swap" and len(numbers) != 1:
-            yield f"{read.path} shows {numbers}, of which each one replaced another"
+            yield f"{read.path} shows {numbers}, although each replaces the previous one"
 
 
 def rounds() -> int:
-    """How often to run, each time with an empty blog: more than once for a longer look."""
+    """How often to run, each time with an empty blog."""
     return int(os.environ.get("FRESHNESS_ROUNDS", "1"))
 
 
-# Moments at which pages become others
+# Moments at which pages change
 
 
 @dataclass(frozen=True)
 class Look:
-    """Whether a page showed something, and the moments (time.time) before and after that."""
+    """Whether a page showed something, and the moments (time.time) before and after the request."""
 
     path: str
     sent: float
@@ -365,7 +366,7 @@ class Look:
 
 
 def watch(blog: str, words: dict[str, str], until: float) -> list[Look]:
-    """Look again and again for the words that a path may show, the last time after `until`.
+    """Request each path repeatedly and look for its words, the last time after `until`.
 
     :param until: a moment (time.time).
     """
@@ -387,13 +388,13 @@ def watch(blog: str, words: dict[str, str], until: float) -> list[Look]:
 
 
 def too_late(looks: Iterable[Look], moment: float, shows: bool) -> list[Look]:
-    """Those that were sent when the moment had come, and do not have the page that it brings.
+    """The requests sent after the moment whose response is still the earlier page.
 
-    :param shows: whether that page shows the words that were looked for.
+    :param shows: whether the later page shows the words.
     """
     return [look for look in looks if look.sent >= moment and look.shows != shows]
 
 
 def too_early(looks: Iterable[Look], moment: float, shows: bool) -> list[Look]:
-    """Those that were there before the moment had come, and have the page that it brings."""
+    """The responses that arrived before the moment and are already the later page."""
     return [look for look in looks if look.received < moment and look.shows == shows]

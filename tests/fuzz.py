@@ -1,7 +1,7 @@
-"""Requests that nobody would think of.
+"""Random, mostly invalid requests.
 
-A request begins as an address of the URL map, or as a link or a form that some page had, and is
-then bent: strange words in each field, headers that contradict each other, cookies with changes.
+A request begins as an address of the URL map, or as a link or form of a page seen before, and is
+then mutated: strange words in each field, contradicting headers, altered cookies.
 """
 
 import random
@@ -18,17 +18,17 @@ from blog.urls import PARAMETERS as READ
 from blog.urls import url_map
 from tests.conftest import SITE_URL
 
-#: The query parameters that any page reads.
+#: All query parameters that pages read.
 PARAMETERS = sorted(frozenset().union(*READ.values()))
 
-#: Markup that no page may have as markup.
+#: Markup that every page must escape.
 CANARY = '<fuzz onfuzz="1">\'"><script>fuzz()</script>'
 
 #: Words for slugs, queries, fields, cookies and headers.
 WORDS = [
     # Numbers
     *("", " ", "1", "0", "-1", "2", "2026", "9" * 21, "1e9", "0x10", "١", "²", "nan"),
-    # What there is
+    # Existing names
     *("counting-words", "garden", "about", "two-visitors-and-one-key", "style.css", "media"),
     *("picture.png", "drawing.svg", "notes.txt", "page.html", "folder/song.mp3"),
     # Code
@@ -78,7 +78,7 @@ HEADERS: dict[str, list[str]] = {
 class Wanted:
     """A request.
 
-    :param sender: the address that it comes from.
+    :param sender: the client's IP address.
     """
 
     method: str
@@ -95,7 +95,7 @@ class Wanted:
 
 @dataclass
 class Answer:
-    """What came back. Header names are as they were sent."""
+    """A response. Header names are as they were sent."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -110,19 +110,19 @@ class Answer:
 
 
 class Fuzzer:
-    """Makes requests, and learns from the answers what there is to ask for.
+    """Generates requests, and learns links and forms from the responses.
 
-    :param seed: the same seed makes the same requests of the same answers.
+    :param seed: the same seed and the same responses give the same requests.
     """
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._rules = list(url_map.iter_rules())
         self._links: set[str] = set()
-        #: Where a form leads, and the fields that it has.
+        #: Forms seen: action and fields.
         self._forms: dict[str, dict[str, str]] = {}
         self._cookies: dict[str, str] = {}
-        #: By path, the ETag that its page last had.
+        #: The last ETag of each path.
         self._etags: dict[str, str] = {}
 
     def request(self) -> Wanted:

@@ -1,4 +1,4 @@
-"""What the tests of imports share."""
+"""Helpers for the tests of imports."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ EXPORTS = Path(__file__).parent / "exports"
 
 
 def import_all(path: Path, engine: Engine, *, dry_run: bool = False) -> Summary:
-    """Import `path` from beginning to end."""
+    """Import all of `path`."""
     doing = import_path(path, session_factory(engine), dry_run=dry_run)
     taken = sum(1 for _ in doing)
     assert taken == len(doing)

@@ -1,4 +1,4 @@
-"""Symbolic links, where a test may make them."""
+"""Symbolic links, where the platform allows them."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import pytest
 
 
 def make_link(path: Path, target: Path | str) -> None:
-    """Make a symbolic link at `path`, or skip the test."""
+    """Create a symbolic link at `path`, or skip the test."""
     try:
         path.symlink_to(target, target_is_directory=(path.parent / target).is_dir())
-    except OSError as error:  # Windows asks for a right
-        pytest.skip(f"this user may not make symbolic links ({error})")
+    except OSError as error:  # Windows requires a privilege
+        pytest.skip(f"this user cannot create symbolic links ({error})")
     if not path.is_symlink():
-        pytest.skip("wine makes no symbolic links, and says it did")
+        pytest.skip("wine reports success without creating symbolic links")

@@ -1,7 +1,7 @@
-"""What readers and visitors of a blog see while its files are tampered with, and who was wrong.
+"""What visitors of a blog see while its database files are tampered with.
 
-Visitors comment through the blog, and a shell adds published comments past it, each with a
-connection of its own, as `threadleaf comments` would.
+Visitors comment through the blog. A shell adds published comments directly, each on a new
+connection, as `threadleaf comments` would.
 """
 
 import re
@@ -23,7 +23,7 @@ from tests.processes import PATIENCE, Server, start
 READERS = 3
 PAGE = "/blog/talk"
 
-#: A process that adds comments, because a truncated index ends the one that has it mapped.
+#: A separate process: a truncated index kills the process that has it mapped.
 SHELL = """
 import sqlite3, sys, time
 from contextlib import closing, suppress
@@ -49,7 +49,7 @@ _COMMENT = re.compile(r"\b((?:shell|visitor) \d+)\.")
 
 @dataclass(frozen=True)
 class Said:
-    """A comment that was accepted, and the moments (monotonic) before and after that."""
+    """An accepted comment, and the moments (monotonic) before and after the request."""
 
     text: str
     began: float
@@ -58,7 +58,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Read:
-    """A page that was read, with the comments on it."""
+    """A page, with the comments on it."""
 
     sent: float
     status: int
@@ -67,11 +67,11 @@ class Read:
 
 @dataclass
 class Trial:
-    """What came of a run.
+    """The outcome of a run.
 
-    :ivar database: the comments that are in the database in the end.
-    :ivar log: what the server logged.
-    :ivar code: what the server ended with: not 0 if something else ended it than the test.
+    :ivar database: the comments in the database at the end.
+    :ivar log: the server's log.
+    :ivar code: the server's exit code, 0 if the test stopped it.
     """
 
     began: float = 0.0
@@ -86,10 +86,10 @@ class Trial:
     code: int = 0
 
     def stale(self) -> list[str]:
-        """Return a line for each page that lacks a comment which was stored before it was asked
-        for, and is stored still."""
+        """Return a line for each page without a comment that was stored before the request and
+        is still stored."""
         return [
-            f"{said.text}, stored at {said.ended - self.began:.3f}, is not on a page asked for at "
+            f"{said.text}, stored at {said.ended - self.began:.3f}, is not on a page requested at "
             f"{read.sent - self.began:.3f}"
             for read in self.reads
             if read.status == 200
@@ -98,12 +98,12 @@ class Trial:
         ]
 
     def returned(self) -> list[str]:
-        """Return the comments that a page showed after a restore had removed them."""
+        """Return the comments shown by a page after a restore had removed them."""
         late = [read for read in self.reads if read.sent > self.ended]
         return sorted({text for read in late for text in read.shows - self.database})
 
     def lost(self, *, before: bool = True, after: bool = True) -> list[str]:
-        """Return the comments that visitors were thanked for and that are not stored."""
+        """Return the comments that were accepted and are not stored."""
         return [
             said.text
             for said in self.comments
@@ -120,9 +120,9 @@ def run(
     seconds: float = 0.5,
     has_shell: bool = True,
 ) -> Trial:
-    """Let all read and write, tamper with the files, and go on until the blog has recovered.
+    """Read and write, tamper with the files, and continue until the blog has recovered.
 
-    :param seconds: how long to go on before and at least afterwards.
+    :param seconds: how long to continue before tampering, and at least afterwards.
     :param has_shell: whether a shell writes, too.
     """
     trial = Trial()
@@ -173,7 +173,7 @@ def comments_in(database: str | Path) -> set[str]:
 
 
 def _is_well(trial: Trial) -> bool:
-    """Whether the blog takes comments and shows them."""
+    """Whether the blog accepts comments and shows them."""
     accepted = [said for said in trial.comments if said.began > trial.ended + 0.2]
     return bool(accepted and trial.reads) and all(
         read.status == 200 for read in trial.reads[-3 * READERS :]
@@ -220,7 +220,7 @@ def _comment(blog: str, trial: Trial, over: threading.Event) -> None:
 
 @contextmanager
 def _logged(server: Server) -> Iterator[list[str]]:
-    """Read what the server logs, which would wait for a reader otherwise."""
+    """Read the server's log, because a full pipe would block it."""
     lines: list[str] = []
     pipe = server.process.stderr
     assert pipe is not None
@@ -231,7 +231,7 @@ def _logged(server: Server) -> Iterator[list[str]]:
 
 @contextmanager
 def _shell(database: str) -> Iterator[list[str]]:
-    """Let a shell add comments until the block ends."""
+    """Run a shell that adds comments until the block ends."""
     lines: list[str] = []
     process = start([sys.executable, "-c", SHELL, database])
     assert process.stdout is not None

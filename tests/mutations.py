@@ -1,10 +1,10 @@
-"""Take each line out of the list of triggers in turn: does a test notice?
+"""Mutation test of the triggers: remove each line of their list in turn.
 
     python -m tests.mutations
 
-A mutant is the list with one rule, column, condition or statement less. Its triggers are created in
-a database of their own, where the changes of tests/changes.py are performed. A mutant has survived
-if each of them had the right effect: then no test holds the line that is missing.
+A mutant is the list without one rule, column, condition or statement. Its triggers are created in
+a separate database, where the changes of tests/changes.py are executed. A mutant survives if each
+change has the right effect: then no test covers the removed line.
 """
 
 import sqlite3
@@ -22,11 +22,11 @@ from blog.database import connect
 from blog.models.trigger_sql import Rule, on_sqlite, triggers
 from blog.models.triggers import RULES, SEEN, Seen
 from blog.operations import migration
-from tests.changes import changes, fill, kept, misjudged, miskept
+from tests.changes import changes, fill, kept, wrong_changes, wrong_kept
 
 
 def mutants() -> Iterator[tuple[str, Sequence[Rule]]]:
-    """Yield what is missing, and the list without it."""
+    """Yield what is removed, and the list without it."""
     for number, rule in enumerate(RULES):
         before, after = RULES[:number], RULES[number + 1 :]
         yield rule.name, (*before, *after)
@@ -35,7 +35,7 @@ def mutants() -> Iterator[tuple[str, Sequence[Rule]]]:
 
 
 def _lines(rule: Rule) -> Iterator[tuple[str, Rule]]:
-    if len(rule.columns) > 1:  # none named means all
+    if len(rule.columns) > 1:  # no columns means all
         for column in rule.columns:
             others = tuple(each for each in rule.columns if each != column)
             yield f"column {column}", replace(rule, columns=others)
@@ -62,9 +62,9 @@ def _lines(rule: Rule) -> Iterator[tuple[str, Rule]]:
 
 @contextmanager
 def database(path: Path) -> Iterator[Connection]:
-    """A database in memory with the rows of tests/changes.py, for another program.
+    """A database in memory with the rows of tests/changes.py, opened as by another program.
 
-    :param path: that of an empty blog.
+    :param path: the database of an empty blog.
     """
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with engine.connect() as connection:
@@ -77,18 +77,18 @@ def database(path: Path) -> Iterator[Connection]:
 
 
 def noticed(connection: Connection, rules: Sequence[Rule]) -> bool:
-    """Tell whether the changes have a wrong effect with the triggers of `rules`."""
+    """Whether any change has a wrong effect with the triggers of `rules`."""
     query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
     for name in connection.exec_driver_sql(query).scalars().all():
         connection.exec_driver_sql(f"DROP TRIGGER {name}")
     for trigger in triggers(rules, "sqlite"):
         connection.exec_driver_sql(on_sqlite(trigger))
     connection.commit()
-    return bool(misjudged(connection, changes()) or miskept(connection, kept()))
+    return bool(wrong_changes(connection, changes()) or wrong_kept(connection, kept()))
 
 
 def survivors(path: Path) -> tuple[int, list[str]]:
-    """Return the number of mutants, and those that nothing noticed.
+    """Return the number of mutants, and the survivors.
 
     :param path: the database of an empty blog.
     """

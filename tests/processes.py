@@ -1,4 +1,4 @@
-"""Processes that the tests start: how to read what they print, and how to stop them."""
+"""Processes started by tests: their output, and how to stop them."""
 
 import ctypes
 import os
@@ -17,19 +17,19 @@ from urllib.request import urlopen
 
 import pytest
 
-# Longer than anything here takes, so that only a hang reaches it.
+# Longer than any test takes, so that only a hang reaches it.
 PATIENCE = 60
 
-#: The checkout: what it holds is tested, whatever else is installed.
+#: The checkout: its code is tested, even if another version is installed.
 ROOT = Path(__file__).resolve().parents[1]
 
-#: The command `threadleaf`, with this Python.
+#: The command `threadleaf`, run by this Python.
 THREADLEAF = [sys.executable, "-W", "error", "-m", "blog"]
 
 if sys.platform == "win32":
     STOP = signal.SIGBREAK
     CONSOLE_EVENTS: dict[int, int] = {signal.SIGBREAK: signal.CTRL_BREAK_EVENT}
-    # Without a group of its own, the break would reach pytest as well.
+    # Without its own process group, the break would reach pytest as well.
     FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP
     WINE = hasattr(ctypes.windll.ntdll, "wine_get_version")
 else:
@@ -40,9 +40,9 @@ else:
 
 
 def environment(**values: object) -> dict[str, str]:
-    """Our environment, without a blog's settings in it, and with `values`."""
+    """Our environment without settings of a blog, with `values` added."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("THREADLEAF_")}
-    # Windows knows its variables in capitals only.
+    # On Windows, names of variables are upper case.
     given = {name: str(value) for name, value in values.items()}
     return {**ours, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **given}
 
@@ -50,7 +50,7 @@ def environment(**values: object) -> dict[str, str]:
 def start(
     command: Sequence[object], folder: Path | None = None, environ: dict[str, str] | None = None
 ) -> "subprocess.Popen[str]":
-    """Start `command` in `folder` and `environ`, with pipes for all that is said."""
+    """Start `command` in `folder` with `environ`, and with pipes for its output."""
     return subprocess.Popen(
         [str(part) for part in command],
         stdin=subprocess.PIPE,
@@ -66,11 +66,11 @@ def start(
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
-    """Reserve a port of 127.0.0.1 for a process that a test starts.
+    """Reserve a port of 127.0.0.1 for a process started by a test.
 
-    Linux hands out no port that is bound, and lets a second socket with SO_REUSEADDR bind it as
-    long as the first does not listen: https://man7.org/linux/man-pages/man7/socket.7.html
-    Elsewhere the port is released before it is used, and may be taken in between.
+    Linux never assigns a bound port, and lets a second socket with SO_REUSEADDR bind it while the
+    first does not listen: https://man7.org/linux/man-pages/man7/socket.7.html
+    On other systems the port is released before its use, and may be taken in between.
     """
     with socket.socket() as holder:
         if sys.platform == "linux":
@@ -83,18 +83,18 @@ def reserved_port() -> Iterator[int]:
 
 
 class Server:
-    """A process that serves, and says where in a line of what it prints."""
+    """A server process that prints its address."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
-        #: What it printed, up to and with the line that has the address.
+        #: Its output up to and including the line with the address.
         self.greeting = ""
         while (found := re.search(r"http://\S+", self.greeting)) is None:
             line = self.line()
             if not line:
                 raise AssertionError(f"It did not start:\n{self.greeting}{self.ended()[2]}")
             self.greeting += line + "\n"
-        #: The address that it named, without the `/blog` that the command adds.
+        #: The printed address, without the `/blog` that the command adds.
         self.url = found[0].removesuffix("/blog")
 
     def __enter__(self) -> Self:
@@ -119,7 +119,7 @@ class Server:
             return text
 
     def stop(self, number: int = STOP) -> float:
-        """Send a signal; return the time just before that. Skips the rest of a test under wine."""
+        """Send a signal and return the time just before. Skips the rest of the test under wine."""
         if WINE:
             pytest.skip("wine has no SIGBREAK")
         before = time.monotonic()
@@ -127,6 +127,6 @@ class Server:
         return before
 
     def ended(self) -> tuple[int, str, str]:
-        """Wait for the end: exit code, and what was printed and logged since the last line read."""
+        """Wait for the end; return exit code, output and log since the last line read."""
         printed, logged = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, printed, logged

@@ -1,4 +1,4 @@
-"""Under a real Apache with mod_wsgi, in daemon and in embedded mode."""
+"""A real Apache with mod_wsgi, in daemon and in embedded mode."""
 
 import http.client
 import json
@@ -82,7 +82,7 @@ def answer(url: str) -> Any:
 
 
 @pytest.mark.parametrize(("mode", "group"), [(daemon, "blog"), (embedded, "")])
-def test_an_application_is_served(
+def test_application_is_served_by_apache(
     directory: Path, script: Path, mode: Callable[..., str], group: str
 ) -> None:
     site = mode(script, processes=2, threads=15)
@@ -109,7 +109,7 @@ def test_an_application_is_served(
         ask(apache.url)
 
 
-def test_a_site_that_apache_refuses_is_reported(directory: Path, script: Path) -> None:
+def test_invalid_apache_site_is_reported(directory: Path, script: Path) -> None:
     with (
         pytest.raises(RuntimeError, match="Invalid command 'Nonsense'"),
         Apache(directory, "Nonsense On"),
@@ -117,7 +117,7 @@ def test_a_site_that_apache_refuses_is_reported(directory: Path, script: Path) -
         pass
 
 
-def test_the_site_file_serves(directory: Path, script: Path) -> None:
+def test_apache_site_file_serves(directory: Path, script: Path) -> None:
     (directory / "data").mkdir()
     site = SITE.read_text(encoding="utf-8")
     for ours, theirs in [

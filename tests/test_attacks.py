@@ -1,4 +1,4 @@
-"""Attacks in every kind of text, opened in a browser that no Content-Security-Policy protects."""
+"""Attacks in every kind of text, in a browser without the Content-Security-Policy."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 
 RUN = "alert(1)"
@@ -95,7 +95,7 @@ def page() -> Iterator["Page"]:
 
 
 def opened(page: "Page", documents: list[str]) -> tuple[list[str], list[str]]:
-    """Open documents beside each other; return which have run, and which could, by a click."""
+    """Open documents side by side; return those that ran, and those that could by a click."""
     frames = (
         f'<iframe srcdoc="{escape(f"<!doctype html><title>{number}</title>{document}")}"></iframe>'
         for number, document in enumerate(documents)
@@ -114,7 +114,7 @@ def opened(page: "Page", documents: list[str]) -> tuple[list[str], list[str]]:
     return page.evaluate("top.ran"), dangerous
 
 
-def test_an_attack_that_nobody_stops_is_noticed(page: "Page") -> None:
+def test_unfiltered_attack_is_noticed(page: "Page") -> None:
     ran, dangerous = opened(page, [IMAGE, f"<p onclick={RUN}>x", f"<a href='javascript:{RUN}'>x"])
 
     assert ran == ["0"]
@@ -122,7 +122,7 @@ def test_an_attack_that_nobody_stops_is_noticed(page: "Page") -> None:
 
 
 @pytest.mark.timeout(120)
-def test_no_attack_runs(page: "Page") -> None:
+def test_filtered_attack_does_not_run(page: "Page") -> None:
     every = list(dict.fromkeys(attacks()))
     assert len(every) > 500
     groups = [every[start : start + 10] for start in range(0, len(every), 10)]

@@ -1,4 +1,4 @@
-"""What nobody should send, and how it is answered: the right status, a page, and never a 500."""
+"""Invalid requests: the right status, a page, and never a 500."""
 
 import sqlite3
 from io import BytesIO
@@ -18,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def get(app: Blog, path: bytes, query: bytes = b"") -> tuple[str, str]:
-    """Ask for the bytes that a client sent, as a server hands them to the application."""
+    """Request the bytes of a target, decoded as a server passes them to the application."""
     environ = create_environ("/")
     environ["PATH_INFO"] = path.decode("latin-1")
     environ["QUERY_STRING"] = query.decode("latin-1")
@@ -27,7 +27,7 @@ def get(app: Blog, path: bytes, query: bytes = b"") -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("path", [b"/blog/\xff\xfe", b"/\xc3", b"/blog/tag/\xed\xa0\x80"])
-def test_a_path_that_is_not_utf_8(app: Blog, path: bytes) -> None:
+def test_path_not_utf8(app: Blog, path: bytes) -> None:
     status, page = get(app, path)
 
     assert status == "400 BAD REQUEST"
@@ -35,22 +35,22 @@ def test_a_path_that_is_not_utf_8(app: Blog, path: bytes) -> None:
 
 
 @pytest.mark.parametrize("query", [b"page=%FF", b"page=\xff", b"%C3=1"])
-def test_a_query_that_is_not_text(app: Blog, query: bytes) -> None:
+def test_query_not_utf8(app: Blog, query: bytes) -> None:
     assert get(app, b"/blog", query)[0] == "400 BAD REQUEST"
 
 
 @pytest.mark.parametrize("query", [b"page=1%00", b"page=1&x=%00", b"%00"])
-def test_a_nul_byte_in_the_query_is_passed_over(app: Blog, query: bytes) -> None:
+def test_nul_in_query_is_dropped(app: Blog, query: bytes) -> None:
     assert get(app, b"/blog", query)[0] == "200 OK"
 
 
-def test_a_nul_byte_in_an_old_address(client: BlogClient) -> None:
+def test_nul_in_old_address(client: BlogClient) -> None:
     for query in ("p=%00", "p=1%002", "page_id=\0"):
         assert client.get(f"/blog/nothing?{query}").status_code == 404
 
 
 @pytest.mark.parametrize("path", [b"/blog/a\0b", b"/\0", b"/static/a\0.css"])
-def test_a_nul_byte_in_the_path(app: Blog, path: bytes) -> None:
+def test_nul_in_path(app: Blog, path: bytes) -> None:
     status, page = get(app, path)
 
     assert status == "400 BAD REQUEST"
@@ -58,11 +58,11 @@ def test_a_nul_byte_in_the_path(app: Blog, path: bytes) -> None:
 
 
 @pytest.mark.parametrize("part", ["0", "50001", "9" * 30])
-def test_a_part_of_the_sitemap_that_no_blog_has(client: BlogClient, part: str) -> None:
+def test_sitemap_part_out_of_range(client: BlogClient, part: str) -> None:
     assert client.get(f"/sitemap-{part}.xml").status_code == 404
 
 
-def test_a_slug_of_five_thousand_characters(client: BlogClient) -> None:
+def test_slug_of_5000_characters(client: BlogClient) -> None:
     for path in ("/blog/" + "x" * 5000, "/blog/tag/" + "ü" * 5000, "/" + "x" * 5000):
         assert client.get(path).status_code == 404
 
@@ -76,19 +76,19 @@ def test_a_slug_of_five_thousand_characters(client: BlogClient) -> None:
         b"//evil.example/blog/",
     ],
 )
-def test_a_path_that_would_lead_elsewhere(app: Blog, path: bytes) -> None:
+def test_path_traversal(app: Blog, path: bytes) -> None:
     assert get(app, path)[0] == "404 NOT FOUND"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"])
-def test_a_method_that_a_page_does_not_have(client: BlogClient, method: str) -> None:
+def test_method_not_allowed(client: BlogClient, method: str) -> None:
     response = client.open("/blog", method=method)
 
     assert response.status_code == 405
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
-def test_a_get_where_a_form_belongs(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_get_on_form_address(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     response = client.get("/blog/a-title/comments")
 
@@ -101,7 +101,7 @@ def send(client: BlogClient, body: bytes, content_type: str = FORM) -> tuple[int
     return response.status_code, response.text
 
 
-def test_a_form_without_its_length(app: Blog) -> None:
+def test_form_without_length(app: Blog) -> None:
     environ = create_environ("/blog/a-title/comments", method="POST", content_type=FORM)
     environ["wsgi.input"] = BytesIO(b"text=hello")
     environ.pop("CONTENT_LENGTH", None)
@@ -111,7 +111,7 @@ def test_a_form_without_its_length(app: Blog) -> None:
 
 
 @pytest.mark.parametrize("length", ["-5", "ten", "", "1e3"])
-def test_a_form_with_a_length_that_is_none(app: Blog, length: str) -> None:
+def test_form_with_invalid_length(app: Blog, length: str) -> None:
     environ = create_environ("/blog/a-title/comments", method="POST", content_type=FORM)
     environ["CONTENT_LENGTH"] = length
     _, status, _ = run_wsgi_app(app, environ, buffered=True)
@@ -119,7 +119,7 @@ def test_a_form_with_a_length_that_is_none(app: Blog, length: str) -> None:
     assert status.startswith(("400", "411", "403"))
 
 
-def test_a_form_that_is_cut_off(app: Blog) -> None:
+def test_form_truncated(app: Blog) -> None:
     environ = create_environ("/blog/a-title/comments", method="POST", content_type=FORM)
     environ["wsgi.input"] = BytesIO(b"text=hel")
     environ["CONTENT_LENGTH"] = "100"
@@ -128,14 +128,14 @@ def test_a_form_that_is_cut_off(app: Blog) -> None:
     assert status == "400 BAD REQUEST"
 
 
-def test_a_form_that_is_too_large(client: BlogClient) -> None:
+def test_form_too_large(client: BlogClient) -> None:
     status, page = send(client, b"text=" + b"x" * 300_000)
 
     assert status == 413
     assert "300,005 bytes" in page
 
 
-def test_a_form_with_ten_thousand_fields(client: BlogClient) -> None:
+def test_form_with_10000_fields(client: BlogClient) -> None:
     status, page = send(client, b"&".join(b"f%d=1" % n for n in range(10_000)))
 
     assert status == 413
@@ -145,12 +145,12 @@ def test_a_form_with_ten_thousand_fields(client: BlogClient) -> None:
 @pytest.mark.parametrize(
     "content_type", ["application/json", "multipart/form-data; boundary=x", "text/plain", ""]
 )
-def test_a_body_that_is_no_form(client: BlogClient, content_type: str) -> None:
+def test_body_of_wrong_type(client: BlogClient, content_type: str) -> None:
     assert send(client, b"text=hello", content_type)[0] == 415
 
 
 @pytest.mark.parametrize("body", [b"text=%FF", b"text=\xff", b"text=a%00b", b"%C3%28=x"])
-def test_a_form_that_is_not_text(client: BlogClient, body: bytes) -> None:
+def test_form_not_utf8(client: BlogClient, body: bytes) -> None:
     assert send(client, body)[0] == 400
 
 
@@ -164,7 +164,7 @@ def test_a_form_that_is_not_text(client: BlogClient, body: bytes) -> None:
         "=x; ;",
     ],
 )
-def test_a_cookie_that_is_not_ours(client: BlogClient, make_entry: MakeEntry, cookie: str) -> None:
+def test_foreign_cookie(client: BlogClient, make_entry: MakeEntry, cookie: str) -> None:
     make_entry()
 
     assert client.get("/blog", headers={"Cookie": cookie}).status_code == 200
@@ -180,13 +180,13 @@ def test_a_cookie_that_is_not_ours(client: BlogClient, make_entry: MakeEntry, co
         {"Content-Type": ";" * 1000},
     ],
 )
-def test_a_header_that_makes_no_sense(client: BlogClient, headers: dict[str, str]) -> None:
+def test_malformed_header(client: BlogClient, headers: dict[str, str]) -> None:
     assert client.get("/blog", headers=headers).status_code == 200
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(path=st.binary(max_size=60), query=st.binary(max_size=60))
-def test_no_address_is_too_strange(app: Blog, path: bytes, query: bytes) -> None:
+def test_any_address_gets_a_response(app: Blog, path: bytes, query: bytes) -> None:
     for prefix in (b"/", b"/blog/", b"/static/"):
         status = get(app, prefix + path, query)[0]
         assert status[:3] in {"200", "301", "302", "308", "400", "404", "405"}
@@ -194,13 +194,11 @@ def test_no_address_is_too_strange(app: Blog, path: bytes, query: bytes) -> None
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(body=st.binary(max_size=200), content_type=st.sampled_from([FORM, "", "text/plain"]))
-def test_no_form_is_too_strange(client: BlogClient, body: bytes, content_type: str) -> None:
+def test_any_form_gets_a_response(client: BlogClient, body: bytes, content_type: str) -> None:
     assert send(client, body, content_type)[0] in {400, 403, 411, 413, 415, 404}
 
 
-def test_a_database_that_breaks_while_the_blog_runs(
-    app: Blog, engine: Engine, make_entry: MakeEntry
-) -> None:
+def test_database_breaks_while_serving(app: Blog, engine: Engine, make_entry: MakeEntry) -> None:
     make_entry()
     client = BlogClient(app)
     assert client.get("/blog").status_code == 200
@@ -214,9 +212,7 @@ def test_a_database_that_breaks_while_the_blog_runs(
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_file_that_is_a_database_no_more(
-    app: Blog, engine: Engine, make_entry: MakeEntry
-) -> None:
+def test_database_file_is_overwritten(app: Blog, engine: Engine, make_entry: MakeEntry) -> None:
     make_entry()
     engine.dispose()
     Path(str(engine.url.database)).write_bytes(b"not a database at all" * 1000)

@@ -1,4 +1,4 @@
-"""The benchmarks: that they run, and what they write. Never how fast anything is."""
+"""The benchmarks run and write their tables. Speed is not tested."""
 
 import shutil
 import subprocess
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the benchmark needs, whose docs it may write to."""
+    """A copy of what the benchmark needs, with docs that it may overwrite."""
     for part in ("benchmarks", "pool"):
         shutil.copytree(ROOT / part, tmp_path / part)
     (tmp_path / "docs").mkdir()
@@ -49,12 +49,12 @@ def run(checkout: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of all tables, line by line, without the lines that only align."""
+    """The cells of all table rows, without the rows that only align."""
     lines = [line for line in text.splitlines() if line.startswith("|") and "---" not in line]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_the_tables_have_a_row_for_each_operation_and_pool(checkout: Path) -> None:
+def test_benchmark_tables_are_complete(checkout: Path) -> None:
     done = run(checkout)
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -62,7 +62,7 @@ def test_the_tables_have_a_row_for_each_operation_and_pool(checkout: Path) -> No
     assert [row[0] for row in table] == [
         name for operation in OPERATIONS for name in [operation, *POOLS]
     ]
-    # There is no such thing as a checkout of the bare driver, and a StaticPool is for one thread.
+    # The bare driver has no checkout, and a StaticPool is for one thread.
     unmeasured = [(number, row[0]) for number, row in enumerate(table) if "-" in row]
     assert unmeasured == [
         (5, "`StaticPool`"),
@@ -73,7 +73,7 @@ def test_the_tables_have_a_row_for_each_operation_and_pool(checkout: Path) -> No
     ]
 
 
-def test_write_replaces_what_is_between_the_markers_and_draws_the_picture(checkout: Path) -> None:
+def test_benchmark_write_updates_page(checkout: Path) -> None:
     page = checkout / "docs" / "pool.md"
     page.write_text(
         "# Speed – überall\n\n<!-- benchmark -->\nold\n<!-- /benchmark -->\n\nThe end.\n",
@@ -97,7 +97,7 @@ def test_write_replaces_what_is_between_the_markers_and_draws_the_picture(checko
 
 
 @pytest.mark.parametrize("page", [None, "# No markers\n"])
-def test_write_says_at_once_that_the_page_has_no_markers(checkout: Path, page: str | None) -> None:
+def test_benchmark_write_needs_markers(checkout: Path, page: str | None) -> None:
     file = checkout / "docs" / "pool.md"
     if page is not None:
         file.write_text(page, encoding="utf-8")
@@ -124,7 +124,7 @@ VISITED = [
 
 
 @pytest.mark.long
-def test_the_visit_is_measured_for_whoever_is_installed_and_written_into_the_docs(
+def test_visit_benchmark_updates_docs(
     tmp_path: Path,
 ) -> None:
     for part in ("benchmarks", "blog", "pool", "templates", "pyproject.toml"):
@@ -137,8 +137,8 @@ def test_the_visit_is_measured_for_whoever_is_installed_and_written_into_the_doc
     done = subprocess.run(
         [
             *(sys.executable, "-W", "error"),
-            # The peers keep a connection for each thread, as their documentation has it, and their
-            # threads end without a word to it.
+            # As documented, the peers have a connection per thread, which they do not close when
+            # the thread ends.
             *("-W", "ignore::ResourceWarning"),
             *(tmp_path / "benchmarks" / "visit.py", "--quick", "--write"),
         ],
@@ -162,7 +162,7 @@ def test_the_visit_is_measured_for_whoever_is_installed_and_written_into_the_doc
     assert "Threadleaf" in words
 
 
-def test_the_filters_tables_have_a_row_for_each_number_of_decisions(tmp_path: Path) -> None:
+def test_filter_benchmark_tables_are_complete(tmp_path: Path) -> None:
     for part in ("benchmarks", "blog", "pool"):
         shutil.copytree(ROOT / part, tmp_path / part)
     shutil.copytree(ROOT / "tests" / "judged", tmp_path / "tests" / "judged")
@@ -176,7 +176,7 @@ def test_the_filters_tables_have_a_row_for_each_number_of_decisions(tmp_path: Pa
     assert any("words: “" in row[-1] for row in found)
 
 
-def test_the_steps_of_requests_are_counted() -> None:
+def test_request_steps_are_counted() -> None:
     command = [sys.executable, "-W", "error", str(ROOT / "benchmarks" / "steps.py")]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=100, check=True)
 

@@ -1,4 +1,4 @@
-"""The blog under a real Apache: each thread of each process, and one database file for all."""
+"""The blog under a real Apache: several processes and threads, one database file."""
 
 import re
 import shutil
@@ -21,6 +21,7 @@ from blog.database import connect, session_factory
 from blog.models import Comment, Entry, Tag
 from blog.operations import migration
 from tests.apache import Apache, daemon, embedded, hammer, missing, open_directory, python_home
+from tests.conftest import form_token
 from tests.processes import PATIENCE, ROOT
 from tests.test_apache import SITE, ask
 
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.apache, pytest.mark.timeout(180)]
 
 @dataclass
 class Installed:
-    """The blog as `deploy/apache` wants it: the application, and a folder for the database."""
+    """The blog as `deploy/apache` expects it: the application, and a folder for the database."""
 
     folder: Path
 
@@ -42,7 +43,7 @@ class Installed:
         return self.folder / "data" / "blog.db"
 
     def set(self, settings: str, path: Path | None = None) -> None:
-        """Write the settings, to `path` or beside app.wsgi."""
+        """Write the settings to `path`, by default beside app.wsgi."""
         (path or self.script.with_name("threadleaf.toml")).write_text(settings, encoding="utf-8")
 
     def stored(self) -> list[str]:
@@ -89,8 +90,8 @@ def fill(url: str) -> None:
     engine.dispose()
 
 
-def on_its_site_file(installed: Installed) -> str:
-    """Return what `deploy` has for Apache, for this machine."""
+def site_file(installed: Installed) -> str:
+    """Return the site file of `deploy/apache`, adapted to this machine."""
     site = SITE.read_text(encoding="utf-8")
     for ours, theirs in [
         ("/srv/threadleaf/venv", str(python_home())),
@@ -104,19 +105,18 @@ def on_its_site_file(installed: Installed) -> str:
 
 
 def send_comment(url: str, text: str, number: int = 0) -> int:
-    """Fill in the form on an entry's page as a browser would, and return the answer's status.
+    """Submit the form on an entry's page as a browser would, and return the status.
 
-    :param number: of the visitor's network, of which none may send many.
+    :param number: the visitor's network, since each is limited.
     """
     page = ask(url)[1].decode()
-    token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    token = form_token(page)
     action = re.search(r'<form[^>]* action="([^"]+)"', page)
-    assert token is not None
     assert action is not None
     response, _ = ask(
         re.sub(r"(://[^/]+)/.*", r"\1", url) + action[1],
         "POST",
-        urlencode({"csrf_token": token[1], "text": text}).encode(),
+        urlencode({"csrf_token": token, "text": text}).encode(),
         source=f"127.0.{number}.1",
         Content_Type="application/x-www-form-urlencoded",
     )
@@ -125,17 +125,17 @@ def send_comment(url: str, text: str, number: int = 0) -> int:
 
 @pytest.mark.parametrize("check_same_thread", ["true", "false"])
 @pytest.mark.parametrize("mode", [daemon, embedded])
-def test_every_request_is_answered(
+def test_apache_serves_every_request(
     installed: Installed, mode: Callable[..., str], check_same_thread: str
 ) -> None:
     url = f"sqlite:///{installed.database}?check_same_thread={check_same_thread}"
-    # Twice as many as visitors, so that none of them finds the queue of writers full.
+    # Twice as many threads as visitors, so that the queue of writers is never full.
     installed.set(f'database = "{url}"\nthreads = 32\n')
 
     with Apache(installed.folder, mode(installed.script, processes=2, threads=15)) as apache:
         assert hammer([f"{apache.url}/blog", f"{apache.url}/blog.html"]) == {200: 1000}
         with ThreadPoolExecutor(16) as visitors:
-            # With those that are there already fewer than would make others wait.
+            # With the existing comments, below the limits.
             texts = [f"Comment {number}" for number in range(30)]
             sent = visitors.map(send_comment, [f"{apache.url}/blog/entry-3"] * 30, texts, range(30))
             assert list(sent) == [303] * 30
@@ -146,15 +146,15 @@ def test_every_request_is_answered(
     assert sorted(installed.stored()) == sorted(["Early"] * 30 + texts)
 
 
-def test_https_as_the_example_has_it(installed: Installed) -> None:
+def test_apache_https_example(installed: Installed) -> None:
     installed.set(f'site_url = "https://blog.example.org"\ndatabase = "{installed.database}"\n')
     site = SITE.read_text(encoding="utf-8").partition("# Windows\n")[0]
-    # As it says: uncomment the host for https, and move the application there.
+    # As the file says: uncomment the host for https, and move the application there.
     plain, _, secure = site.partition("#<VirtualHost *:443>\n")
     begin = plain.index("    WSGIScriptAlias / ")
     end = plain.index("</Directory>") + len("</Directory>\n")
     secure = re.sub("^#", "", secure, flags=re.MULTILINE)
-    # The test speaks no TLS.
+    # The test does not use TLS.
     secure = re.sub("^ *SSL.*\n", "", secure, flags=re.MULTILINE)
     site = (
         plain[: plain.index("<VirtualHost *:80>")]
@@ -176,12 +176,12 @@ def test_https_as_the_example_has_it(installed: Installed) -> None:
     assert response.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
 
 
-def test_below_a_path_of_a_larger_site(installed: Installed) -> None:
+def test_apache_below_path(installed: Installed) -> None:
     settings = installed.folder / "elsewhere.toml"
     installed.set(
         f'site_url = "https://example.org/journal"\ndatabase = "{installed.database}"\n', settings
     )
-    site = on_its_site_file(installed)
+    site = site_file(installed)
     assert "    WSGIScriptAlias / " in site
     site = site.replace("    WSGIScriptAlias / ", "    WSGIScriptAlias /journal ")
 
@@ -204,8 +204,8 @@ def test_below_a_path_of_a_larger_site(installed: Installed) -> None:
     assert "From below" in installed.stored()
 
 
-def said(apache: Apache, words: str, times: int) -> list[str]:
-    """Wait until so many lines of the log have `words`, and return them."""
+def log_lines(apache: Apache, words: str, times: int) -> list[str]:
+    """Wait until `times` lines of the log contain `words`, and return them."""
     deadline = time.monotonic() + PATIENCE
     while True:
         lines = [line for line in apache.log().splitlines() if words in line]
@@ -215,18 +215,18 @@ def said(apache: Apache, words: str, times: int) -> list[str]:
         time.sleep(0.1)
 
 
-def test_wrong_settings_are_one_line_at_the_start(installed: Installed) -> None:
+def test_apache_reports_wrong_settings(installed: Installed) -> None:
     installed.set(f'database = "{installed.database}"\nper_pag = 3\n')
 
-    with Apache(installed.folder, on_its_site_file(installed)) as apache:
-        # Each process says it, whether anything was asked of it or not.
-        for line in said(apache, "The blog cannot start: ", times=2):
+    with Apache(installed.folder, site_file(installed)) as apache:
+        # Each process logs it, even one without a request.
+        for line in log_lines(apache, "The blog cannot start: ", times=2):
             assert "threadleaf.toml sets per_pag, " in line
         for method in ("GET", "HEAD", "POST"):
             response, body = ask(f"{apache.url}/blog", method)
             assert (response.status, response.headers["Retry-After"]) == (503, "10")
             assert body.startswith(b"The blog cannot start just now." if method != "HEAD" else b"")
-        assert len(said(apache, "cannot start", times=2)) == 2
+        assert len(log_lines(apache, "cannot start", times=2)) == 2
         assert "Traceback" not in apache.log()
 
         installed.set(f'database = "{installed.database}"\nper_page = 3\n')
@@ -234,10 +234,10 @@ def test_wrong_settings_are_one_line_at_the_start(installed: Installed) -> None:
         while ask(f"{apache.url}/blog")[0].status != 200:
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        said(apache, "The blog has started; ", times=1)
+        log_lines(apache, "The blog has started; ", times=1)
 
 
-def test_a_line_of_the_log_cannot_be_forged(installed: Installed) -> None:
+def test_apache_log_line_cannot_be_forged(installed: Installed) -> None:
     installed.set(f'database = "{installed.database}"\n')
 
     with Apache(installed.folder, daemon(installed.script, processes=1, threads=2)) as apache:
@@ -245,16 +245,16 @@ def test_a_line_of_the_log_cannot_be_forged(installed: Installed) -> None:
             shell.execute("DROP TABLE redirect")
         response, _ = ask(f"{apache.url}/blog/x%0a%5Bwsgi:error%5D%20signed%20in%1b%5B2J")
         assert response.status == 503
-        (line,) = said(apache, "signed in", times=1)
+        (line,) = log_lines(apache, "signed in", times=1)
         assert "GET /blog/x" in line
         assert "\x1b" not in line
 
 
-def test_a_proxy_in_front_of_apache_is_reported_once(installed: Installed) -> None:
+def test_apache_reports_proxy_once(installed: Installed) -> None:
     installed.set(f'database = "{installed.database}"\n')
 
     with Apache(installed.folder, daemon(installed.script, processes=1, threads=2)) as apache:
         for _ in range(3):
             assert ask(f"{apache.url}/blog", X_Forwarded_For="192.0.2.1")[0].status == 200
-        (line,) = said(apache, "X-Forwarded-For: it came through a proxy", times=1)
+        (line,) = log_lines(apache, "X-Forwarded-For: it came through a proxy", times=1)
         assert "RemoteIPInternalProxy 127.0.0.1" in line

@@ -1,4 +1,4 @@
-"""The work for what a stranger sends is bounded: it grows with its length, and no faster."""
+"""The work for any input of a stranger grows linearly with its length."""
 
 import gc
 import random
@@ -32,10 +32,10 @@ GRAVE, ACUTE = "\u0316", "\u0301"
 
 
 def spent(do: Callable[[], object]) -> float:
-    """Return the CPU time that this thread takes for `do`, in seconds.
+    """Return the CPU time of this thread for `do`, in seconds.
 
-    The garbage collector is off: what all other tests left takes longer to go through than most
-    of what is measured.
+    The garbage collector is off: collecting the garbage of all other tests takes longer than most
+    of the measured work.
     """
     gc.disable()
     try:
@@ -47,8 +47,8 @@ def spent(do: Callable[[], object]) -> float:
 
 
 def assert_linear(do: Callable[[int], object], number: int, what: str = "") -> None:
-    """Assert that `do` takes some four times as long for four times `number`, and not sixteen."""
-    for _ in range(3):  # another process can slow one of them down
+    """Assert that fourfold `number` takes about four times as long, not sixteen."""
+    for _ in range(3):  # other processes may disturb a measurement
         one, four = (spent(partial(do, n)) for n in (number, 4 * number))
         if four < 8 * one + 0.05:
             return
@@ -61,7 +61,7 @@ def repeated(do: Callable[[str], object], unit: str) -> Callable[[int], object]:
 
 
 def words(letter: str, mark: str, number: int = 8) -> str:
-    """Return twenty words of one letter with marks, and a twenty-first that is not the last."""
+    """Return words that nearly match a long phrase: twenty with marks, then twenty without."""
     return f"{letter}{mark * number} " * 20 + f"c {letter} " + f"{letter} " * 19 + "b"
 
 
@@ -101,11 +101,11 @@ def phrase(letter: str, last: str = "b") -> str:
     ],
 )
 @pytest.mark.timeout(60)
-def test_no_search_takes_long(
+def test_search_is_bounded(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment, text: str, q: str
 ) -> None:
     client.get("/blog/search?q=warm")
-    # The words of the query come last, so that all before them is looked through.
+    # The words of the query come last, so that the whole text is searched.
     hostile = text + " " + q.replace('"', "")
     entry = make_entry(hostile, slug="entry", body=hostile, tags=(hostile,))
     make_comment(entry, hostile, name=hostile)
@@ -119,7 +119,7 @@ def test_no_search_takes_long(
 
 
 @pytest.mark.parametrize("length", [100, 20])
-def test_no_proposal_takes_long(client: BlogClient, make_entry: MakeEntry, length: int) -> None:
+def test_proposal_is_bounded(client: BlogClient, make_entry: MakeEntry, length: int) -> None:
     letters = random.Random(1)
     terms = ["aa" + "".join(letters.choices("ab", k=length - 2)) for _ in range(505)]
     make_entry(body=" ".join(terms[5:]))
@@ -136,7 +136,7 @@ def test_no_proposal_takes_long(client: BlogClient, make_entry: MakeEntry, lengt
 
 
 def lines(do: Callable[[str], object], text: str) -> int:
-    """Return how many lines of Python `do` runs for `text`."""
+    """Return the number of Python lines that `do` executes for `text`."""
     number = 0
 
     def count(frame: FrameType, event: str, _: Any) -> Any:
@@ -154,27 +154,27 @@ def lines(do: Callable[[str], object], text: str) -> int:
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_four_times_the_text_takes_four_times_the_lines(name: str) -> None:
+def test_markup_is_linear_in_lines(name: str) -> None:
     do, units = COUNTED[name]
     for unit in units:
         number = 200 // len(unit) + 1
         one, four = (lines(do, unit * times) for times in (number, 4 * number))
-        # Quadratic work would be sixteen times as much. What is nested too deep becomes cheaper.
+        # Quadratic work would be sixteen times as much. Nesting beyond the limit gets cheaper.
         assert four < 6 * one + 1_000, f"{unit!r} takes {one:,} lines, then {four:,}"
 
 
 @pytest.mark.parametrize("name", TIMED)
-def test_and_no_more_than_its_time(name: str) -> None:
+def test_markup_is_linear_in_time(name: str) -> None:
     do, units = TIMED[name]
     for unit in units:
         assert_linear(repeated(do, unit), 2_000 // len(unit) + 1, unit)
 
 
-# Over the application
+# Through the application
 
 
 @pytest.mark.parametrize("unit", ["'\" ", "[", "<ul><li>", "- [x] a\n", "```py\na\n```\n", "|a"])
-def test_no_preview_takes_long(app: Blog, make_entry: MakeEntry, unit: str) -> None:
+def test_preview_is_linear(app: Blog, make_entry: MakeEntry, unit: str) -> None:
     make_entry()
     config = replace(app.config, comment_format="markdown", comment_length=50_000)
     client = BlogClient(Blog(config, app.engine, app.secret))
@@ -189,7 +189,7 @@ def test_no_preview_takes_long(app: Blog, make_entry: MakeEntry, unit: str) -> N
 @pytest.mark.parametrize(
     "query", ["+", "%22a", "a%22", "-", "%CC%81", "a%CC%81+", "%E6%97%A5", "["]
 )
-def test_no_long_query_takes_long(client: BlogClient, query: str) -> None:
+def test_long_query_is_linear(client: BlogClient, query: str) -> None:
     def ask(times: int) -> None:
         for path in ("/blog/search?q=", "/blog?page=", "/blog/"):
             client.get(path + query * times)
@@ -215,7 +215,7 @@ def test_no_long_query_takes_long(client: BlogClient, query: str) -> None:
         "X-Forwarded-For",
     ],
 )
-def test_no_long_header_takes_long(client: BlogClient, name: str) -> None:
+def test_long_header_is_linear(client: BlogClient, name: str) -> None:
     def ask(value: str) -> None:
         client.get("/blog", headers={name: value})
 
@@ -235,7 +235,7 @@ def test_no_long_header_takes_long(client: BlogClient, name: str) -> None:
         assert_linear(repeated(ask, unit), 16_000 // len(unit), unit)
 
 
-def test_tags_of_one_slug_take_no_longer_than_others(engine: Engine, tmp_path: Path) -> None:
+def test_tags_of_one_slug_are_linear(engine: Engine, tmp_path: Path) -> None:
     names = map("".join, product("!?#$%&*+=<>/|~.;", repeat=3))
     front = "tags: [" + ", ".join(f"'{name}'" for name in names) + "]"
     (tmp_path / "posts").mkdir()
@@ -258,7 +258,7 @@ def test_tags_of_one_slug_take_no_longer_than_others(engine: Engine, tmp_path: P
 @pytest.mark.parametrize(
     "unit", ["<title> ", "<![CDATA[", "<link>", "<wp:author><link>", "&amp", "<a:b "]
 )
-def test_no_broken_export_takes_long(engine: Engine, tmp_path: Path, unit: str) -> None:
+def test_broken_export_is_linear(engine: Engine, tmp_path: Path, unit: str) -> None:
     whole = (EXPORTS / "wordpress.xml").read_text(encoding="utf-8")
     place = whole.index("<item>")
 

@@ -1,4 +1,4 @@
-"""What is remembered of requests, and that it is bounded by bytes, whatever visitors send."""
+"""Caches are bounded by bytes, whatever visitors send."""
 
 import gc
 import string
@@ -33,9 +33,7 @@ MIB = 1024 * 1024
         st.tuples(st.sampled_from(["get", "put", "resize"]), st.integers(0, 9), st.integers(0, 30))
     ),
 )
-def test_a_cache_holds_what_was_used_last_and_no_more_than_it_may(
-    capacity: int, steps: list[tuple[str, int, int]]
-) -> None:
+def test_cache_evicts_least_recently_used(capacity: int, steps: list[tuple[str, int, int]]) -> None:
     cache: Cache[int, str] = Cache(capacity)
     expected: dict[int, tuple[str, int]] = {}
     for number, (step, key, size) in enumerate(steps):
@@ -63,7 +61,7 @@ def test_a_cache_holds_what_was_used_last_and_no_more_than_it_may(
 
 @contextmanager
 def growth() -> Iterator[Callable[[], int]]:
-    """Count how many bytes more Python holds than at the beginning."""
+    """Yield a function that returns the growth of Python's memory since the start, in bytes."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -83,13 +81,13 @@ def word(random: Random, length: int) -> str:
 
 
 def ask(blog: Blog, path: str, query: str, **headers: str) -> None:
-    """Send a request past Werkzeug's client, which remembers addresses itself."""
+    """Send a request without Werkzeug's client, which caches addresses."""
     environ = create_environ("/", headers={n.replace("_", "-"): v for n, v in headers.items()})
     environ |= {"PATH_INFO": path, "QUERY_STRING": query}
     run_wsgi_app(blog, environ, buffered=True)
 
 
-def test_strangers_fill_no_memory(
+def test_strangers_do_not_grow_memory(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     for number in range(5):
@@ -101,7 +99,7 @@ def test_strangers_fill_no_memory(
     def visit(times: int) -> None:
         for number in range(times):
             path = random.choice(paths)
-            # Signs alone, which are no words to mark.
+            # Punctuation only, which has no words to mark.
             query = f"q={'!' * 30_000}{number}&tag={word(random, 30_000)}&{word(random, 9)}=1"
             long = {name: word(random, 8_000) for name in ("Accept_Encoding", "Cookie", "X_Any")}
             ask(blog, path, query, **long)
@@ -117,7 +115,7 @@ def test_strangers_fill_no_memory(
 
 
 @pytest.mark.parametrize("size", [30, 3_000, 60_000])
-def test_cached_pages_take_what_is_counted(
+def test_cached_pages_take_counted_memory(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry, size: int
 ) -> None:
     random = Random(11)
@@ -145,10 +143,10 @@ def test_cached_pages_take_what_is_counted(
 
 
 @pytest.mark.parametrize("cookie", ["", "__Host-threadleaf-person=x.y", "a=b"])
-def test_a_page_that_was_evicted_leaves_at_once(
+def test_evicted_page_is_freed(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry, cookie: str
 ) -> None:
-    """And not only with the garbage, which may be collected after hundreds of requests."""
+    """Freed by reference counting, because the next garbage collection may be far away."""
     for number in range(30):
         make_entry(f"Entry {number}", body="word " * 10_000)
     client = BlogClient(Blog(replace(config, page_cache=1), engine, app.secret), use_cookies=False)
@@ -164,7 +162,7 @@ def test_a_page_that_was_evicted_leaves_at_once(
     assert sum(len(each.body) for each in cached) <= MIB
 
 
-def test_a_body_that_stays_the_same_is_compressed_once(
+def test_unchanged_body_is_compressed_once(
     client: BlogClient, app: Blog, make_entry: MakeEntry, db: Session
 ) -> None:
     make_entry(body="word " * 500)
@@ -185,7 +183,7 @@ def test_a_body_that_stays_the_same_is_compressed_once(
     assert after._compress("gzip") is before._compress("gzip")
 
 
-def test_forms_fill_no_memory(config: Config) -> None:
+def test_forms_do_not_grow_memory(config: Config) -> None:
     random = Random(12)
     with growth() as grown:
         for _ in range(40):
@@ -196,7 +194,7 @@ def test_forms_fill_no_memory(config: Config) -> None:
         assert grown() < 0.5 * MIB
 
 
-def test_previews_fill_no_memory() -> None:
+def test_previews_do_not_grow_memory() -> None:
     for number in range(50):
         markup.render_comment(f"{number}" * 50, "text")
     with growth() as grown:

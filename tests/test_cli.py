@@ -1,4 +1,4 @@
-"""The command line, as a person uses it: each command is a process of its own."""
+"""The command line. Each command is run in its own process."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -22,6 +22,7 @@ from sqlalchemy import create_engine
 
 from blog.operations.migration import HEAD
 from tests.importing import EXPORTS
+from tests.locks import write_lock
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, reserved_port, start
 from tests.test_schema import SeedBase
 
@@ -31,7 +32,7 @@ SETTINGS = "threadleaf.toml"
 def run(
     folder: Path, *arguments: object, **variables: object
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the command to its end."""
+    """Run the command and wait for it to end."""
     return subprocess.run(
         [*THREADLEAF, *map(str, arguments)],
         cwd=folder,
@@ -46,14 +47,14 @@ def run(
 
 
 def done(folder: Path, *arguments: object, **variables: object) -> str:
-    """Return what the command prints when all is well."""
+    """Return the output of a command that succeeds."""
     result = run(folder, *arguments, **variables)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout
 
 
 def refused(folder: Path, *arguments: object, **variables: object) -> str:
-    """Return the one sentence in which the command says that it cannot."""
+    """Return the one-line error of a command that fails."""
     result = run(folder, *arguments, **variables)
     assert result.returncode == 1, result.stderr
     assert result.stdout == ""
@@ -91,7 +92,7 @@ def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
         return shell.execute(query).fetchall()
 
 
-def test_help_names_the_commands(tmp_path: Path) -> None:
+def test_help_names_commands(tmp_path: Path) -> None:
     said = done(tmp_path, "--help")
 
     for command in ("init", "upgrade", "import", "serve", "demo"):
@@ -101,7 +102,7 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command", [["upgrade"], ["serve"], ["import", EXPORTS], ["comments", "list"]]
 )
-def test_no_blog_is_made_where_there_is_none(tmp_path: Path, command: list[object]) -> None:
+def test_commands_do_not_create_blog(tmp_path: Path, command: list[object]) -> None:
     assert refused(tmp_path, *command) == (
         f"There is no blog in {tmp_path}: it has neither {SETTINGS} nor threadleaf.db. Make one "
         "with `threadleaf init`, or name the settings file with --config or THREADLEAF_CONFIG."
@@ -110,7 +111,7 @@ def test_no_blog_is_made_where_there_is_none(tmp_path: Path, command: list[objec
 
 
 @pytest.mark.parametrize("module", ["click", "sqlalchemy", "blog.cli.main"])
-def test_ctrl_c_while_modules_are_imported(tmp_path: Path, module: str) -> None:
+def test_interrupt_during_imports(tmp_path: Path, module: str) -> None:
     script = f"""
 import sys
 class Interrupt:
@@ -136,7 +137,7 @@ main()
 # init and upgrade
 
 
-def test_init_makes_a_settings_file_and_a_database(tmp_path: Path) -> None:
+def test_init_creates_settings_and_database(tmp_path: Path) -> None:
     said = done(tmp_path, "init", "myblog")
 
     assert sorted(path.name for path in (tmp_path / "myblog").iterdir()) == [
@@ -147,9 +148,9 @@ def test_init_makes_a_settings_file_and_a_database(tmp_path: Path) -> None:
     assert f"The database {tmp_path / 'myblog' / 'threadleaf.db'} is made." in said
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows gives files the rights of their folder")
+@pytest.mark.skipif(os.name != "posix", reason="Windows inherits permissions from the folder")
 @pytest.mark.parametrize("mask", [0, 0o022])
-def test_what_init_makes_is_for_its_user_alone(tmp_path: Path, mask: int) -> None:
+def test_init_files_are_private(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
         done(tmp_path, "init", "new/blog")
@@ -161,7 +162,7 @@ def test_what_init_makes_is_for_its_user_alone(tmp_path: Path, mask: int) -> Non
     finally:
         os.umask(before)
     assert modes_of(tmp_path / "new" / "blog") == 0o700
-    # What was there before keeps what it had.
+    # An existing folder keeps its mode.
     assert modes_of(tmp_path / "old") == 0o755 & ~mask
     for folder in ("new/blog", "old"):
         for file in (tmp_path / folder).iterdir():
@@ -173,15 +174,15 @@ def modes_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
-def test_a_full_disk(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_init_on_full_disk(tmp_path: Path) -> None:
     (tmp_path / "blog.db").symlink_to("/dev/full")
 
     said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
     assert "cannot be used (database or disk is full): free space on the disk of " in said
 
 
-def test_blogs_whose_names_are_nearly_the_same(tmp_path: Path) -> None:
+def test_init_with_similar_names(tmp_path: Path) -> None:
     names = ["q?a", "q?b", "q\n"] if os.name == "posix" else []
     names += ["q", "q%41"]
     for name in names:
@@ -191,7 +192,7 @@ def test_blogs_whose_names_are_nearly_the_same(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == len(names)
 
 
-def test_a_second_init_keeps_everything(blog: Path) -> None:
+def test_init_twice_changes_nothing(blog: Path) -> None:
     (blog / SETTINGS).write_text('title = "Kept"\n', encoding="utf-8")
     before = rows(blog / "threadleaf.db", "SELECT * FROM site")
 
@@ -202,21 +203,21 @@ def test_a_second_init_keeps_everything(blog: Path) -> None:
     assert rows(blog / "threadleaf.db", "SELECT * FROM site") == before
 
 
-def test_upgrade_makes_a_database_that_is_missing(blog: Path) -> None:
+def test_upgrade_creates_missing_database(blog: Path) -> None:
     (blog / "threadleaf.db").unlink()
 
     assert done(blog, "upgrade").endswith("is made.\n")
     assert done(blog, "upgrade").endswith("is up to date.\n")
 
 
-def test_upgrade_takes_the_seeds_database(tmp_path: Path) -> None:
+def test_upgrade_of_seed_database(tmp_path: Path) -> None:
     make_seed(tmp_path / "seed.db")
 
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
     assert said.endswith(f"seed.db is upgraded from schema 0001 to {HEAD}.\n")
 
 
-def test_entries_of_the_seed_that_our_addresses_shadow_are_renamed(tmp_path: Path) -> None:
+def test_upgrade_renames_shadowed_entries(tmp_path: Path) -> None:
     make_seed(tmp_path / "seed.db")
     titles = ["Archive", "Privacy", "Search", "Tag", "Tags", "2013", "Archive 2", "Tea"]
     with closing(sqlite3.connect(tmp_path / "seed.db")) as shell, shell:
@@ -234,7 +235,7 @@ def test_entries_of_the_seed_that_our_addresses_shadow_are_renamed(tmp_path: Pat
             server.get(f"/blog/{slug}/feed.atom")
 
 
-def test_a_start_warns_of_an_entry_that_an_address_shadows(blog: Path) -> None:
+def test_serve_warns_of_shadowed_entry(blog: Path) -> None:
     with closing(sqlite3.connect(blog / "threadleaf.db")) as shell, shell:
         shell.execute(
             "INSERT INTO entry (title, body, timestamp, featured, slug, state, uid, updated, "
@@ -255,7 +256,7 @@ def test_a_start_warns_of_an_entry_that_an_address_shadows(blog: Path) -> None:
 @pytest.mark.parametrize(
     "command", [["upgrade"], ["init"], ["serve"], ["import", EXPORTS / "jekyll"]]
 )
-def test_another_programs_database_is_refused(tmp_path: Path, command: list[object]) -> None:
+def test_cli_refuses_foreign_database(tmp_path: Path, command: list[object]) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as shell:
         shell.execute("CREATE TABLE customer (id INTEGER)")
     before = (tmp_path / "other.db").read_bytes()
@@ -270,9 +271,7 @@ def test_another_programs_database_is_refused(tmp_path: Path, command: list[obje
     assert (tmp_path / "other.db").read_bytes() == before
 
 
-def test_the_settings_file_is_named_on_the_command_line_or_in_the_environment(
-    blog: Path, tmp_path: Path
-) -> None:
+def test_settings_file_option_and_variable(blog: Path, tmp_path: Path) -> None:
     settings = blog / SETTINGS
 
     assert done(tmp_path, "--config", settings, "upgrade").endswith("is up to date.\n")
@@ -282,7 +281,7 @@ def test_the_settings_file_is_named_on_the_command_line_or_in_the_environment(
 # import
 
 
-def test_an_import_says_what_it_did_and_can_be_repeated(blog: Path) -> None:
+def test_import_is_repeatable(blog: Path) -> None:
     said = done(blog, "import", EXPORTS / "jekyll")
     number = int(said.split(" imported, ")[0].split(" ")[-1])
     assert number > 0
@@ -291,14 +290,14 @@ def test_an_import_says_what_it_did_and_can_be_repeated(blog: Path) -> None:
     assert f" 0 imported, 0 changed, {number} unchanged" in done(blog, "import", EXPORTS / "jekyll")
 
 
-def test_a_dry_run_changes_nothing(blog: Path) -> None:
+def test_import_dry_run_changes_nothing(blog: Path) -> None:
     said = done(blog, "import", "--dry-run", EXPORTS / "jekyll")
 
     assert said.endswith("This was a dry run: nothing has been changed.\n")
     assert rows(blog / "threadleaf.db", "SELECT count(*) FROM entry") == [(0,)]
 
 
-def test_import_makes_the_database_and_upgrades_none(tmp_path: Path) -> None:
+def test_import_creates_but_never_upgrades(tmp_path: Path) -> None:
     assert "blog.db is made." in done(
         tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="blog.db"
     )
@@ -307,7 +306,7 @@ def test_import_makes_the_database_and_upgrades_none(tmp_path: Path) -> None:
     assert said.endswith("run `threadleaf upgrade`.")
 
 
-def test_nothing_to_import(blog: Path, tmp_path: Path) -> None:
+def test_import_without_items(blog: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert str(tmp_path / "empty") in refused(blog, "import", tmp_path / "empty")
 
@@ -316,7 +315,7 @@ def test_nothing_to_import(blog: Path, tmp_path: Path) -> None:
     assert "does not exist." in result.stderr
 
 
-def test_names_that_the_output_cannot_show(blog: Path, tmp_path: Path) -> None:
+def test_import_of_unprintable_names(blog: Path, tmp_path: Path) -> None:
     folder = tmp_path / "posts"
     folder.mkdir()
     (folder / "2026-01-02-one.md").write_text("# One\n\nText.\n", encoding="utf-8")
@@ -326,8 +325,8 @@ def test_names_that_the_output_cannot_show(blog: Path, tmp_path: Path) -> None:
     assert "\\u8449.txt" in said
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a Ctrl-C would reach pytest as well")
-def test_an_import_that_is_stopped_goes_on_later(blog: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C would reach pytest as well")
+def test_import_resumes_after_interrupt(blog: Path, tmp_path: Path) -> None:
     folder = tmp_path / "posts"
     folder.mkdir()
     for number in range(300):
@@ -351,7 +350,7 @@ def test_an_import_that_is_stopped_goes_on_later(blog: Path, tmp_path: Path) -> 
 # serve and demo
 
 
-def test_serve_makes_the_database_if_there_is_none(blog: Path) -> None:
+def test_serve_creates_missing_database(blog: Path) -> None:
     (blog / "threadleaf.db").unlink()
     (blog / SETTINGS).write_text('title = "Pond life"\n', encoding="utf-8")
 
@@ -362,7 +361,7 @@ def test_serve_makes_the_database_if_there_is_none(blog: Path) -> None:
         assert "Nothing has been published here yet." in server.get("/blog")
 
 
-def test_the_port_that_the_system_chose_is_the_sites_own(blog: Path) -> None:
+def test_serve_on_port_0_sets_site_url(blog: Path) -> None:
     (blog / SETTINGS).write_text("", encoding="utf-8")
     with serving(blog, "serve") as server:
         assert f'<link rel="canonical" href="{server.url}/blog">' in server.get("/blog")
@@ -378,9 +377,9 @@ def port() -> Iterator[int]:
         yield port
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 @pytest.mark.parametrize("output", ["full", "closed pipe", "none"])
-def test_serve_needs_nowhere_to_print_to(blog: Path, output: str, port: int) -> None:
+def test_serve_without_output(blog: Path, output: str, port: int) -> None:
     (blog / "threadleaf.db").unlink()
     shell = {
         "full": 'exec "$@" >/dev/full',
@@ -408,17 +407,17 @@ def test_serve_needs_nowhere_to_print_to(blog: Path, output: str, port: int) -> 
     assert (process.returncode, logged) == (0, "")
 
 
-def test_a_signal_ends_serve(blog: Path) -> None:
+def test_serve_ends_on_signal(blog: Path) -> None:
     with serving(blog, "serve") as server:
         server.get("/blog")
         server.stop()
         assert server.ended() == (0, "", "")
-    # What SQLite keeps beside an open database is gone, so the one file is the whole blog.
+    # SQLite's side files are gone, so one file is the whole blog.
     assert [path.name for path in blog.glob("*.db*")] == ["threadleaf.db"]
 
 
-def test_a_title_that_the_output_cannot_show(blog: Path) -> None:
-    # A service on Windows prints to a file, and in the code page of the machine.
+def test_serve_with_unprintable_title(blog: Path) -> None:
+    # A Windows service prints to a file in the machine's code page.
     with serving(blog, "serve", PYTHONIOENCODING="cp1252", THREADLEAF_TITLE="葉") as server:
         assert server.greeting.startswith("\\u8449 is at http://")
         assert "<title>葉</title>" in server.get("/blog")
@@ -431,7 +430,7 @@ def test_demo_has_entries_and_comments(tmp_path: Path) -> None:
         assert "The slow post" in server.get("/blog/tags") + server.get("/blog/2025")
 
 
-def test_nothing_of_the_demo_is_left(tmp_path: Path) -> None:
+def test_demo_leaves_nothing(tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary)
@@ -445,10 +444,10 @@ def test_nothing_of_the_demo_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [temporary]
 
 
-# Mistakes
+# Errors
 
 
-def test_a_port_in_use(blog: Path) -> None:
+def test_serve_on_used_port(blog: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
@@ -468,20 +467,20 @@ def test_a_port_in_use(blog: Path) -> None:
         ("title = Pond life", "is not TOML in UTF-8: "),
     ],
 )
-def test_a_wrong_setting_in_the_file(blog: Path, line: str, said: str) -> None:
+def test_invalid_setting_in_file(blog: Path, line: str, said: str) -> None:
     (blog / SETTINGS).write_text(line + "\n", encoding="utf-8")
 
     assert said in refused(blog, "serve")
 
 
-def test_a_wrong_setting_in_the_environment_or_on_the_command_line(blog: Path) -> None:
+def test_invalid_setting_outside_file(blog: Path) -> None:
     assert refused(blog, "upgrade", THREADLEAF_COLOUR="red").startswith(
         "The environment (THREADLEAF_COLOUR) sets colour, which is no setting."
     )
     assert refused(blog, "serve", "--port", 65536).startswith("The setting port is 65536; ")
 
 
-def test_a_settings_file_that_is_missing(tmp_path: Path) -> None:
+def test_settings_file_missing(tmp_path: Path) -> None:
     said = refused(tmp_path, "serve", THREADLEAF_CONFIG="none.toml")
     assert said == "The settings file none.toml cannot be read: No such file or directory."
 
@@ -491,7 +490,7 @@ def test_a_settings_file_that_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "upgrade"])
-def test_a_file_that_is_no_database(tmp_path: Path, command: str) -> None:
+def test_cli_refuses_non_database(tmp_path: Path, command: str) -> None:
     (tmp_path / "notes.txt").write_text("These are notes. " * 100)
 
     assert "notes.txt cannot be used (file is not a database): set `database` to " in refused(
@@ -499,8 +498,8 @@ def test_a_file_that_is_no_database(tmp_path: Path, command: str) -> None:
     )
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs a folder that nobody may write to")
-def test_init_where_it_may_not(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="needs a read-only folder")
+def test_init_without_permission(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     assert refused(tmp_path, "init", "/proc/nope/blog").startswith("/proc/nope cannot be used: ")
@@ -508,7 +507,7 @@ def test_init_where_it_may_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "upgrade"])
-def test_a_folder_that_is_missing(tmp_path: Path, command: str) -> None:
+def test_init_in_missing_folder(tmp_path: Path, command: str) -> None:
     said = refused(tmp_path, command, THREADLEAF_DATABASE="none/blog.db")
 
     assert "check that its folder exists and that " in said
@@ -517,25 +516,17 @@ def test_a_folder_that_is_missing(tmp_path: Path, command: str) -> None:
     assert f"{tmp_path / 'none'}: {missing.value.strerror}" in said
 
 
-def test_serve_does_not_upgrade_by_itself(tmp_path: Path) -> None:
+def test_serve_does_not_upgrade(tmp_path: Path) -> None:
     make_seed(tmp_path / "seed.db")
 
     said = refused(tmp_path, "serve", THREADLEAF_DATABASE="seed.db")
     assert said.endswith(f"this Threadleaf needs {HEAD}: run `threadleaf upgrade`.")
 
 
-@contextmanager
-def held(database: Path) -> Iterator[sqlite3.Connection]:
-    """Somebody else writes, and does not come to an end."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield other
-
-
-def test_a_database_that_somebody_else_writes_to(tmp_path: Path) -> None:
+def test_cli_reports_locked_database(tmp_path: Path) -> None:
     make_seed(tmp_path / "seed.db")
 
-    with held(tmp_path / "seed.db"):
+    with write_lock(tmp_path / "seed.db"):
         said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
     assert said.endswith(
         "cannot be used (database is locked): end the other program that is writing to it, "
@@ -544,11 +535,11 @@ def test_a_database_that_somebody_else_writes_to(tmp_path: Path) -> None:
     assert rows(tmp_path / "seed.db", "PRAGMA journal_mode") == [("delete",)]
 
 
-def test_a_running_blogs_writer_is_waited_for(blog: Path) -> None:
+def test_cli_waits_for_writer(blog: Path) -> None:
     with closing(sqlite3.connect(blog / "threadleaf.db")) as shell:
         shell.execute("DROP TRIGGER month_insert")
     with (
-        held(blog / "threadleaf.db") as other,
+        write_lock(blog / "threadleaf.db") as other,
         start([*THREADLEAF, "upgrade"], blog) as process,
     ):
         time.sleep(2.5)

@@ -1,4 +1,4 @@
-"""`threadleaf comments`: what waits, and the decisions."""
+"""`threadleaf comments`: held comments, and decisions on them."""
 
 import sqlite3
 from contextlib import closing
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.locks import write_lock
 from tests.test_cli import blog, done, new_blog, refused  # noqa: F401 - two are fixtures
 
 
 @pytest.fixture
 def waiting(blog: Path) -> Path:  # noqa: F811
-    """A blog with an entry and three comments: two that wait, one published."""
+    """A blog with an entry and three comments: two held, one published."""
     with closing(sqlite3.connect(blog / "threadleaf.db")) as shell, shell:
         shell.execute(
             "INSERT INTO entry (id, title, body, timestamp, featured, slug, state, uid, updated, "
@@ -37,11 +38,11 @@ def states(folder: Path) -> dict[int, str]:
         return dict(shell.execute("SELECT id, state FROM comment"))
 
 
-def test_a_new_blog_has_nothing_that_waits(blog: Path) -> None:  # noqa: F811
+def test_new_blog_has_no_held_comments(blog: Path) -> None:  # noqa: F811
     assert done(blog, "comments", "list") == "0 comments: held.\n"
 
 
-def test_what_waits_is_shown_with_its_reason(waiting: Path) -> None:
+def test_held_comments_are_listed_with_reason(waiting: Path) -> None:
     printed = done(waiting, "comments", "list")
 
     assert printed.startswith(
@@ -57,9 +58,8 @@ def test_what_waits_is_shown_with_its_reason(waiting: Path) -> None:
     assert done(waiting, "comments", "list", "--entry", "none") == "0 comments: held.\n"
 
 
-def test_a_list_does_not_wait_for_who_writes(waiting: Path) -> None:
-    with closing(sqlite3.connect(waiting / "threadleaf.db", isolation_level=None)) as shell:
-        shell.execute("BEGIN IMMEDIATE")
+def test_list_does_not_wait_for_writer(waiting: Path) -> None:
+    with write_lock(waiting / "threadleaf.db"):
         assert done(waiting, "comments", "list").endswith("2 comments: held.\n")
 
 
@@ -72,14 +72,14 @@ def test_decisions_are_carried_out(waiting: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["approve", "spam", "delete"])
-def test_a_number_of_no_comment_changes_nothing(waiting: Path, command: str) -> None:
+def test_unknown_comment_id_changes_nothing(waiting: Path, command: str) -> None:
     message = refused(waiting, "comments", command, 1, 77, 78)
 
     assert message.startswith("There is no comment 77, 78, and nothing was changed")
     assert states(waiting)[1] == "held"
 
 
-def test_a_number_that_no_database_can_count_to_is_no_comments(waiting: Path) -> None:
+def test_comment_id_beyond_integers(waiting: Path) -> None:
     message = refused(waiting, "comments", "approve", 1, 10**30)
 
     assert message.startswith(f"There is no comment {10**30}, and nothing was changed")

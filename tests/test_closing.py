@@ -1,4 +1,4 @@
-"""The response-closing hook: whatever becomes of a response, its connection comes back."""
+"""The response-closing hook: a connection is returned however a response ends."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,8 +27,8 @@ def in_use(engine: Engine) -> int:
     return out
 
 
-def answering(app: Blog, respond: Callable[[Request], Response]) -> Blog:
-    """Return the application `app` with another way to answer."""
+def responding(app: Blog, respond: Callable[[Request], Response]) -> Blog:
+    """Return the application `app` with `respond` in place of its own."""
 
     class Other(Blog):
         def respond(self, request: Request, finish: Finish) -> "WSGIApplication":
@@ -46,7 +46,7 @@ def use_database(request: Request) -> None:
     ("path", "status"),
     [("/blog", 200), ("/blog/a-title", 200), ("/blog/none", 404), ("/blog/feed.atom", 200)],
 )
-def test_a_page_gives_its_connection_back_before_its_first_byte(
+def test_connection_is_back_before_first_byte(
     app: Blog, engine: Engine, make_entry: MakeEntry, method: str, path: str, status: int
 ) -> None:
     make_entry()
@@ -65,7 +65,9 @@ def test_a_page_gives_its_connection_back_before_its_first_byte(
     assert BlogClient(app).open(path, method=method).status_code == status
 
 
-def test_not_modified(client: BlogClient, engine: Engine, make_entry: MakeEntry) -> None:
+def test_not_modified_closes_session(
+    client: BlogClient, engine: Engine, make_entry: MakeEntry
+) -> None:
     make_entry()
     etag = client.get("/blog").headers["ETag"]
 
@@ -73,7 +75,7 @@ def test_not_modified(client: BlogClient, engine: Engine, make_entry: MakeEntry)
     assert in_use(engine) == 0
 
 
-def test_a_file(app: Blog, engine: Engine, tmp_path: Path) -> None:
+def test_file_closes_session(app: Blog, engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "file.txt"
     file.write_text("content")
 
@@ -81,12 +83,12 @@ def test_a_file(app: Blog, engine: Engine, tmp_path: Path) -> None:
         use_database(request)
         return send_file(file, request.environ)
 
-    assert BlogClient(answering(app, respond)).get("/").text == "content"
+    assert BlogClient(responding(app, respond)).get("/").text == "content"
     assert in_use(engine) == 0
 
 
 def streaming(request: Request) -> Response:
-    """Answer with rows that are read while the body is sent, from a session opened anew for it."""
+    """Stream rows from a session that is reopened while the body is sent."""
 
     def rows() -> Iterator[str]:
         for number in range(1000):
@@ -97,24 +99,24 @@ def streaming(request: Request) -> Response:
     return Response(rows())
 
 
-def test_a_streamed_body_that_is_read_to_its_end(app: Blog, engine: Engine) -> None:
-    response = Client(answering(app, streaming)).get("/")
+def test_streamed_body_read_to_end(app: Blog, engine: Engine) -> None:
+    response = Client(responding(app, streaming)).get("/")
 
     assert len(response.data) == 1005 * 1000
-    assert in_use(engine) == 1, "the body's own session is open until the server closes the body"
+    assert in_use(engine) == 1, "the session of the body stays open until close()"
     response.close()
     assert in_use(engine) == 0
 
 
-def test_a_streamed_body_that_nobody_reads(app: Blog, engine: Engine) -> None:
-    response = Client(answering(app, streaming)).open("/", method="HEAD")
+def test_streamed_body_never_read(app: Blog, engine: Engine) -> None:
+    response = Client(responding(app, streaming)).open("/", method="HEAD")
 
     response.close()
     assert in_use(engine) == 0
 
 
-def test_a_streamed_body_whose_reader_leaves(app: Blog, engine: Engine) -> None:
-    body, _, _ = run_wsgi_app(answering(app, streaming), create_environ("/"))
+def test_streamed_body_abandoned(app: Blog, engine: Engine) -> None:
+    body, _, _ = run_wsgi_app(responding(app, streaming), create_environ("/"))
     next(iter(body))
 
     assert in_use(engine) == 1
@@ -122,13 +124,13 @@ def test_a_streamed_body_whose_reader_leaves(app: Blog, engine: Engine) -> None:
     assert in_use(engine) == 0
 
 
-def test_a_body_that_raises(app: Blog, engine: Engine) -> None:
+def test_body_raises(app: Blog, engine: Engine) -> None:
     def failing(request: Request) -> Iterator[str]:
         use_database(request)
         yield "begun"
         raise RuntimeError("in the middle")
 
-    client = Client(answering(app, lambda request: Response(failing(request))))
+    client = Client(responding(app, lambda request: Response(failing(request))))
     response = client.get("/")
 
     with pytest.raises(RuntimeError, match="in the middle"):
@@ -139,19 +141,17 @@ def test_a_body_that_raises(app: Blog, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("early"), KeyboardInterrupt(), SystemExit(3)])
-def test_an_application_that_raises_before_it_returned_a_body(
-    app: Blog, engine: Engine, error: BaseException
-) -> None:
+def test_application_raises_before_body(app: Blog, engine: Engine, error: BaseException) -> None:
     def respond(request: Request) -> Response:
         use_database(request)
         raise error
 
     with pytest.raises(type(error)):
-        Client(answering(app, respond)).get("/")
+        Client(responding(app, respond)).get("/")
     assert in_use(engine) == 0
 
 
-def test_a_start_response_that_raises(app: Blog, engine: Engine) -> None:
+def test_start_response_raises(app: Blog, engine: Engine) -> None:
     def start_response(*_: Any) -> Any:
         raise OSError("the connection is gone")
 
@@ -160,7 +160,7 @@ def test_a_start_response_that_raises(app: Blog, engine: Engine) -> None:
     assert in_use(engine) == 0
 
 
-def test_an_inner_close_that_raises(app: Blog, engine: Engine) -> None:
+def test_inner_close_raises(app: Blog, engine: Engine) -> None:
     class Body:
         def __init__(self, request: Request) -> None:
             self.request = request
@@ -172,7 +172,7 @@ def test_an_inner_close_that_raises(app: Blog, engine: Engine) -> None:
         def close(self) -> None:
             raise RuntimeError("in close")
 
-    response = Client(answering(app, lambda request: Response(Body(request)))).get("/")
+    response = Client(responding(app, lambda request: Response(Body(request)))).get("/")
     assert response.data == b"content"
 
     with pytest.raises(RuntimeError, match="in close"):
@@ -180,7 +180,7 @@ def test_an_inner_close_that_raises(app: Blog, engine: Engine) -> None:
     assert in_use(engine) == 0
 
 
-def test_what_was_not_committed_is_rolled_back(
+def test_uncommitted_change_is_rolled_back(
     app: Blog, engine: Engine, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -189,12 +189,12 @@ def test_what_was_not_committed_is_rolled_back(
         request.db.execute(text("UPDATE entry SET title = 'Changed'"))
         return Response("done")
 
-    BlogClient(answering(app, respond)).get("/")
+    BlogClient(responding(app, respond)).get("/")
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT title FROM entry")) == "A title"
 
 
-def test_the_application_keeps_to_pep_3333(app: Blog, make_entry: MakeEntry) -> None:
+def test_application_conforms_to_pep_3333(app: Blog, make_entry: MakeEntry) -> None:
     make_entry()
     client = BlogClient(validator(app))
 
@@ -203,8 +203,8 @@ def test_the_application_keeps_to_pep_3333(app: Blog, make_entry: MakeEntry) -> 
         assert client.head(path).data == b""
 
 
-def test_a_real_server_closes_the_session_of_a_reader_who_left(app: Blog, engine: Engine) -> None:
-    with waitress_threads(answering(app, streaming)) as address:
+def test_server_closes_session_of_lost_client(app: Blog, engine: Engine) -> None:
+    with waitress_threads(responding(app, streaming)) as address:
         for _ in range(5):
             with urlopen(address) as response:
                 assert response.read(10)

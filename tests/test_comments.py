@@ -1,6 +1,5 @@
-"""The comment form: what it takes, what it says, and that nothing typed is lost."""
+"""The comment form: validation, messages, and no loss of typed text."""
 
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,8 @@ from blog.application import Blog
 from blog.config import Config
 from blog.database import begin_writing, session_factory
 from blog.models import Comment
-from tests.conftest import BlogClient, MakeEntry
+from tests.conftest import BlogClient, MakeEntry, form_token
+from tests.locks import write_lock
 
 
 def stored(db: Session) -> list[tuple[str | None, str]]:
@@ -31,7 +31,7 @@ def stored(db: Session) -> list[tuple[str | None, str]]:
     return [(c.name, c.text) for c in db.scalars(select(Comment).order_by(Comment.id))]
 
 
-def test_a_comment_is_stored_and_shown_where_the_visitor_is_led(
+def test_comment_is_stored_and_shown(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -46,7 +46,7 @@ def test_a_comment_is_stored_and_shown_where_the_visitor_is_led(
     assert "Your comment is published." not in client.get("/blog/a-title").text
 
 
-def test_the_name_is_optional(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
+def test_comment_name_is_optional(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     client.send_comment("a-title", text="No name")
 
@@ -54,11 +54,11 @@ def test_the_name_is_optional(client: BlogClient, db: Session, make_entry: MakeE
     assert "Anonymous" in client.get("/blog/a-title").text
 
 
-def test_a_comment_of_500_characters_is_taken_whole(
+def test_longest_comment_is_accepted(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
-    # A browser sends each line end as two characters, and its maxlength counts one.
+    # A browser submits a line end as two characters; its maxlength counts one.
     text = "é\n" * 249 + "éé"
     response = client.send_comment("a-title", text=text.replace("\n", "\r\n"), name="n" * 80)
 
@@ -76,7 +76,7 @@ def test_a_comment_of_500_characters_is_taken_whole(
         ({"text": "kept text", "name": "n" * 81}, "has 81 characters; 80 is the limit"),
     ],
 )
-def test_a_mistake_is_explained_and_what_was_typed_is_kept(
+def test_comment_error_keeps_input(
     client: BlogClient,
     db: Session,
     make_entry: MakeEntry,
@@ -93,7 +93,7 @@ def test_a_mistake_is_explained_and_what_was_typed_is_kept(
     assert stored(db) == []
 
 
-def test_a_comment_is_text_and_no_markup(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_comment_is_escaped(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     attack = '<script>alert(1)</script><img src=x onerror=alert(1)>"'
     client.send_comment("a-title", text=attack, name=attack[:80])
@@ -104,7 +104,7 @@ def test_a_comment_is_text_and_no_markup(client: BlogClient, make_entry: MakeEnt
 
 
 @pytest.mark.parametrize("token", ["", "false", "ÿ", "x" * 5000])
-def test_a_missing_or_false_token_is_refused_and_the_text_kept(
+def test_comment_token_is_required(
     client: BlogClient, db: Session, make_entry: MakeEntry, token: str
 ) -> None:
     make_entry()
@@ -128,23 +128,23 @@ def test_a_missing_or_false_token_is_refused_and_the_text_kept(
         ({"Sec-Fetch-Site": "same-origin", "Origin": "http://proxied"}, 303),
     ],
 )
-def test_a_form_of_another_site_is_refused(
+def test_comment_from_other_site_is_refused(
     client: BlogClient, make_entry: MakeEntry, headers: dict[str, str], status: int
 ) -> None:
     make_entry()
     page = client.get("/blog/a-title").text
-    token = page.split('name="csrf_token" value="')[1].split('"')[0]
+    token = form_token(page)
     data = {"text": "Hello", "csrf_token": token}
 
     assert client.post("/blog/a-title/comments", data=data, headers=headers).status_code == status
 
 
-def test_a_comment_on_an_entry_that_is_gone_is_not_lost_to_its_writer(
+def test_comment_on_deleted_entry_keeps_input(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry("Other")
     entry = make_entry()
-    token = client.get("/blog/other").text.split('name="csrf_token" value="')[1].split('"')[0]
+    token = form_token(client.get("/blog/other").text)
     db.delete(entry)
     db.commit()
     data = {"text": "Long thought about", "csrf_token": token}
@@ -154,12 +154,10 @@ def test_a_comment_on_an_entry_that_is_gone_is_not_lost_to_its_writer(
     assert "Long thought about" in response.text
 
 
-def test_closed_comments_are_shown_and_no_more_are_taken(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_closed_comments_are_shown(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry("Other")
     make_entry(comments_open=False)
-    token = client.get("/blog/other").text.split('name="csrf_token" value="')[1].split('"')[0]
+    token = form_token(client.get("/blog/other").text)
 
     assert "<textarea" not in client.get("/blog/a-title").text
     data = {"text": "Too late", "csrf_token": token}
@@ -171,7 +169,7 @@ def test_closed_comments_are_shown_and_no_more_are_taken(
 
 @contextmanager
 def watched(engine: Engine, *files: str) -> Iterator[Counter[tuple[str, bool]]]:
-    """Count the calls in source files, and whether others could write to the database meanwhile."""
+    """Count calls by source file, and by whether others could write during them."""
     sessions = session_factory(engine)
     counts: Counter[tuple[str, bool]] = Counter()
 
@@ -195,7 +193,7 @@ def watched(engine: Engine, *files: str) -> Iterator[Counter[tuple[str, bool]]]:
         sys.setprofile(None)
 
 
-def test_others_can_write_while_a_comment_is_rendered_and_hashed(
+def test_rendering_does_not_block_writers(
     client: BlogClient, app: Blog, engine: Engine, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -210,19 +208,7 @@ def test_others_can_write_while_a_comment_is_rendered_and_hashed(
     assert {name for name, is_free in counts if not is_free} == set()
 
 
-@contextmanager
-def another_writer(engine: Engine) -> Iterator[None]:
-    """Let another program hold the write lock of the database."""
-    other = sqlite3.connect(str(engine.url.database), isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
-
-
-def test_a_locked_database_costs_the_visitor_nothing(
+def test_locked_database_keeps_input(
     client: BlogClient,
     db: Session,
     engine: Engine,
@@ -231,11 +217,11 @@ def test_a_locked_database_costs_the_visitor_nothing(
     make_entry()
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 50")
-    with another_writer(engine):
-        assert client.get("/blog/a-title").status_code == 200, "readers are not held up"
+    with write_lock(engine.url.database):
+        assert client.get("/blog/a-title").status_code == 200, "readers do not wait"
         response = client.send_comment("a-title", text="Long thought about")
         trapped = client.send_comment("a-title", text="Buy", subject="Great offer")
-    assert trapped.status_code == 403, "what is refused by its form alone waits for no lock"
+    assert trapped.status_code == 403, "a form refused without the database waits for no lock"
     assert response.status_code == 503
     assert response.headers["Retry-After"]
     assert "Long thought about" in response.text
@@ -243,7 +229,7 @@ def test_a_locked_database_costs_the_visitor_nothing(
     assert client.send_comment("a-title", text="Long thought about").status_code == 303
 
 
-def test_a_read_only_database_still_serves_readers(
+def test_read_only_database_serves_readers(
     config: Config, app: Blog, engine: Engine, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -261,13 +247,13 @@ def test_a_read_only_database_still_serves_readers(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=st.text(max_size=600), name=st.text(max_size=90))
-def test_whatever_is_typed_is_stored_or_explained(
+def test_any_comment_is_stored_or_explained(
     client: BlogClient, db: Session, make_entry: MakeEntry, text: str, name: str
 ) -> None:
     if client.get("/blog/a-title").status_code == 404:
         make_entry()
     before = len(stored(db))
-    # One network would soon have sent too many.
+    # A single network would soon reach the limit.
     client.address = f"10.{before // 250}.{before % 250}.1"
     response = client.send_comment("a-title", text=text, name=name)
 
@@ -279,7 +265,7 @@ def test_whatever_is_typed_is_stored_or_explained(
     assert client.get("/blog/a-title/feed.atom").status_code == 200
 
 
-def test_a_comment_has_its_content_once_for_microformats(
+def test_comment_has_one_microformat_content(
     client: BlogClient, make_entry: MakeEntry, make_comment: Callable[..., Comment]
 ) -> None:
     make_comment(make_entry(), "Some words.")

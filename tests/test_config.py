@@ -1,4 +1,4 @@
-"""The settings: where they come from, and how a wrong one is refused."""
+"""The settings: their sources, and the errors for invalid ones."""
 
 import os
 import re
@@ -33,39 +33,37 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_file_then_the_environment_then_the_command_line(tmp_path: Path) -> None:
+def test_precedence_of_settings(tmp_path: Path) -> None:
     path = write(tmp_path, 'title = "File"\nport = 1\nper_page = 5')
     config = load(path, {"THREADLEAF_TITLE": "Environment", "THREADLEAF_PORT": "2"}, port=3)
 
     assert (config.title, config.port, config.per_page) == ("Environment", 3, 5)
 
 
-def test_what_is_not_given_on_the_command_line_counts_not(tmp_path: Path) -> None:
+def test_unset_option_does_not_count(tmp_path: Path) -> None:
     assert load(write(tmp_path, "port = 7"), port=None).port == 7
 
 
-def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
+def test_environment_names_settings_file(tmp_path: Path) -> None:
     path = write(tmp_path, 'title = "Named"')
 
     assert load(None, {"THREADLEAF_CONFIG": str(path)}).title == "Named"
 
 
-def test_a_file_in_the_current_folder_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_in_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, 'title = "Here"')
     monkeypatch.chdir(tmp_path)
 
     assert load().title == "Here"
 
 
-def test_a_database_file_counts_from_the_folder_of_the_settings(tmp_path: Path) -> None:
+def test_database_is_relative_to_settings(tmp_path: Path) -> None:
     path = write(tmp_path, 'database = "data/blog.db"')
 
     assert load(path).database == str((tmp_path / "data/blog.db").resolve())
 
 
-#: Each means something in a URL, to SQLite or to a shell.
+#: Names with characters special to URLs, SQLite or shells.
 NAMES = [
     "q?a",
     "q%41",
@@ -94,7 +92,7 @@ def names_of(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_path_is_taken_to_the_letter(tmp_path: Path) -> None:
+def test_database_path_is_literal(tmp_path: Path) -> None:
     for name in NAMES if os.name == "posix" else ["a%20b", "a b", "a#b", "a&b=c;d", "葉", "%"]:
         made = names_of(tmp_path)
         path = tmp_path / name / f"{name}.db"
@@ -105,10 +103,10 @@ def test_a_path_is_taken_to_the_letter(tmp_path: Path) -> None:
             assert names_of(tmp_path) - made == {path, tmp_path / "threadleaf.toml"} - made
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has other names")
+@pytest.mark.skipif(os.name != "posix", reason="Windows restricts file names")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & set(b"/\0")))
-def test_each_name_of_the_file_system_is_a_database(tmp_path: Path, name: bytes) -> None:
+def test_any_file_name_is_a_database(tmp_path: Path, name: bytes) -> None:
     folder = tmp_path / uuid4().hex
     folder.mkdir()
     path = Path(os.fsdecode(bytes(folder) + b"/" + name))
@@ -125,22 +123,20 @@ def test_each_name_of_the_file_system_is_a_database(tmp_path: Path, name: bytes)
     assert not is_missing(connect(config.database))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has other names")
+@pytest.mark.skipif(os.name != "posix", reason="Windows restricts file names")
 @pytest.mark.parametrize(
     ("url", "name"),
     [
         ("sqlite:///{}/a.db", "a.db"),
         ("sqlite:///{}/a b.db?timeout=3", "a b.db"),
-        # As SQLAlchemy 2.1 has it, and 2.0 has not.
+        # Decoded by SQLAlchemy 2.1, but not by 2.0.
         ("sqlite:///{}/a%20b%3F.db", "a b?.db"),
         ("sqlite+pysqlite:///{}/%25.db", "%.db"),
-        # What SQLite itself decodes: https://www.sqlite.org/uri.html
+        # Decoded by SQLite: https://www.sqlite.org/uri.html
         ("sqlite:///file:{}/a%3Fb.db?mode=rwc&uri=true", "a?b.db"),
     ],
 )
-def test_a_url_names_the_same_file_whatever_the_sqlalchemy(
-    tmp_path: Path, url: str, name: str
-) -> None:
+def test_database_url_in_any_sqlalchemy(tmp_path: Path, url: str, name: str) -> None:
     config = load(database=url.format(tmp_path))
     assert is_missing(connect(config.database))
     with opened(config) as connection:
@@ -166,7 +162,7 @@ def test_a_url_names_the_same_file_whatever_the_sqlalchemy(
         (".", "sqlite:////elsewhere/threadleaf.db"),
     ],
 )
-def test_readers_cannot_download_the_database(tmp_path: Path, media: str, database: str) -> None:
+def test_database_in_media_is_refused(tmp_path: Path, media: str, database: str) -> None:
     (tmp_path / "data").mkdir()
     if "link" in media + database:
         make_link(tmp_path / "linked", "data")
@@ -178,13 +174,13 @@ def test_readers_cannot_download_the_database(tmp_path: Path, media: str, databa
         load(path)
 
 
-def test_media_beside_or_above_the_database_is_allowed(tmp_path: Path) -> None:
+def test_media_beside_database_is_allowed(tmp_path: Path) -> None:
     for media in ("media", "threadleaf.db-media", "data/media"):
         assert load(write(tmp_path, f'media = "{media}"\ndatabase = "data/x.db"'))
     assert load(database="postgresql+psycopg://h/d", media=str(tmp_path))
 
 
-def test_the_site_is_where_it_is_served_unless_set(tmp_path: Path) -> None:
+def test_site_url_defaults_to_server(tmp_path: Path) -> None:
     path = write(tmp_path, "")
     assert load(path, port=9000).site_url == "http://127.0.0.1:9000"
     assert load(path, host="0.0.0.0", port=81).site_url == "http://127.0.0.1:81"
@@ -193,7 +189,7 @@ def test_the_site_is_where_it_is_served_unless_set(tmp_path: Path) -> None:
     assert load(path, port=81).site_url == "https://example.org/journal"
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         Config().title = "Other"  # type: ignore[misc]
 
@@ -236,7 +232,7 @@ def test_settings_do_not_change() -> None:
         ("database", "nonsense://", "a file name"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, allowed: str) -> None:
+def test_bad_value_is_named_with_rule(name: str, value: str, allowed: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load(None, {f"THREADLEAF_{name.upper()}": value})
 
@@ -246,23 +242,23 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, allowe
     assert allowed in message
 
 
-def test_good_names_and_addresses_are_taken(tmp_path: Path) -> None:
+def test_valid_values_are_accepted(tmp_path: Path) -> None:
     path = write(tmp_path, "")
     hosts = "blog.example www.blog.example my_blog xn--mller-kva.example 192.0.2.1 ::1 A-1"
     config = load(path, hosts=hosts, trusted_proxy="0:0:0:0:0:0:0:1", host="localhost")
     assert config.hosts == hosts
-    # As the server will see it.
+    # The path that the server will see.
     assert config.trusted_proxy == "::1"
     assert load(path, hosts="").hosts == load(path, trusted_proxy="").trusted_proxy == ""
 
 
 @pytest.mark.parametrize("line", ['per_page = "10"', "title = 3", "comments = 1", "port = true"])
-def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path, line: str) -> None:
+def test_wrong_type_is_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match=line.split()[0]):
         load(write(tmp_path, line))
 
 
-def test_an_unknown_name_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
+def test_unknown_setting_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"THREADLEAF_TITEL.*titel.*title, tagline"):
         load(None, {"THREADLEAF_TITEL": "x"})
     with pytest.raises(ConfigError, match=r"threadleaf.toml sets perpage.*per_page"):
@@ -270,24 +266,24 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_named(tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", ["title = ", "title", 'title = "\\q"'])
-def test_a_file_that_is_not_toml_is_refused_with_the_place(tmp_path: Path, text: str) -> None:
+def test_invalid_toml_is_refused_with_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"threadleaf.toml is not TOML.*(line 1|end of document)"):
         load(write(tmp_path, text))
 
 
-def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+def test_settings_not_utf8_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "threadleaf.toml"
     path.write_bytes(b'title = "\xff"')
     with pytest.raises(ConfigError, match="not TOML in UTF-8"):
         load(path)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_settings_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.toml cannot be read"):
         load(tmp_path / "none.toml")
 
 
-def test_the_page_of_settings_is_up_to_date() -> None:
+def test_settings_page_is_current() -> None:
     written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
     assert written == described.as_markdown(), (
@@ -295,18 +291,18 @@ def test_the_page_of_settings_is_up_to_date() -> None:
     )
 
 
-def test_the_settings_file_of_a_new_blog_changes_nothing_until_edited(tmp_path: Path) -> None:
+def test_new_settings_file_has_only_defaults(tmp_path: Path) -> None:
     text = described.as_toml()
 
     files = {name: str(tmp_path / name) for name in ("threadleaf.db", "media")}
     expected = load(database=files["threadleaf.db"], media=files["media"])
     assert load(write(tmp_path, text)) == expected
-    # Each line of it can be put to use by taking its mark away.
+    # Each line is valid once uncommented.
     edited = "\n".join(line.removeprefix("#") for line in text.splitlines() if " = " in line)
     assert load(write(tmp_path, edited)) == expected
 
 
-def test_editors_of_windows_mark_the_encoding(tmp_path: Path) -> None:
+def test_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     path = write(tmp_path, '\ufefftitle = "葉"')
 
     assert load(path).title == "葉"
@@ -322,12 +318,12 @@ def test_editors_of_windows_mark_the_encoding(tmp_path: Path) -> None:
         r'media = "C:\temp\files"',
     ],
 )
-def test_a_backslash_needs_single_quotes(tmp_path: Path, line: str) -> None:
+def test_backslash_needs_single_quotes(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match="Write a path with backslashes in single quotes"):
         load(write(tmp_path, line))
 
 
-def test_a_control_character_shows_no_password(tmp_path: Path) -> None:
+def test_control_character_shows_no_password(tmp_path: Path) -> None:
     path = write(tmp_path, r'database = "postgresql+psycopg://a:secret\n@b/c"')
 
     with pytest.raises(ConfigError, match="with a control character") as refusal:
@@ -335,7 +331,7 @@ def test_a_control_character_shows_no_password(tmp_path: Path) -> None:
     assert "secret" not in str(refusal.value)
 
 
-def test_nothing_says_where_the_blog_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_without_blog_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=re.escape(f"There is no blog in {tmp_path}: ")):
         load()

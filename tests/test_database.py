@@ -1,4 +1,4 @@
-"""The blog on its database file: what `blog.database` sets, and what happens to the file."""
+"""The blog on its database file: the settings of `blog.database`, and a replaced file."""
 
 import shutil
 import sys
@@ -12,13 +12,13 @@ from blog.database import BUSY_TIMEOUT
 from tests.conftest import BlogClient, MakeEntry
 
 
-def test_a_statement_waits_for_other_writers(engine: Engine) -> None:
+def test_statement_waits_for_writers(engine: Engine) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("PRAGMA busy_timeout")) == BUSY_TIMEOUT * 1000
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
-def test_a_restored_backup_is_shown_without_a_restart(
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not move open files")
+def test_restored_backup_needs_no_restart(
     client: BlogClient, make_entry: MakeEntry, migrated: Path, tmp_path: Path, engine: Engine
 ) -> None:
     make_entry("Before the restore")

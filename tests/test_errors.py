@@ -1,4 +1,4 @@
-"""What a visitor and the log are told when something goes wrong on our side."""
+"""Internal errors: the page for the visitor, and the log."""
 
 import logging
 
@@ -13,7 +13,7 @@ from tests.conftest import BlogClient
 
 
 def failing(app: Blog, error: Exception) -> BlogClient:
-    """Return a visitor of an application whose views all raise `error`."""
+    """Return a client of an application whose views all raise `error`."""
 
     class Failing(Blog):
         def dispatch(self, request: Request) -> Response:
@@ -22,9 +22,7 @@ def failing(app: Blog, error: Exception) -> BlogClient:
     return BlogClient(Failing(app.config, app.engine, app.secret))
 
 
-def test_a_mistake_of_ours_is_a_page_and_is_logged_once(
-    app: Blog, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_exception_is_page_and_logged_once(app: Blog, caplog: pytest.LogCaptureFixture) -> None:
     response = failing(app, ZeroDivisionError("a secret")).get("/blog?x=1")
 
     assert response.status_code == 500
@@ -36,7 +34,7 @@ def test_a_mistake_of_ours_is_a_page_and_is_logged_once(
     assert isinstance(record.exc_info[1], ZeroDivisionError)
 
 
-def test_what_was_typed_is_on_the_page_of_a_mistake(app: Blog) -> None:
+def test_error_page_keeps_form_text(app: Blog) -> None:
     response = failing(app, ZeroDivisionError()).post(
         "/blog/a-title/comments", data={"text": "Long thought <about>", "csrf_token": "x"}
     )
@@ -45,16 +43,14 @@ def test_what_was_typed_is_on_the_page_of_a_mistake(app: Blog) -> None:
     assert "Long thought &lt;about&gt;" in response.text
 
 
-def test_an_error_of_the_visitor_is_not_logged(app: Blog, caplog: pytest.LogCaptureFixture) -> None:
+def test_client_error_is_not_logged(app: Blog, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "blog")
 
     assert failing(app, RequestTimeout()).get("/blog").status_code == 408
     assert caplog.records == []
 
 
-def test_a_page_of_an_error_that_fails_itself_is_a_line_of_text(
-    app: Blog, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failing_error_page_is_plain_text(app: Blog, caplog: pytest.LogCaptureFixture) -> None:
     class Unspeakable(HTTPException):
         code = 418
         name = "Teapot"
@@ -71,7 +67,7 @@ def test_a_page_of_an_error_that_fails_itself_is_a_line_of_text(
 
 
 @pytest.mark.parametrize("path", ["/blog", "/nowhere", "/blog/none"])
-def test_every_answer_says_what_a_browser_may_do_with_it(client: BlogClient, path: str) -> None:
+def test_every_response_has_security_headers(client: BlogClient, path: str) -> None:
     headers = client.get(path).headers
 
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")

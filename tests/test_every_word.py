@@ -1,4 +1,4 @@
-"""Every word that was typed is on the page, whatever stands in angle brackets."""
+"""Every typed word is shown on the page, also in angle brackets."""
 
 import re
 from collections import Counter
@@ -34,21 +34,21 @@ mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow ms mspace msqr
 msubsup msup mtable mtd mtext mtr munder munderover none semantics"""
 NAMES = sorted(set(f"{HTML} {SVG} {MATHML}".split()))
 
-#: Of these a tag alone is what it is: a line that ends, or may.
+#: Of these a lone tag is allowed: a line break, or an opportunity for one.
 BREAKS = {"br", "hr", "wbr"}
 
 SENTENCE = "First the {} element, and then some.\n\nWhat follows is *here*, too."
 WORDS = "element, and then some. What follows is here, too."
 
 
-#: Elements whose content a browser does not show, or not at first.
+#: Elements whose content a browser hides, at least at first.
 HIDING = set(
     "audio details noembed noscript object rp script select style template title video".split()  # noqa: SIM905
 )
 
 
 class Visible(HTMLParser):
-    """The text that a browser shows before anybody clicks."""
+    """The text that a browser shows before any click."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def straight(text: str) -> str:
 
 
 def everywhere(text: str) -> list[str]:
-    """Return the text as the body of an entry, as a comment and as a summary."""
+    """Return the visible text as the body of an entry, as a comment and as a summary."""
     pages = [
         render(text, "markdown").html,
         render_comment(text, "markdown"),
@@ -92,14 +92,14 @@ def everywhere(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["<{}>", "</{}>", "<{}/>", "<{} >", "<{}\n>", "<{} class='a'>"])
-def test_no_element_in_a_sentence_hides_what_follows(form: str) -> None:
+def test_element_in_sentence_hides_nothing(form: str) -> None:
     for name in NAMES:
         for page in everywhere(SENTENCE.format(form.format(name))):
             assert page.startswith("First the"), name
             assert page.endswith(WORDS), name
 
 
-def test_a_tag_alone_in_a_sentence_is_shown() -> None:
+def test_lone_tag_is_shown() -> None:
     for name in sorted(set(NAMES) - BREAKS):
         body, comment, summary, *_ = everywhere(SENTENCE.format(f"<{name}>"))
         for page in (body, comment, summary):
@@ -125,7 +125,7 @@ def test_a_tag_alone_in_a_sentence_is_shown() -> None:
         "<p class='a",
     ],
 )
-def test_what_is_not_html_is_text(text: str) -> None:
+def test_non_html_is_text(text: str) -> None:
     shown = f"In words, {text.replace('`', '')}. More."
     for page in everywhere(f"In words, {text}.\n\nMore.")[:3]:
         assert straight(page) == straight(shown)
@@ -149,7 +149,7 @@ def test_what_is_not_html_is_text(text: str) -> None:
         ("a[^1]\n\n[^1]: the <title> tag\n\nText.", "a[1] Text. the <title> tag ↩︎"),
     ],
 )
-def test_no_block_hides_what_follows(typed: str, shown: str) -> None:
+def test_block_hides_nothing(typed: str, shown: str) -> None:
     assert visible(render(typed, "markdown").html) == shown
 
 
@@ -171,7 +171,7 @@ def test_no_block_hides_what_follows(typed: str, shown: str) -> None:
         ("<div>\n<blockquote>\na\n</div>", "<blockquote>\na\n</blockquote></div>"),
     ],
 )
-def test_html_that_is_allowed_still_works(typed: str, part: str) -> None:
+def test_allowed_html_works(typed: str, part: str) -> None:
     page = str(render(typed, "markdown").html)
 
     assert part in page
@@ -196,12 +196,12 @@ def test_html_that_is_allowed_still_works(typed: str, part: str) -> None:
         ('<p title="it\'s"">a</p>', "a"),
     ],
 )
-def test_html_from_elsewhere_shows_what_it_showed_there(foreign: str, shown: str) -> None:
+def test_foreign_html_shows_its_text(foreign: str, shown: str) -> None:
     for page in (render(foreign, "html").html, render_comment(foreign, "html")):
         assert visible(str(page)) == shown
 
 
-def test_the_text_of_a_picture_is_read_where_no_picture_may_be() -> None:
+def test_picture_text_is_shown_without_picture() -> None:
     for page in (
         render_comment("a ![*b* `c`](/x.png) d", "markdown"),
         render_summary("a ![*b* `c`](/x.png) d"),
@@ -221,18 +221,16 @@ junk = st.sampled_from(["<", "</", "<!--", "<!", "<?", "<a-b>", '"', "'", "\n", 
 @given(st.lists(words | tags | junk, max_size=20))
 @example(["<details>", "one", "</details>", "<details>", "two"])
 @example(["<b", "one", "\n\n", "<i>", "two"])
-def test_no_tag_loses_a_word(typed: list[str]) -> None:
+def test_tag_loses_no_word(typed: list[str]) -> None:
     given_ = [word for word in typed if word.isalpha()]
     text = " ".join(typed)
-    # A closed comment, a film or a folded part is hidden on purpose.
+    # A complete HTML comment, a video or a closed details element is hidden on purpose.
     hidden = re.search(r"<!--.*--|</(?:audio|details|rp|video)>", text, re.DOTALL)
     for page in everywhere(text)[:3] if not hidden else []:
         assert Counter(re.findall("|".join(set(given_)) or "$^", page)) >= Counter(given_)
 
 
-def test_readers_see_the_sentence_and_what_follows(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_reader_sees_whole_sentence(client: BlogClient, make_entry: MakeEntry) -> None:
     entry: Entry = make_entry(
         body="Use the <title> element.\n\nThis is the end.", summary="About <title> and <branch>"
     )
@@ -307,7 +305,7 @@ BLOCK = [
 
 
 @pytest.mark.parametrize("block", BLOCK)
-def test_no_kind_of_markdown_loses_a_word(block: str) -> None:
+def test_markdown_loses_no_word(block: str) -> None:
     for inline in INLINE:
         typed = f"Before.\n\n{block.format(inline.format('word'))}\n\n[r]: /y\n\nAfter."
         shown = visible(render(typed, "markdown").html)

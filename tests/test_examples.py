@@ -1,4 +1,4 @@
-"""The systems of the question and of its answers, as they stand in examples/, under load."""
+"""The programs of the question and of its answers, from examples/, under load."""
 
 import importlib
 import re
@@ -36,7 +36,7 @@ WSGI = ["global_session", "flask_scoped", "flask_extension", "flask_url", "plain
 
 @contextmanager
 def serving_asgi(application: Any) -> Iterator[str]:
-    """Serve `application` with uvicorn in a thread, and give its address."""
+    """Serve `application` with uvicorn in a thread; yield its address."""
     import uvicorn
 
     with socket.create_server(("127.0.0.1", 0), backlog=CLIENTS) as listener:
@@ -52,13 +52,13 @@ def serving_asgi(application: Any) -> Iterator[str]:
 
 @contextmanager
 def served(name: str, database: str, poolclass: type[Pool]) -> Iterator[str]:
-    """Serve an example; at the end all threads are gone that have served it."""
+    """Serve an example; at the end, all of its threads have ended."""
     before = set(threading.enumerate())
     create_app = importlib.import_module(f"examples.{name}").create_app
     application = create_app(database, poolclass)
     with (waitress_threads if name in WSGI else serving_asgi)(application) as url:
         yield url
-        # Now, because a thread that is ending is not listed any more.
+        # Listed now, because a thread that is ending is no longer listed.
         workers = set(threading.enumerate()) - before
     for thread in workers:
         thread.join(PATIENCE)
@@ -67,10 +67,10 @@ def served(name: str, database: str, poolclass: type[Pool]) -> Iterator[str]:
 
 @pytest.fixture
 def engines() -> Iterator[list[Engine]]:
-    """The engines that were used, in whatever corner of an example they are.
+    """All engines used by an example.
 
-    Their connections wait for a lock as long as a test does: dozens of writers queue for one, in no
-    order, and on a slow disk some would wait longer than the driver's five seconds.
+    Their connections wait for a lock as long as the test may take: dozens of writers compete for
+    one in no order, and on a slow disk some would exceed the driver's timeout of five seconds.
     """
     used: list[Engine] = []
 
@@ -96,7 +96,7 @@ def database(tmp_path: Path) -> str:
 
 
 def comments(folder: Path) -> list[str]:
-    """The comments that are committed, in the order of their texts."""
+    """The committed comments, ordered by text."""
     with closing(sqlite3.connect(folder / "blog.db")) as reader:
         return [text for (text,) in reader.execute("SELECT text FROM comment ORDER BY text")]
 
@@ -114,7 +114,7 @@ def comments(folder: Path) -> list[str]:
         ("plain_wsgi", "?check_same_thread=true"),
     ],
 )
-def test_with_the_pool_every_request_is_answered_right_and_no_connection_is_left(
+def test_example_closes_all_connections(
     name: str,
     query: str,
     database: str,
@@ -128,7 +128,7 @@ def test_with_the_pool_every_request_is_answered_right_and_no_connection_is_left
     assert all_statuses(clients) == {("POST", 303): 2 * CLIENTS, ("GET", 200): 2 * CLIENTS}
     assert [client.missed for client in clients if client.missed] == []
     assert comments(tmp_path) == sorted(text for c in clients for text in c.acknowledged)
-    # Both warn of what takes time: waitress of a full queue, asyncio in development mode.
+    # Both warn of delays: waitress of a full queue, asyncio of slow callbacks in dev mode.
     slow = {(WARNING, "waitress.queue"), (WARNING, "asyncio")}
     logged = [r.getMessage() for r in caplog.records if (r.levelno, r.name) not in slow]
     assert logged == []
@@ -140,7 +140,7 @@ def test_with_the_pool_every_request_is_answered_right_and_no_connection_is_left
     assert open_files(tmp_path) == 0
 
 
-def test_fastapi_with_the_drivers_check_on_is_answered_right_and_warned(
+def test_fastapi_example_passes_driver_check(
     database: str, engines: list[Engine], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def check(_dialect: object, _record: object, _args: object, arguments: dict[str, Any]) -> None:
@@ -165,9 +165,7 @@ def test_fastapi_with_the_drivers_check_on_is_answered_right_and_warned(
 
 
 @pytest.mark.parametrize("name", ["flask_scoped", "fastapi_sessionlocal"])
-def test_with_the_stock_pool_connections_outlive_the_threads(
-    name: str, database: str, engines: list[Engine]
-) -> None:
+def test_stock_pool_outlives_threads(name: str, database: str, engines: list[Engine]) -> None:
     with served(name, database, QueuePool) as url:
         clients = load(url, times=1)
 
@@ -193,7 +191,7 @@ with waitress_threads(application) as url:
 
 @pytest.fixture
 def serve_badly(tmp_path: Path) -> Callable[[str, str, type[Pool]], Server]:
-    """Return what serves an example in a process, for it may crash; `log` is its log."""
+    """Return a function that serves an example in a process, as it may crash; `log` is its log."""
 
     def serve(name: str, database: str, poolclass: type[Pool]) -> Server:
         which = poolclass.__module__, poolclass.__name__
@@ -209,11 +207,11 @@ def serve_badly(tmp_path: Path) -> Callable[[str, str, type[Pool]], Server]:
     [
         ("global_session", QueuePool),
         ("global_session", ThreadLocalPool),
-        # The session is right here, and the connection comes from another thread.
+        # The session is right, but the pool returns a connection of another thread.
         ("flask_scoped", QueuePool),
     ],
 )
-def test_where_the_driver_checks_a_page_works_once_and_then_the_questions_sentence_appears(
+def test_global_session_fails_driver_check(
     serve_badly: Callable[[str, str, type[Pool]], Server],
     name: str,
     poolclass: type[Pool],
@@ -232,7 +230,7 @@ def test_where_the_driver_checks_a_page_works_once_and_then_the_questions_senten
 
 
 @pytest.mark.parametrize("poolclass", [QueuePool, ThreadLocalPool])
-def test_under_load_the_global_session_breaks_for_good(
+def test_global_session_breaks_under_load(
     serve_badly: Callable[[str, str, type[Pool]], Server],
     poolclass: type[Pool],
     database: str,
@@ -253,9 +251,9 @@ def test_under_load_the_global_session_breaks_for_good(
 
 
 def note_steps(session: Session | scoped_session[Session]) -> int:
-    """Let a thread store a comment, and another read and roll back in between.
+    """Store a comment in one thread while another reads and rolls back in between.
 
-    Return how many comments the other one saw.
+    Return the number of comments that the other thread saw.
     """
 
     def add() -> None:
@@ -276,7 +274,7 @@ def note_steps(session: Session | scoped_session[Session]) -> int:
 
 
 @pytest.mark.parametrize("poolclass", [QueuePool, ThreadLocalPool])
-def test_a_commit_of_a_global_session_says_it_is_well_and_stores_nothing(
+def test_global_session_commit_stores_nothing(
     poolclass: type[Pool], database: str, tmp_path: Path
 ) -> None:
     engine = create_engine(database, poolclass=poolclass)
@@ -289,7 +287,7 @@ def test_a_commit_of_a_global_session_says_it_is_well_and_stores_nothing(
 
 
 @pytest.mark.parametrize("poolclass", [QueuePool, ThreadLocalPool])
-def test_with_a_session_for_each_thread_the_same_steps_store_the_comment(
+def test_thread_session_stores_comment(
     poolclass: type[Pool], database: str, tmp_path: Path
 ) -> None:
     engine = create_engine(database, poolclass=poolclass)
@@ -302,7 +300,7 @@ def test_with_a_session_for_each_thread_the_same_steps_store_the_comment(
 
 
 @pytest.mark.parametrize("name", [*WSGI, "fastapi_sessionlocal"])
-def test_each_runs_by_the_command_in_its_readme(name: str, tmp_path: Path) -> None:
+def test_example_runs_by_readme_command(name: str, tmp_path: Path) -> None:
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     assert f"]({name}.py)" in readme
     commands = re.findall(r"^(waitress-serve|uvicorn) (.*)$", readme, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The feeds: valid, whole, with absolute links, and with ids that never change."""
+"""The feeds are valid and whole, with absolute URLs and permanent ids."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from blog.models import Comment
 from tests.conftest import SITE_URL, BlogClient, MakeEntry
 
-#: RFC 4287's grammar, as the document's appendix B gives it in the compact syntax.
+#: The grammar of RFC 4287, whose appendix B has it in the compact syntax.
 RFC_4287 = etree.RelaxNG(etree.parse(Path(__file__).with_name("atom.rng")))
 
 BODY = """Read [the other](other), [below](#end) and [away](https://example.org/x?a=b&c=d).
@@ -49,14 +49,14 @@ def get(client: BlogClient, address: str, format: str) -> str:
 
 @pytest.mark.usefixtures("_blog")
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_atom_follows_rfc_4287(client: BlogClient, address: str) -> None:
+def test_atom_feed_is_valid(client: BlogClient, address: str) -> None:
     RFC_4287.assertValid(etree.fromstring(get(client, address, "atom").encode()))
 
 
 @pytest.mark.usefixtures("_blog")
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("format", ["atom", "rss"])
-def test_feedparser_finds_nothing_wrong(client: BlogClient, address: str, format: str) -> None:
+def test_feedparser_accepts_feeds(client: BlogClient, address: str, format: str) -> None:
     parsed = feedparser.parse(get(client, address, format).encode())
 
     assert not parsed.bozo
@@ -64,13 +64,13 @@ def test_feedparser_finds_nothing_wrong(client: BlogClient, address: str, format
     assert all(entry.id.startswith("urn:uuid:") for entry in parsed.entries)
 
 
-def test_a_blog_without_entries_has_valid_feeds(client: BlogClient) -> None:
+def test_empty_feeds_are_valid(client: BlogClient) -> None:
     RFC_4287.assertValid(etree.fromstring(get(client, "/blog/feed", "atom").encode()))
     assert not feedparser.parse(get(client, "/blog/feed", "rss").encode()).bozo
 
 
 def contents(client: BlogClient, address: str) -> dict[str, list[str]]:
-    """Return the whole text of each item, newest first, by format."""
+    """Return the whole text of each item by format, newest first."""
     return {
         "atom": [
             entry.content[0].value
@@ -89,7 +89,7 @@ def contents(client: BlogClient, address: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.usefixtures("_blog")
-def test_feeds_carry_whole_entries_with_absolute_links(client: BlogClient) -> None:
+def test_feed_has_whole_entries(client: BlogClient) -> None:
     for kind, (content, *_) in contents(client, "/blog/tag/tea/feed").items():
         body = html.fragment_fromstring(content, create_parent="div")
         links: list[Any] = body.xpath("//@href | //@src")
@@ -105,15 +105,13 @@ def test_feeds_carry_whole_entries_with_absolute_links(client: BlogClient) -> No
 
 
 @pytest.mark.usefixtures("_blog")
-def test_a_comment_is_text_in_the_feed(client: BlogClient) -> None:
+def test_feed_escapes_comments(client: BlogClient) -> None:
     for texts in contents(client, "/blog/a-title/feed").values():
         assert "&lt;two&gt;" in texts[-1]
 
 
 @pytest.mark.usefixtures("_blog")
-def test_ids_stay_when_the_slug_and_the_title_change(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_feed_ids_are_stable(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     entry = make_entry("Before")
 
     def ids(format: str) -> list[str]:
@@ -130,7 +128,7 @@ def test_ids_stay_when_the_slug_and_the_title_change(
 
 
 @pytest.mark.usefixtures("_blog")
-def test_a_feed_says_where_it_is_and_what_it_belongs_to(client: BlogClient) -> None:
+def test_feed_links_to_itself_and_page(client: BlogClient) -> None:
     for address, page in zip(ADDRESSES, ("/blog", "/blog/tag/tea", "/blog/a-title"), strict=True):
         parsed = feedparser.parse(get(client, address, "atom").encode())
         links = {link.rel: link.href for link in parsed.feed.links}
@@ -141,16 +139,14 @@ def test_a_feed_says_where_it_is_and_what_it_belongs_to(client: BlogClient) -> N
         assert feed["home_page_url"] == SITE_URL + page
 
 
-def test_a_feed_has_the_newest_twenty(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_feed_has_newest_20(client: BlogClient, make_entry: MakeEntry) -> None:
     for number in range(25):
         make_entry(f"Entry {number}")
 
     assert len(json.loads(get(client, "/blog/feed", "json"))["items"]) == 20
 
 
-def test_an_imported_entry_is_dated_when_it_appeared(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_imported_entry_is_dated_in_feed(client: BlogClient, make_entry: MakeEntry) -> None:
     moment = datetime(2014, 3, 12, 9, 30, tzinfo=UTC)
     make_entry(timestamp=moment, updated=moment + timedelta(days=2))
 
@@ -164,16 +160,16 @@ def test_an_imported_entry_is_dated_when_it_appeared(
     "path",
     ["/blog/none/feed.atom", "/blog/tag/none/feed.rss", "/blog/feed.xml", "/blog/feed.ATOMS"],
 )
-def test_a_feed_of_nothing_is_not_found(client: BlogClient, path: str) -> None:
+def test_unknown_feed_is_not_found(client: BlogClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-# The rules of https://validator.w3.org/feed/docs/, as far as a schema does not have them.
+# Rules of https://validator.w3.org/feed/docs/ that no schema has.
 
 
 @pytest.mark.usefixtures("_blog")
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_rss_has_the_usual_prefixes_and_a_description_in_each_item(
+def test_rss_has_prefixes_and_descriptions(
     client: BlogClient, make_entry: MakeEntry, address: str
 ) -> None:
     make_entry("", slug="untitled", body="Some *words*.", tags=("tea",))
@@ -193,9 +189,7 @@ def test_rss_has_the_usual_prefixes_and_a_description_in_each_item(
         assert described[f"{SITE_URL}/blog/short"] == "Few words"
 
 
-def test_what_an_entry_does_not_have_is_left_out_of_json(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_json_feed_omits_missing_fields(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("", slug="untitled")
     feed = json.loads(get(client, "/blog/feed", "json"))
 
@@ -204,7 +198,7 @@ def test_what_an_entry_does_not_have_is_left_out_of_json(
     assert feed["items"][0]["content_html"]
 
 
-def test_the_first_year_has_four_digits(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_first_year_has_four_digits(client: BlogClient, make_entry: MakeEntry) -> None:
     moment = datetime(1, 1, 1, tzinfo=UTC)
     make_entry("", slug="old", timestamp=moment, updated=moment)
 

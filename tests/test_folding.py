@@ -19,29 +19,29 @@ TEXTS = st.text(
 
 @given(text=TEXTS)
 @example("か\u0316\u3099")
-def test_folding_again_changes_nothing(text: str) -> None:
+def test_folding_is_idempotent(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
 @given(text=TEXTS, other=TEXTS)
-def test_texts_with_a_space_between_fold_by_themselves(text: str, other: str) -> None:
+def test_folding_is_local(text: str, other: str) -> None:
     assert fold(f"{text} {other}") == f"{fold(text)} {fold(other)}".strip()
 
 
 @given(text=TEXTS)
-def test_the_form_of_a_text_makes_no_difference(text: str) -> None:
+def test_folding_ignores_normal_form(text: str) -> None:
     assert fold(unicodedata.normalize("NFC", text)) == fold(text)
     assert fold(unicodedata.normalize("NFD", text)) == fold(text)
 
 
 @given(text=TEXTS)
-def test_case_and_invisible_characters_make_no_difference(text: str) -> None:
+def test_folding_ignores_case_and_invisibles(text: str) -> None:
     assert fold(text.casefold()) == fold(text)
     assert fold("\u2060".join(text)) == fold(text)
 
 
 @given(text=TEXTS)
-def test_each_word_comes_from_its_place_in_the_text(text: str) -> None:
+def test_word_offsets_are_in_the_text(text: str) -> None:
     folded = letters(text)
     origins = Origins(text, folded)
     places = [(match[0], origins.of(*match.span())) for match in WORD.finditer(folded)]
@@ -52,7 +52,7 @@ def test_each_word_comes_from_its_place_in_the_text(text: str) -> None:
         assert fold(word) in fold(text[start:end]) or not word[0].isalnum()
 
 
-def test_what_is_folded_takes_no_memory() -> None:
+def test_folding_keeps_no_memory() -> None:
     everything = "".join(chr(code) for code in range(30_000))
     tracemalloc.start()
     fold(everything[:1000])
@@ -66,7 +66,7 @@ def test_what_is_folded_takes_no_memory() -> None:
 
 
 @pytest.mark.parametrize("mark", ["\u0301", "\u3099", "\u0e38\u0e48", "\u1161", "\u094d"])
-def test_a_run_of_marks_takes_linear_time(mark: str) -> None:
+def test_run_of_marks_is_linear(mark: str) -> None:
     words = fold("a" + mark * 100_000).split()
 
     assert sum(map(len, words)) <= 100_001

@@ -1,9 +1,10 @@
-"""No answer is older than the last commit that had finished before its request began.
+"""No response is older than the last commit that had finished before its request began.
 
-As seen over HTTP, by readers of one server process or of two, while other processes write: with the
-blog's models, with SQL by hand, and as visitors. And that this would be noticed if it were not so.
+This is observed over HTTP, by readers of one or two server processes, while other processes write:
+with the blog's models, with SQL, and as visitors. Further tests break the freshness and expect the
+judge to notice.
 
-`FRESHNESS_ROUNDS=50 pytest -s tests/test_freshness.py` looks longer, and prints what came of it.
+`FRESHNESS_ROUNDS=50 pytest -s tests/test_freshness.py` repeats the runs and prints the results.
 """
 
 import sqlite3
@@ -23,11 +24,11 @@ from blog.config import Config
 from tests.conftest import MakeEntry
 from tests.freshness import (
     Look,
-    furnish,
+    populate,
     rounds,
     run,
     serve,
-    told,
+    summary,
     too_early,
     too_late,
     watch,
@@ -38,23 +39,21 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120 + 60 * rounds())]
 
 
 @pytest.mark.parametrize("servers", [1, 2])
-def test_no_answer_is_older_than_what_was_committed_before_it_was_asked_for(
-    config: Config, tmp_path: Path, servers: int
-) -> None:
+def test_no_response_is_stale(config: Config, tmp_path: Path, servers: int) -> None:
     reports = []
     for _ in range(rounds()):
-        furnish(config)
+        populate(config)
         report = run(config, tmp_path, reads=2_000, servers=servers)
         assert report.violations == []
         assert set(report.answers) == {"GET 200", "GET 304", "HEAD 200"}
         assert len(report.writes) == 7
-        assert report.repeated > 0, "some pages were kept"
+        assert report.repeated > 0, "some pages were cached"
         reports.append(report)
 
-    click.echo(f"\n{config.database.split(':')[0]}, {servers} servers: {told(reports)}")
+    click.echo(f"\n{config.database.split(':')[0]}, {servers} servers: {summary(reports)}")
 
 
-# Proof that it would be noticed
+# Broken freshness is noticed
 
 SECOND = """
 import time
@@ -69,39 +68,37 @@ freshness.stamp = stamp
 """
 
 
-def test_it_is_noticed_when_the_version_is_asked_for_once_a_second(
-    config: Config, tmp_path: Path
-) -> None:
-    furnish(config)
+def test_delayed_version_check_is_noticed(config: Config, tmp_path: Path) -> None:
+    populate(config)
 
     report = run(config, tmp_path, reads=600, sabotage=SECOND)
 
-    assert "was committed before it was asked for" in report.violations[0]
+    assert "was committed before the request" in report.violations[0]
 
 
 @pytest.mark.parametrize(
     ("table", "event", "kind"),
     [("entry", "update", "raw"), ("comment", "insert", "remark"), ("tag", "update", "subject")],
 )
-def test_it_is_noticed_when_a_trigger_is_gone(
+def test_missing_trigger_is_noticed(
     config: Config, engine: Engine, tmp_path: Path, table: str, event: str, kind: str
 ) -> None:
-    furnish(config)
+    populate(config)
     on = f" ON {table}" if engine.dialect.name == "postgresql" else ""
     with engine.begin() as connection:
         connection.execute(text(f"DROP TRIGGER site_changed_{table}_{event}{on}"))
 
     report = run(config, tmp_path, reads=300, writers=[[kind]])
 
-    assert "was committed before it was asked for" in report.violations[0]
+    assert "was committed before the request" in report.violations[0]
 
 
-#: A page that does not know which comments it shows.
+#: Sabotage: a page does not record which comments it shows.
 FORGETFUL = """
 from blog.request import Request
 Request.comments_read = frozenset()
 """
-#: A page that takes all changes for comments.
+#: Sabotage: a page treats every change as one of comments.
 TALKATIVE = """
 from blog.models import freshness
 freshness.EVERYTHING = -2
@@ -111,19 +108,17 @@ freshness.EVERYTHING = -2
 @pytest.mark.parametrize(
     ("sabotage", "kind"), [(FORGETFUL, "remark"), (FORGETFUL, "aside"), (TALKATIVE, "raw")]
 )
-def test_it_is_noticed_when_a_scope_is_missed(
-    config: Config, tmp_path: Path, sabotage: str, kind: str
-) -> None:
-    furnish(config)
+def test_missing_scope_is_noticed(config: Config, tmp_path: Path, sabotage: str, kind: str) -> None:
+    populate(config)
 
     report = run(config, tmp_path, reads=300, writers=[[kind]], sabotage=sabotage)
 
-    assert "was committed before it was asked for" in report.violations[0]
+    assert "was committed before the request" in report.violations[0]
 
 
-# Moments at which pages change by themselves
+# Pages that change with time
 
-#: A blog that knows of no such moment.
+#: Sabotage: the blog knows no such moment.
 TIMELESS = """
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -138,7 +133,7 @@ freshness.moments = moments
 def watch_one_appear(
     config: Config, make_entry: MakeEntry, sabotage: str = ""
 ) -> tuple[float, list[Look]]:
-    """Let an entry appear while it is looked for. Return when it should, and what was seen."""
+    """Request pages while an entry appears. Return the moment due, and what was seen."""
     make_entry("Old", tags=("one",), timestamp=datetime.now(UTC) - timedelta(days=40))
     with serve(config, sabotage) as server:
         moment = datetime.now(UTC) + timedelta(seconds=1.5)
@@ -149,9 +144,7 @@ def watch_one_appear(
     return moment.timestamp(), looks
 
 
-def test_a_scheduled_entry_appears_at_its_moment_and_not_before(
-    config: Config, make_entry: MakeEntry
-) -> None:
+def test_scheduled_entry_appears_on_time(config: Config, make_entry: MakeEntry) -> None:
     moment, looks = watch_one_appear(config, make_entry)
 
     assert too_late(looks, moment, shows=True) == []
@@ -160,9 +153,7 @@ def test_a_scheduled_entry_appears_at_its_moment_and_not_before(
     assert [look for look in looks if look.sent >= moment]
 
 
-def test_comments_close_at_their_moment_and_not_before(
-    config: Config, make_entry: MakeEntry
-) -> None:
+def test_comments_close_on_time(config: Config, make_entry: MakeEntry) -> None:
     with serve(config, THREADLEAF_COMMENTS_CLOSE_AFTER=3) as server:
         moment = datetime.now(UTC) + timedelta(seconds=1.5)
         make_entry("Talk", timestamp=moment - timedelta(days=3))
@@ -174,23 +165,21 @@ def test_comments_close_at_their_moment_and_not_before(
     assert [look for look in looks if not look.shows]
 
 
-def test_it_is_noticed_when_moments_are_forgotten(config: Config, make_entry: MakeEntry) -> None:
+def test_missing_moments_are_noticed(config: Config, make_entry: MakeEntry) -> None:
     moment, looks = watch_one_appear(config, make_entry, TIMELESS)
 
     late = {look.path for look in too_late(looks, moment, shows=True)}
     assert "/blog" in late
-    assert "/blog/soon" not in late, "nothing is kept of what is not there"
+    assert "/blog/soon" not in late, "a missing page is not cached"
 
 
 LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 @pytest.mark.faketime
-def test_pages_follow_a_clock_that_jumps(
-    config: Config, make_entry: MakeEntry, tmp_path: Path
-) -> None:
-    if LIBFAKETIME is None or sys.platform == "win32":  # wine sees the one of its host
-        pytest.skip("there is no libfaketime")
+def test_clock_jumps_are_followed(config: Config, make_entry: MakeEntry, tmp_path: Path) -> None:
+    if LIBFAKETIME is None or sys.platform == "win32":  # under wine, it would be the host's
+        pytest.skip("libfaketime is not installed")
     clock = tmp_path / "clock"
 
     def jump(hours: float) -> None:
@@ -212,7 +201,7 @@ def test_pages_follow_a_clock_that_jumps(
         page, date = get(server, "/blog")
         assert "Soon" in page
         jump(0.5)
-        assert "Soon" not in get(server, "/blog", date)[0], "the date is later than what is true"
+        assert "Soon" not in get(server, "/blog", date)[0], "the date is later than the change"
         jump(-24)
         assert "Old" not in get(server, "/blog")[0]
         jump(2)
@@ -230,24 +219,24 @@ def test_pages_follow_a_clock_that_jumps(
 
 
 def get(server: Server, path: str, date: str | None = None) -> tuple[str, str | None]:
-    """Return a page and its date, for a browser that has one of `date`."""
+    """Return a page and its date, for a browser with a cached page of `date`."""
     known = {"If-Modified-Since": date} if date else {}
     with urlopen(Request(server.url + path, headers=known), timeout=PATIENCE) as response:
         return response.read().decode(), response.headers["Last-Modified"]
 
 
-# The database is another one
+# The database is replaced
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no file that is open")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not replace open files")
 @pytest.mark.parametrize("stamped_alike", [False, True], ids=["changed", "stamped alike"])
-def test_a_database_that_was_replaced_is_noticed_at_once(
+def test_replaced_database_is_noticed(
     config: Config, make_entry: MakeEntry, tmp_path: Path, stamped_alike: bool
 ) -> None:
     make_entry("Entry")
     database, copy = str(make_url(config.database).database), tmp_path / "copy.db"
     change(database, f"VACUUM INTO '{copy}'")
-    # Each gets the same version, by a change of its own.
+    # Different changes lead to the same version.
     change(database, "UPDATE entry SET title = 'Original'")
     change(copy, "UPDATE entry SET title = 'Restored'")
     if stamped_alike:
@@ -267,6 +256,6 @@ def test_a_database_that_was_replaced_is_noticed_at_once(
 
 
 def change(database: str | Path, statement: str) -> list[tuple[Any, ...]]:
-    """Run a statement in a shell."""
+    """Execute a statement as a shell would."""
     with closing(sqlite3.connect(database, isolation_level=None)) as shell:
         return shell.execute(statement).fetchall()

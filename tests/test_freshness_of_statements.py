@@ -1,4 +1,4 @@
-"""After any statement of anybody, each page that was kept is what would be made anew."""
+"""After any SQL statement, each cached page equals a newly rendered one."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -46,7 +46,7 @@ def comment(id_: int, entry_id: int, state: str) -> str:
     )
 
 
-# Some of them break a rule of the schema, and change nothing.
+# Some violate a constraint and change nothing.
 STATEMENTS = st.one_of(
     st.builds(entry, IDS, DATES, STATES, KINDS),
     st.builds(comment, IDS, IDS, COMMENTS),
@@ -80,7 +80,7 @@ STATEMENTS = st.one_of(
     st.builds("DELETE FROM tag WHERE id = {}".format, IDS),
     st.builds("DELETE FROM entry WHERE id = {}".format, IDS),
 )
-#: What replaces a row deletes it without a word to its triggers, in SQLite.
+#: In SQLite, replacing a row deletes the old one without firing delete triggers.
 REPLACING = STATEMENTS.map(
     lambda statement: statement.replace("INSERT", "REPLACE", 1).replace(
         "UPDATE", "UPDATE OR REPLACE", 1
@@ -123,7 +123,7 @@ SLOWLY = settings(
 @example(performed=["UPDATE entry_tag SET entry_id = 2 WHERE entry_id = 1"])
 @example(performed=["UPDATE comment SET id = 30 WHERE id = 1"])
 @example(performed=["UPDATE comment SET uid = 'other' WHERE id = 1"])
-def test_each_page_is_what_would_be_made_anew(
+def test_cached_page_equals_new_page(
     app: Blog, config: Config, engine: Engine, performed: list[str]
 ) -> None:
     compare(app, config, engine, performed)
@@ -132,13 +132,13 @@ def test_each_page_is_what_would_be_made_anew(
 @SLOWLY
 @given(performed=st.lists(REPLACING, min_size=1, max_size=5))
 @example(performed=["REPLACE" + entry(1, "2025-02-01", "draft", "entry").removeprefix("INSERT")])
-def test_it_is_so_where_rows_are_replaced(
+def test_cached_page_equals_new_after_replace(
     app: Blog, config: Config, engine: Engine, performed: list[str]
 ) -> None:
     compare(app, config, engine, performed)
 
 
-def test_a_comment_that_another_one_replaces_is_gone(app: Blog, engine: Engine) -> None:
+def test_replaced_comment_is_gone(app: Blog, engine: Engine) -> None:
     fill(engine)
     execute(engine, "UPDATE comment SET digest = 'd'")
     client = BlogClient(app)
@@ -152,7 +152,7 @@ def test_a_comment_that_another_one_replaces_is_gone(app: Blog, engine: Engine) 
     assert "<p>C</p>" not in client.get("/blog/s1").text
 
 
-def test_an_entry_of_the_year_9999_can_be_replaced(app: Blog, engine: Engine) -> None:
+def test_entry_of_year_9999_is_replaceable(app: Blog, engine: Engine) -> None:
     never = entry(1, "9999-12-31", "published", "entry")
     execute(engine, never, "REPLACE" + never.removeprefix("INSERT"))
     assert BlogClient(app).get("/blog/archive").status_code == 200

@@ -1,4 +1,4 @@
-"""What readers may not see yet, or no longer, changes no page: not even that it is there."""
+"""Hidden content changes no page, and its existence cannot be inferred."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy.orm import Session
 
 from blog.models import Comment, Redirect, Series, Tag
-from tests.conftest import NOW, BlogClient, MakeEntry
+from tests.conftest import NOW, BlogClient, MakeEntry, form_token
 from tests.test_layers import MODULES
 
-#: A year in which nothing else was published.
+#: A year without other entries.
 LONG_AGO = NOW.replace(year=1999)
 NEXT_YEAR = NOW + timedelta(days=400)
 
 
 def addresses() -> Iterator[str]:
-    """Where it could be found, and where it could show."""
+    """Addresses of the hidden content, and of pages that could show it."""
     for tag in ("secret", "tea", "none"):
         yield f"/blog/tag/{tag}"
         yield f"/blog/tag/{tag}?page=2"
@@ -41,7 +41,7 @@ def addresses() -> Iterator[str]:
         yield f"/blog/{year}?page=2"
         yield f"/blog/{year}/{NOW:%m}"
         yield f"/blog/search?year={year}&q=heron"
-    # A word that only the hidden text has, some like it, and one that it begins like.
+    # A word found only in the hidden text, similar words, and a prefix of it.
     for words in (
         "osprey",
         "osprei",
@@ -68,7 +68,7 @@ HIDDEN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", HIDDEN)
-def test_what_is_hidden_changes_no_page(
+def test_hidden_content_changes_no_page(
     client: BlogClient,
     db: Session,
     make_entry: MakeEntry,
@@ -81,7 +81,7 @@ def test_what_is_hidden_changes_no_page(
     seen = make_entry("Seen", body="A heron.", tags=("tea",), series_id=series.id)
     make_comment(seen, "Thank you.")
 
-    token = client.get("/blog/seen").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(client.get("/blog/seen").text)
 
     def pages() -> dict[str, tuple[int, str, str | None]]:
         answers = {path: client.get(path) for path in addresses()}
@@ -115,7 +115,7 @@ def test_what_is_hidden_changes_no_page(
     assert {path for path in before if before[path] != after[path]} == set()
 
 
-def test_the_rules_of_what_is_seen_are_written_once() -> None:
+def test_visibility_is_defined_once() -> None:
     written = re.compile(
         r"\bstate\b\W{1,3}=\W{1,3}published|\btimestamp (<=|>) [:_]?now", re.IGNORECASE
     )

@@ -1,4 +1,4 @@
-"""The Nu HTML checker, https://validator.github.io/validator/, finds nothing wrong."""
+"""Pages pass the Nu HTML checker, https://validator.github.io/validator/."""
 
 import json
 import os
@@ -16,8 +16,8 @@ JAVA = shutil.which("java")
 
 pytestmark = [
     pytest.mark.nu,
-    pytest.mark.skipif(JAVA is None, reason="there is no Java"),
-    pytest.mark.skipif(not JAR, reason="NU_JAR does not name the file vnu.jar"),
+    pytest.mark.skipif(JAVA is None, reason="Java is not installed"),
+    pytest.mark.skipif(not JAR, reason="NU_JAR is not set to the path of vnu.jar"),
 ]
 
 PAGES = [
@@ -30,7 +30,7 @@ PAGES = [
 ]
 
 
-def test_every_kind_of_page_is_valid(demo_blog: Blog, tmp_path: Path) -> None:
+def test_pages_are_valid_html(demo_blog: Blog, tmp_path: Path) -> None:
     client = BlogClient(demo_blog)
     answers = [client.get(path) for path in PAGES]
     answers.append(client.send_comment("counting-words", text="Is this so?", preview="yes"))

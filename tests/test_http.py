@@ -1,4 +1,4 @@
-"""The protocol: hosts, methods, ways to write an address, headers that every answer has."""
+"""The protocol: hosts, methods, respelled addresses, headers of every response."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ HTML = "text/html; charset=utf-8"
         *("127.0.0.1", "192.168.1.5:8080", "[::1]", "[2001:db8::1]:80", ""),
     ],
 )
-def test_the_blog_answers_under_its_own_names(config: Config, host: str) -> None:
+def test_own_hosts_are_served(config: Config, host: str) -> None:
     assert host in OwnHosts(replace(config, hosts="www.blog.example other.example"))
 
 
@@ -38,23 +38,21 @@ def test_the_blog_answers_under_its_own_names(config: Config, host: str) -> None
         *("blog.example\t", "blog.example:x", "[::1", "[evil]", "127.0.0.1.nip.example", ":80"),
     ],
 )
-def test_and_under_no_other(config: Config, host: str) -> None:
+def test_other_hosts_are_refused(config: Config, host: str) -> None:
     hosts = OwnHosts(config)
 
     assert host not in hosts
-    assert host not in hosts, "the second time, too"
+    assert host not in hosts, "nor on a second look-up"
 
 
 @given(host=st.text(max_size=40))
-def test_any_host_is_ours_or_not(host: str) -> None:
+def test_any_host_is_handled(host: str) -> None:
     hosts = OwnHosts(Config(database="sqlite:///x"))
 
     assert (host in hosts) == (host in hosts)
 
 
-def test_a_request_for_another_site_learns_what_this_one_is(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_misdirected_request_names_host(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     client.get("/blog")
     for path in ("/blog", "/healthz", "/nowhere"):
@@ -72,7 +70,7 @@ def test_a_request_for_another_site_learns_what_this_one_is(
         ("/healthz", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_options_tells_what_an_address_takes(client: BlogClient, path: str, allowed: str) -> None:
+def test_options_lists_methods(client: BlogClient, path: str, allowed: str) -> None:
     response = client.options(path)
 
     assert (response.status_code, response.headers["Allow"]) == (204, allowed)
@@ -87,14 +85,14 @@ def test_options_tells_what_an_address_takes(client: BlogClient, path: str, allo
         ("/blog/a-title/", "/blog/a-title"),
         ("/Blog/A-Title/?x=Y&x=z", "/blog/a-title?x=Y&x=z"),
         ("/blog/archive/?a=b&a=c", "/blog/archive?a=b&a=c"),
-        # Names that the code has a use for itself.
+        # Parameter names of the code itself.
         ("/blog/tag/tea/?slug=x&endpoint=y&self=z", "/blog/tag/tea?slug=x&endpoint=y&self=z"),
         ("/blog/Ünde/", "/blog/%C3%BCnde"),
         ("/About//", "/about"),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "/journal"])
-def test_case_and_final_slashes_lead_to_the_one_address_at_once(
+def test_respelled_address_redirects_once(
     client: BlogClient, make_entry: MakeEntry, asked: str, location: str, prefix: str
 ) -> None:
     make_entry(tags=("tea",))
@@ -110,7 +108,7 @@ def test_case_and_final_slashes_lead_to_the_one_address_at_once(
 @pytest.mark.parametrize(
     "asked", ["/blog/none/", "/Nowhere", "/BLOG/TAG/NONE", "/Healthz/x", "//Nowhere"]
 )
-def test_nothing_leads_to_where_nothing_is(client: BlogClient, asked: str) -> None:
+def test_missing_address_is_not_redirected(client: BlogClient, asked: str) -> None:
     environ = create_environ("/")
     environ["PATH_INFO"] = asked
     _, status, headers = run_wsgi_app(client.application, environ, buffered=True)
@@ -124,7 +122,7 @@ def test_nothing_leads_to_where_nothing_is(client: BlogClient, asked: str) -> No
     [("/blog", 200), ("/nowhere", 404), ("/", 302), ("/Blog", 308), ("/blog?x=%FF", 400)],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
-def test_every_answer_is_safe(
+def test_every_response_is_safe(
     config: Config, engine: Engine, client: BlogClient, path: str, status: int, method: str
 ) -> None:
     response = client.open(path, method=method)
@@ -135,7 +133,7 @@ def test_every_answer_is_safe(
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert response.headers["X-Content-Type-Options"] == "nosniff"
-    # This test blog has an address with https.
+    # The test blog's address has https.
     assert "max-age" in response.headers["Strict-Transport-Security"]
     plain = BlogClient(Blog(replace(config, site_url="http://blog.example"), engine, "s"))
     assert "Strict-Transport-Security" not in plain.get("/blog").headers
@@ -146,7 +144,7 @@ def test_every_answer_is_safe(
     none_match=st.sampled_from(["", "*", "W/{}", "{}", '"x", {}', '"x"', "{}-gzip", "x"]),
     accepted=st.sampled_from(["", "gzip", "br;q=0, *", "identity;q=0"]),
 )
-def test_a_page_that_the_reader_has_is_not_sent_again(
+def test_matching_etag_gets_304(
     client: BlogClient, make_entry: MakeEntry, none_match: str, accepted: str
 ) -> None:
     if client.get("/blog/a-title").status_code == 404:
@@ -165,9 +163,7 @@ def test_a_page_that_the_reader_has_is_not_sent_again(
             assert kept <= set(response.headers.keys())
 
 
-def test_who_asks_for_a_page_that_is_another_by_now_is_told(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_failed_precondition_gets_412(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     etag = client.get("/blog").headers["ETag"]
 
@@ -175,7 +171,7 @@ def test_who_asks_for_a_page_that_is_another_by_now_is_told(
     assert client.get("/blog", headers={"If-Match": '"other"'}).status_code == 412
 
 
-def test_a_range_of_a_page_is_the_whole_page(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_page_ignores_range(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     response = client.get("/blog", headers={"Range": "bytes=0-9"})
 
@@ -183,7 +179,7 @@ def test_a_range_of_a_page_is_the_whole_page(client: BlogClient, make_entry: Mak
     assert response.content_type == HTML
 
 
-def test_no_redirect_is_stored_for_good(
+def test_redirects_are_not_permanent(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     entry = make_entry(slug="now")

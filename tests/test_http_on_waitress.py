@@ -1,4 +1,4 @@
-"""HTTP/1.1 on the real server: what it refuses by itself, and what reaches the blog."""
+"""HTTP/1.1 on the real server: requests it refuses, and requests that reach the blog."""
 
 import re
 import shutil
@@ -44,7 +44,7 @@ def server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             return  # it has no SIGBREAK
         server.stop()
         code, _, logged = server.ended()
-    # None of this is worth a line of the log.
+    # No request here may be logged.
     assert (code, logged) == (0, "")
 
 
@@ -57,7 +57,7 @@ def address(server: Server) -> tuple[str, int]:
 
 
 def exchange(address: tuple[str, int], *packets: bytes) -> bytes:
-    """Send bytes as they are and nothing more, and return all that comes back."""
+    """Send bytes and close the sending side; return everything received."""
     with socket.create_connection(address, timeout=PATIENCE) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for packet in packets:
@@ -71,7 +71,7 @@ def statuses(received: bytes) -> list[int]:
 
 
 def ask(address: tuple[str, int], line: str, *headers: str, body: str = "") -> HTTPResponse:
-    """Send a request as it is written here, and return the response, which is read."""
+    """Send the request exactly as given, and return the response with its body read."""
     head = "".join(f"{header}\r\n" for header in (line, *headers, "Connection: close"))
     with socket.create_connection(address, timeout=PATIENCE) as client:
         client.sendall(f"{head}\r\n{body}".encode("latin-1"))
@@ -88,12 +88,12 @@ def ask(address: tuple[str, int], line: str, *headers: str, body: str = "") -> H
         ("GET /blog HTTP/1.0", ("Host: localhost",), 200),
         ("GET /blog HTTP/1.1", ("Host:",), 200),
         ("GET /blog HTTP/1.1", ("Host: [::1]:80",), 200),
-        # A later minor version is read as the latest that is known (RFC 9110, 2.5).
+        # A later minor version is treated as the latest known one (RFC 9110, 2.5).
         ("GET /blog HTTP/1.2", ("Host: localhost",), 200),
         ("GET /blog HTTP/1.1", ("Host: localhost", "Cookie: a=" + "b" * 16_000), 200),
         ("GET /" + "a" * 8_500 + " HTTP/1.1", ("Host: localhost",), 404),
         ("GET /blog HTTP/1.1", ("Host: evil.example",), 421),
-        # The target's host counts, not the header's (RFC 9112, 3.2.2).
+        # The host of the target overrides the header (RFC 9112, 3.2.2).
         ("GET http://localhost/blog HTTP/1.1", ("Host: evil.example",), 200),
         ("GET http://localhost HTTP/1.1", ("Host: localhost",), 302),
         ("GET http://evil.example/blog HTTP/1.1", ("Host: localhost",), 421),
@@ -103,7 +103,7 @@ def ask(address: tuple[str, int], line: str, *headers: str, body: str = "") -> H
         ("POST /blog/a-title/comments HTTP/1.1", ("Host: localhost", FORM), 411),
     ],
 )
-def test_what_the_blog_answers(
+def test_well_formed_request_is_served(
     address: tuple[str, int], line: str, headers: tuple[str, ...], status: int
 ) -> None:
     response = ask(address, line, *headers)
@@ -150,10 +150,12 @@ HEALTH = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
         (b"CONNECT localhost:443 HTTP/1.1", 400),
     ],
 )
-def test_a_request_line_that_is_refused(address: tuple[str, int], line: bytes, status: int) -> None:
+def test_invalid_request_line_is_refused(
+    address: tuple[str, int], line: bytes, status: int
+) -> None:
     refused = line + b"\r\n" + HOST + b"\r\n"
     assert statuses(exchange(address, refused)) == [status]
-    # As the second of a pipeline it is parsed elsewhere: between two turns of the loop.
+    # As the second request of a pipeline it is parsed elsewhere in the loop.
     assert statuses(exchange(address, HEALTH + refused)) == [200, status]
 
 
@@ -183,7 +185,7 @@ def test_any_target_gets_one_response(
     ],
 )
 @pytest.mark.parametrize("target", [b"/blog", b"http://localhost/blog"])
-def test_a_host_that_is_refused(
+def test_invalid_host_is_refused(
     address: tuple[str, int], hosts: Sequence[bytes], target: bytes
 ) -> None:
     invalid_beside_the_target = target != b"/blog" and len(hosts) == 1
@@ -236,19 +238,19 @@ CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
         (b"1.1", [b"X: 1\rY: 2"], b"", 400),
     ],
 )
-def test_headers_that_are_refused(
+def test_invalid_headers_are_refused(
     address: tuple[str, int], version: bytes, headers: Sequence[bytes], body: bytes, status: int
 ) -> None:
     lines = [b"POST /blog HTTP/" + version, b"Host: localhost", *headers]
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     received = exchange(address, b"\r\n".join(lines) + b"\r\n\r\n" + body, smuggled)
 
-    # Where it is not known where a request ends, nothing that follows is one.
+    # If the end of a request is unknown, nothing after it is a request.
     assert statuses(received) == [status]
     assert b"\r\nConnection: close\r\n" in received
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_sent(address: tuple[str, int]) -> None:
+def test_large_body_is_refused_before_sent(address: tuple[str, int]) -> None:
     head = b"POST /blog HTTP/1.1\r\n%sContent-Length: %d\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection(address, timeout=PATIENCE) as client:
         client.sendall(head % (HOST, 100_000_000))
@@ -263,7 +265,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(address: tuple[st
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit(2)")
 @pytest.mark.parametrize("size", [0, 8192])
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_body_that_cannot_be_stored_is_answered(
+def test_unstorable_body_gets_response(
     migrated: Path, tmp_path: Path, is_chunked: bool, size: int
 ) -> None:
     shutil.copy(migrated, tmp_path / "blog.db")
@@ -278,7 +280,7 @@ def test_a_body_that_cannot_be_stored_is_answered(
     with Server(start([*THREADLEAF, "serve", "--port", 0], tmp_path, environ)) as server:
         parts = urlsplit(server.url)
         address = str(parts.hostname), int(parts.port or 0)
-        # As on a full disk: files of this process do not grow beyond this size.
+        # Simulates a full disk: no file of this process may exceed this size.
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, size))
         assert statuses(exchange(address, request)) == [503]
         server.stop()
@@ -288,7 +290,7 @@ def test_a_body_that_cannot_be_stored_is_answered(
     assert "blog.server.parser: A body cannot be stored in " in errors[0]
 
 
-def test_one_without_a_body_is_not_told_to_send_it(address: tuple[str, int]) -> None:
+def test_expect_without_body_gets_no_continue(address: tuple[str, int]) -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n"
 
     assert statuses(exchange(address, head)) == [200]
@@ -296,7 +298,7 @@ def test_one_without_a_body_is_not_told_to_send_it(address: tuple[str, int]) -> 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("path", ["/healthz", "/blog", "/media/a.png"])
-def test_a_client_that_has_no_more_to_send_is_answered(
+def test_half_closed_client_gets_response(
     address: tuple[str, int], server: Server, version: str, path: str
 ) -> None:
     for _ in range(20):
@@ -311,7 +313,7 @@ def test_a_client_that_has_no_more_to_send_is_answered(
 
 
 @pytest.mark.parametrize("value", ["close", "Close", "close, te", "keep-alive, close"])
-def test_a_connection_is_closed_as_asked(address: tuple[str, int], value: str) -> None:
+def test_connection_header_is_obeyed(address: tuple[str, int], value: str) -> None:
     request = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: {value}\r\n\r\n"
     with socket.create_connection(address, timeout=PATIENCE) as client:
         client.sendall(request.encode() * 2)
@@ -320,9 +322,7 @@ def test_a_connection_is_closed_as_asked(address: tuple[str, int], value: str) -
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-def test_a_download_that_its_client_breaks_off_is_not_logged(
-    migrated: Path, tmp_path: Path, version: bytes
-) -> None:
+def test_aborted_download_is_not_logged(migrated: Path, tmp_path: Path, version: bytes) -> None:
     shutil.copy(migrated, tmp_path / "blog.db")
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "a.png").write_bytes(bytes(20_000_000))
@@ -334,7 +334,7 @@ def test_a_download_that_its_client_breaks_off_is_not_logged(
             with socket.create_connection((str(parts.hostname), int(parts.port or 0))) as client:
                 request = b"GET /media/a.png HTTP/" + version + b"\r\n" + HOST
                 client.sendall(request + b"Connection: close\r\n\r\n")
-                # What stays unread makes close() reset the connection.
+                # Unread data makes close() reset the connection.
                 assert client.recv(65_536)
         server.stop()
         _, _, logged = server.ended()
@@ -356,16 +356,16 @@ PIPELINED = (
 
 @settings(max_examples=30, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(PIPELINED)), max_size=8).map(sorted))
-def test_packets_do_not_matter(address: tuple[str, int], cuts: list[int]) -> None:
+def test_request_in_small_packets(address: tuple[str, int], cuts: list[int]) -> None:
     edges = [0, *cuts, len(PIPELINED)]
     packets = [PIPELINED[a:b] for a, b in pairwise(edges)]
 
-    # After the one that is refused, the connection is closed.
+    # The connection is closed after the refused request.
     assert statuses(exchange(address, *packets)) == [200, 405, 405, 200, 404, 505]
 
 
 @pytest.mark.parametrize("path", ["/blog", "/nowhere"])
-def test_head_has_the_headers_of_get_and_no_body(address: tuple[str, int], path: str) -> None:
+def test_head_has_headers_of_get_on_waitress(address: tuple[str, int], path: str) -> None:
     get = ask(address, f"GET {path} HTTP/1.1", "Host: localhost")
     head = ask(address, f"HEAD {path} HTTP/1.1", "Host: localhost")
 
@@ -378,7 +378,7 @@ def test_head_has_the_headers_of_get_and_no_body(address: tuple[str, int], path:
     assert received.endswith(b"\r\n\r\n")
 
 
-def test_what_a_proxy_would_say_counts_for_nothing_from_others(address: tuple[str, int]) -> None:
+def test_forwarded_headers_are_ignored(address: tuple[str, int]) -> None:
     forwarded = (
         "X-Forwarded-Host: evil.example",
         "X-Forwarded-Proto: https",

@@ -1,4 +1,4 @@
-"""Exports that are not whole, not well-formed, or not well-meant."""
+"""Truncated, malformed and malicious exports."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def export(tmp_path: Path) -> Path:
         ("<title>Secret", "<title>Bell \x07 rings", "Bell rings"),
     ],
 )
-def test_what_is_broken_is_mended(
+def test_broken_xml_is_repaired(
     engine: Engine, db: Session, export: Path, whole: str, broken: str, title: str
 ) -> None:
     export.write_text(WHOLE.replace(whole, broken), encoding="utf-8")
@@ -56,25 +56,21 @@ def test_what_is_broken_is_mended(
     assert reason.startswith("it is not well-formed XML (")
 
 
-def test_a_prefix_that_nobody_declared_does_no_harm(
-    engine: Engine, db: Session, export: Path
-) -> None:
+def test_undeclared_prefix_is_accepted(engine: Engine, db: Session, export: Path) -> None:
     export.write_text(WHOLE.replace("Secret", "A <x:b>bold</x:b> move"), encoding="utf-8")
 
     assert import_all(export, engine).imported == 7
     assert entry(db, "A bold move").body == "<p>Hidden.</p>"
 
 
-def test_bytes_that_are_not_utf8_come_from_windows(
-    engine: Engine, db: Session, export: Path
-) -> None:
+def test_invalid_utf8_in_xml_is_windows_1252(engine: Engine, db: Session, export: Path) -> None:
     export.write_bytes(WHOLE.encode().replace(b"Hidden.", b"Sm\xf6rg\xe5s\x85"))
 
     assert import_all(export, engine).imported == 7
     assert entry(db, "Secret").body == "<p>Smörgås…</p>"
 
 
-def test_a_broken_export_in_utf_16_is_read(engine: Engine, db: Session, export: Path) -> None:
+def test_broken_utf16_export_is_read(engine: Engine, db: Session, export: Path) -> None:
     text = WHOLE.replace('encoding="UTF-8"', 'encoding="UTF-16"').replace("Hidden.", "日本 & more")
     export.write_bytes(text.replace("<title>Secret", "<title>R & B").encode("utf-16"))
 
@@ -82,7 +78,7 @@ def test_a_broken_export_in_utf_16_is_read(engine: Engine, db: Session, export: 
     assert entry(db, "R & B").body == "<p>日本 & more</p>"
 
 
-def test_an_item_that_cannot_be_mended_is_named(engine: Engine, db: Session, export: Path) -> None:
+def test_irreparable_item_is_named(engine: Engine, db: Session, export: Path) -> None:
     export.write_text(
         WHOLE.replace("<wp:post_name>bread</wp:post_name>", "<wp:post_name>bread</wp:post>"),
         encoding="utf-8",
@@ -97,9 +93,7 @@ def test_an_item_that_cannot_be_mended_is_named(engine: Engine, db: Session, exp
     assert "Blocks" in db.scalars(select(Entry.title)).all()
 
 
-def test_a_file_that_was_cut_off_is_read_up_to_there(
-    engine: Engine, db: Session, export: Path
-) -> None:
+def test_truncated_export_is_read_to_its_end(engine: Engine, db: Session, export: Path) -> None:
     export.write_text(WHOLE[: WHOLE.index("Hidden.")], encoding="utf-8")
 
     summary = import_all(export, engine)
@@ -109,14 +103,14 @@ def test_a_file_that_was_cut_off_is_read_up_to_there(
     assert len(db.scalars(select(Comment)).all()) == 5
 
 
-def test_a_broken_export_is_imported_once(engine: Engine, export: Path) -> None:
+def test_broken_export_is_imported_once(engine: Engine, export: Path) -> None:
     export.write_text(WHOLE.replace("Secret", "R & B"), encoding="utf-8")
     import_all(export, engine)
 
     assert import_all(export, engine).unchanged == 7
 
 
-def test_an_export_that_was_mended_by_hand_is_the_same(engine: Engine, export: Path) -> None:
+def test_export_mended_by_hand_is_the_same(engine: Engine, export: Path) -> None:
     export.write_text(WHOLE.replace("Secret", "R & B"), encoding="utf-8")
     import_all(export, engine)
     export.write_text(WHOLE.replace("Secret", "R &amp; B"), encoding="utf-8")
@@ -125,14 +119,14 @@ def test_an_export_that_was_mended_by_hand_is_the_same(engine: Engine, export: P
 
 
 @pytest.mark.parametrize("text", [BOMB, BOMB.replace("<title>x", "<title>\x01")])
-def test_an_entity_bomb_is_refused(export: Path, text: str) -> None:
+def test_entity_bomb_is_refused(export: Path, text: str) -> None:
     export.write_text(text, encoding="utf-8")
 
     with pytest.raises(SourceError, match=r"export\.xml: it declares XML entities"):
         read(export)
 
 
-def test_the_files_beside_a_bomb_are_read(engine: Engine, export: Path) -> None:
+def test_files_beside_bomb_are_read(engine: Engine, export: Path) -> None:
     export.write_text(BOMB, encoding="utf-8")
     export.with_name("good.xml").write_text(WHOLE, encoding="utf-8")
 
@@ -142,7 +136,7 @@ def test_the_files_beside_a_bomb_are_read(engine: Engine, export: Path) -> None:
     assert ["export.xml"] in summary.skipped.values()
 
 
-def test_an_entity_that_names_a_file_is_refused(export: Path) -> None:
+def test_external_entity_is_refused(export: Path) -> None:
     text = WHOLE.replace("<rss", '<!DOCTYPE rss [<!ENTITY f SYSTEM "file:///etc/passwd">]>\n<rss')
     export.write_text(text.replace("Secret", "&f;"), encoding="utf-8")
 
@@ -150,7 +144,7 @@ def test_an_entity_that_names_a_file_is_refused(export: Path) -> None:
         read(export)
 
 
-def test_a_doctype_without_entities_does_no_harm(engine: Engine, export: Path) -> None:
+def test_plain_doctype_is_accepted(engine: Engine, export: Path) -> None:
     export.write_text(WHOLE.replace("<rss", "<!DOCTYPE rss>\n<rss", 1), encoding="utf-8")
 
     assert import_all(export, engine).imported == 7
@@ -172,7 +166,7 @@ def test_a_doctype_without_entities_does_no_harm(engine: Engine, export: Path) -
     ],
     ids=lambda text: text[:20],
 )
-def test_a_hostile_file_takes_no_longer(export: Path, text: str) -> None:
+def test_hostile_export_is_linear(export: Path, text: str) -> None:
     head = '<rss xmlns:wp="http://wordpress.org/export/1.2/"><channel>'
     export.write_text(head + text, encoding="utf-8")
 
@@ -191,7 +185,7 @@ PIECES = st.sampled_from(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=st.lists(PIECES | st.binary(max_size=10), max_size=15))
-def test_no_bytes_end_a_run(export: Path, pieces: list[bytes]) -> None:
+def test_any_xml_bytes_are_handled(export: Path, pieces: list[bytes]) -> None:
     head = b'<rss xmlns:wp="http://wordpress.org/export/1.2/"><channel>'
     export.write_bytes(head + b"".join(pieces))
 

@@ -1,4 +1,4 @@
-"""Dates in the forms that blogs have them."""
+"""Dates in the formats of other blogs."""
 
 from datetime import UTC, datetime
 
@@ -29,11 +29,11 @@ from blog.importing.dates import moment
         ("Wed Mar 12 2014 10:11:00 GMT+0100 (CET)", "2014-03-12 09:11"),
     ],
 )
-def test_a_date_is_read(text: str, utc: str) -> None:
+def test_date_formats(text: str, utc: str) -> None:
     assert moment(text) == datetime.fromisoformat(utc).replace(tzinfo=UTC)
 
 
-def test_a_fraction_of_a_second_is_kept() -> None:
+def test_fraction_of_second_is_kept() -> None:
     assert moment("2014-03-12T10:11:12.123Z") == datetime(2014, 3, 12, 10, 11, 12, 123000, UTC)
 
 
@@ -53,17 +53,17 @@ def test_a_fraction_of_a_second_is_kept() -> None:
         "2014-03-12" + " " * 10_000 + "x",
     ],
 )
-def test_what_is_no_date_or_two_is_none(text: str) -> None:
+def test_ambiguous_or_invalid_date_is_none(text: str) -> None:
     assert moment(text) is None
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_iso_dates_come_back(value: datetime) -> None:
+def test_iso_date_round_trip(value: datetime) -> None:
     assert moment(value.isoformat()) == value
     assert moment(f"{value:%Y}".zfill(4) + f"{value:-%m-%d %H:%M:%S.%f} +0000") == value
 
 
 @given(st.text())
-def test_no_text_is_too_strange(text: str) -> None:
+def test_any_date_text_is_handled(text: str) -> None:
     found = moment(text)
     assert found is None or found.tzinfo is UTC

@@ -1,4 +1,4 @@
-"""Folders of Markdown files: what is read, what is guessed, and what is said about it."""
+"""Folders of Markdown files: what is read, what is guessed, and what is reported."""
 
 import os
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def front(folder: Path, yaml: str) -> ForeignEntry:
     return read(folder, f"---\n{yaml}\n---\nText.\n")
 
 
-def test_a_jekyll_site_is_imported(engine: Engine, db: Session) -> None:
+def test_jekyll_site(engine: Engine, db: Session) -> None:
     summary = import_all(EXPORTS / "jekyll", engine)
 
     assert summary.imported == 6
@@ -51,7 +51,7 @@ def test_a_jekyll_site_is_imported(engine: Engine, db: Session) -> None:
     ]
 
 
-def test_a_post_keeps_all_it_had(engine: Engine, db: Session) -> None:
+def test_jekyll_post_keeps_fields(engine: Engine, db: Session) -> None:
     import_all(EXPORTS / "jekyll", engine)
 
     post = entry(db, "Hello, World: a beginning")
@@ -65,7 +65,7 @@ def test_a_post_keeps_all_it_had(engine: Engine, db: Session) -> None:
     assert redirects(db, post) == {"/old/hello.html", "/2015/03/hello world"}
 
 
-def test_what_authors_mean_by_broken_yaml_is_read(engine: Engine, db: Session) -> None:
+def test_broken_yaml_is_read_as_meant(engine: Engine, db: Session) -> None:
     summary = import_all(EXPORTS / "jekyll", engine)
 
     post = entry(db, "Colons: how they break YAML")
@@ -78,7 +78,7 @@ def test_what_authors_mean_by_broken_yaml_is_read(engine: Engine, db: Session) -
         assert summary.notes[note] == ["_posts/2015-04-02-colon.markdown"]
 
 
-def test_drafts_stay_drafts_and_pages_pages(engine: Engine, db: Session) -> None:
+def test_drafts_and_pages_keep_kind(engine: Engine, db: Session) -> None:
     summary = import_all(EXPORTS / "jekyll", engine)
 
     assert entry(db, "An idea").state == "draft"
@@ -93,7 +93,7 @@ def test_drafts_stay_drafts_and_pages_pages(engine: Engine, db: Session) -> None
     ]
 
 
-def test_what_has_no_place_here_is_said(engine: Engine) -> None:
+def test_unsupported_fields_are_reported(engine: Engine) -> None:
     summary = import_all(EXPORTS / "jekyll", engine)
 
     assert summary.notes["The field “image” has no place here."] == [
@@ -101,7 +101,7 @@ def test_what_has_no_place_here_is_said(engine: Engine) -> None:
     ]
 
 
-def test_a_hugo_site_is_imported(engine: Engine, db: Session) -> None:
+def test_hugo_site(engine: Engine, db: Session) -> None:
     summary = import_all(EXPORTS / "hugo", engine)
 
     assert summary.imported == 2
@@ -119,7 +119,7 @@ def test_a_hugo_site_is_imported(engine: Engine, db: Session) -> None:
     }
 
 
-def test_a_single_file_is_imported(engine: Engine, db: Session) -> None:
+def test_single_file(engine: Engine, db: Session) -> None:
     summary = import_all(EXPORTS / "jekyll" / "about.md", engine)
 
     assert summary.imported == 1
@@ -135,9 +135,7 @@ def test_a_single_file_is_imported(engine: Engine, db: Session) -> None:
         ("2020-01-02-bundle/index.md", "bundle", "Bundle"),
     ],
 )
-def test_a_name_says_what_the_file_does_not(
-    tmp_path: Path, name: str, slug: str, title: str
-) -> None:
+def test_file_name_supplies_date_and_slug(tmp_path: Path, name: str, slug: str, title: str) -> None:
     item = read(tmp_path, "Text.", name)
 
     assert (item.slug, item.title) == (slug, title)
@@ -154,14 +152,14 @@ def test_a_name_says_what_the_file_does_not(
         ("```\n# no title\n```\n", "A file"),
     ],
 )
-def test_the_first_heading_is_the_title(tmp_path: Path, body: str, title: str) -> None:
+def test_first_heading_is_title(tmp_path: Path, body: str, title: str) -> None:
     item = read(tmp_path, body)
 
     assert item.title == title
     assert item.body == body.strip("\n")
 
 
-def test_an_undated_file_is_a_draft_dated_as_it_is(tmp_path: Path) -> None:
+def test_undated_file_is_draft(tmp_path: Path) -> None:
     path = written(tmp_path, "Text.", "a-file.md")
     os.utime(path, (1_000_000_000, 1_000_000_000))
 
@@ -185,17 +183,17 @@ def test_an_undated_file_is_a_draft_dated_as_it_is(tmp_path: Path) -> None:
         ("categories: [~]", []),
     ],
 )  # fmt: skip
-def test_tags_are_lists_or_words(tmp_path: Path, yaml: str, tags: list[str]) -> None:
+def test_tags_as_list_or_words(tmp_path: Path, yaml: str, tags: list[str]) -> None:
     assert list(front(tmp_path, yaml).tags) == tags
 
 
-def test_a_list_of_lists_of_lists_takes_no_longer(tmp_path: Path) -> None:
+def test_nested_yaml_lists_are_linear(tmp_path: Path) -> None:
     doubled = "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))
 
     assert front(tmp_path, f"a0: &a0 [x, y]\n{doubled}\ntags: *a59").tags == ("x", "y")
 
 
-def test_tags_that_mean_the_same_are_one(engine: Engine, db: Session, tmp_path: Path) -> None:
+def test_equivalent_tags_are_joined(engine: Engine, db: Session, tmp_path: Path) -> None:
     written(tmp_path, "---\ntags: [How we work, how-we-work]\n---\nText.")
     import_all(tmp_path, engine)
 
@@ -233,7 +231,7 @@ def test_old_addresses_are_kept(tmp_path: Path, yaml: str, slug: str, addresses:
         ("id: /2015/x", None),
     ],
 )
-def test_a_feeds_id_is_kept(tmp_path: Path, yaml: str, uid: str | None) -> None:
+def test_feed_id_is_kept(tmp_path: Path, yaml: str, uid: str | None) -> None:
     assert front(tmp_path, yaml).uid == uid
 
 
@@ -246,7 +244,7 @@ def test_a_feeds_id_is_kept(tmp_path: Path, yaml: str, uid: str | None) -> None:
         ("title: x", None),
     ],
 )
-def test_authors_are_named(tmp_path: Path, yaml: str, author: str | None) -> None:
+def test_author_is_named(tmp_path: Path, yaml: str, author: str | None) -> None:
     assert front(tmp_path, yaml).author == author
 
 
@@ -271,7 +269,7 @@ def test_authors_are_named(tmp_path: Path, yaml: str, author: str | None) -> Non
         ("title:\n  nested: x", "A file"),
     ],
 )
-def test_a_title_is_what_its_author_meant(tmp_path: Path, yaml: str, title: str) -> None:
+def test_title_of_any_yaml_type(tmp_path: Path, yaml: str, title: str) -> None:
     item = front(tmp_path, yaml)
 
     assert (item.title, item.body) == (title, "Text.")
@@ -293,9 +291,7 @@ def test_a_title_is_what_its_author_meant(tmp_path: Path, yaml: str, title: str)
         ("+++\ndraft = true\n---\n", "has no end"),
     ],
 )
-def test_front_matter_that_cannot_be_read_makes_a_draft(
-    tmp_path: Path, text: str, problem: str
-) -> None:
+def test_unreadable_front_matter_is_draft(tmp_path: Path, text: str, problem: str) -> None:
     item = read(tmp_path, text + "The text.")
 
     assert item.state == "draft"
@@ -305,24 +301,24 @@ def test_front_matter_that_cannot_be_read_makes_a_draft(
 
 
 @pytest.mark.parametrize("text", [b"", b"\xef\xbb\xbf\r\n\t\n"])
-def test_an_empty_file_is_skipped(tmp_path: Path, text: bytes) -> None:
+def test_empty_file_is_skipped(tmp_path: Path, text: bytes) -> None:
     assert read_file(written(tmp_path, text), "a name") == Skipped("a name", "it is empty")
 
 
 @pytest.mark.parametrize("text", ["---\n\nA rule\n", "---\n\nBetween rules\n\n---\n\nAfter\n"])
-def test_a_rule_is_no_front_matter(tmp_path: Path, text: str) -> None:
+def test_rule_is_not_front_matter(tmp_path: Path, text: str) -> None:
     item = read(tmp_path, text)
 
     assert (item.body, item.state) == (text.strip("\n"), "published")
 
 
-def test_a_longer_rule_within_a_field_ends_nothing(tmp_path: Path) -> None:
+def test_rule_in_field_does_not_end_it(tmp_path: Path) -> None:
     item = read(tmp_path, "---\nexcerpt: |\n  a\n  ----\n  b\ntitle: x\n---\nText.")
 
     assert (item.title, item.summary, item.body) == ("x", "a\n----\nb", "Text.")
 
 
-def test_bytes_that_are_not_utf8_come_from_windows(tmp_path: Path) -> None:
+def test_invalid_utf8_file_is_windows_1252(tmp_path: Path) -> None:
     item = read(tmp_path, "Smörgås – ".encode("cp1252") + "日本".encode())
 
     assert item.body == "Smörgås – 日本"
@@ -332,8 +328,8 @@ def test_bytes_that_are_not_utf8_come_from_windows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
 )
-def test_the_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> None:
-    # What `>` writes in PowerShell 5 is UTF-16.
+def test_byte_order_mark_sets_encoding(tmp_path: Path, encoding: str) -> None:
+    # Redirection with `>` in PowerShell 5 writes UTF-16.
     text = "---\r\ntitle: Grüße\r\ndraft: true\r\n---\r\n日本\r\n"
     mark = "" if encoding == "utf-8-sig" else "\ufeff"
 
@@ -343,33 +339,33 @@ def test_the_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -
     assert item.notes == ("Imported as a draft: “draft” is “true”.",)
 
 
-def test_half_a_character_does_not_hide_the_others(tmp_path: Path) -> None:
+def test_truncated_character_hides_no_others(tmp_path: Path) -> None:
     item = read(tmp_path, "Grüße".encode("utf-16") + b"\x00")
 
     assert item.body == "Grüße\ufffd"
     assert item.notes == ("It is not all UTF-16: what is not was replaced.",)
 
 
-def test_line_ends_and_marks_of_other_systems_are_made_plain(tmp_path: Path) -> None:
+def test_line_ends_are_normalised(tmp_path: Path) -> None:
     item = read(tmp_path, b"\xef\xbb\xbf---\r\ntitle: x\r\n---\r\na\r\nb\rc\0\x0b\r\n")
 
     assert (item.title, item.body) == ("x", "a\nb\nc")
 
 
-def test_a_second_summary_is_told_of(tmp_path: Path) -> None:
+def test_second_summary_is_reported(tmp_path: Path) -> None:
     item = front(tmp_path, "description: One.\nsummary: Two.\nexcerpt: One.")
 
     assert item.summary == "One."
     assert item.notes == ("The field “summary” has no place here.",)
 
 
-def test_template_code_is_told_of(tmp_path: Path) -> None:
+def test_template_code_is_reported(tmp_path: Path) -> None:
     item = read(tmp_path, "{% include x %}")
 
     assert item.notes == ("It has template code ({{ … }} or {% … %}), which stays as text.",)
 
 
-def test_a_date_that_nobody_understands_is_told_of(tmp_path: Path) -> None:
+def test_unreadable_date_is_reported(tmp_path: Path) -> None:
     item = front(tmp_path, "date: 3/4/2014")
 
     assert item.timestamp == datetime(2020, 1, 2, tzinfo=UTC)
@@ -377,11 +373,11 @@ def test_a_date_that_nobody_understands_is_told_of(tmp_path: Path) -> None:
     assert item.notes == ("The date in “date” is not understood.",)
 
 
-def test_a_name_that_is_no_unicode_is_stored(engine: Engine, tmp_path: Path) -> None:
+def test_non_unicode_file_name_is_stored(engine: Engine, tmp_path: Path) -> None:
     try:
         written(tmp_path / "posts", "Text.", os.fsdecode(b"2020-01-02-\xff.md"))
     except (OSError, UnicodeError):
-        pytest.skip("this file system has only names that are Unicode")
+        pytest.skip("this file system allows only Unicode names")
 
     assert import_all(tmp_path / "posts", engine).imported == 1
     assert import_all(tmp_path / "posts", engine).unchanged == 1
@@ -391,7 +387,9 @@ FENCES = st.sampled_from([b"---\n", b"+++\n", b"{\n", b"}\n", b"title: ", b"tags
 
 
 @given(st.lists(FENCES | st.binary(max_size=20), max_size=8).map(b"".join))
-def test_no_bytes_end_a_run(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_markdown_bytes_are_handled(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "2020-01-02-any.md"
     path.write_bytes(content)
 

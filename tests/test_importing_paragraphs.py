@@ -1,4 +1,4 @@
-"""Automatic paragraphs, as WordPress shows a classic text."""
+"""Automatic paragraphs, as WordPress renders classic texts."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ from blog.importing.paragraphs import paragraphs
         ("<param>\n<p-x>\n", "<p><param><br>\n<p-x></p>"),
     ],
 )
-def test_line_ends_become_what_they_mean(text: str, html: str) -> None:
+def test_line_breaks_become_paragraphs(text: str, html: str) -> None:
     assert paragraphs(text) == html
 
 
@@ -39,11 +39,11 @@ def test_line_ends_become_what_they_mean(text: str, html: str) -> None:
 @pytest.mark.parametrize(
     "text", ["<a '", "<div></p>", "\n ", "<!--", "<pre>", "<p>\n\n", "<br ", "<td><", "<div>a\n\n"]
 )
-def test_a_hostile_text_takes_no_longer(text: str) -> None:
+def test_hostile_paragraphs_are_linear(text: str) -> None:
     assert isinstance(paragraphs(text * 50_000), str)
 
 
 @given(st.text(alphabet="ab<>/!-pbr'\" \n", max_size=60))
-def test_no_letter_is_lost(text: str) -> None:
+def test_paragraphs_lose_no_letter(text: str) -> None:
     letters = [c for c in text if c == "a"]
     assert [c for c in paragraphs(text) if c == "a"] == letters

@@ -1,4 +1,4 @@
-"""An import as a whole: done once, done again, stopped, rehearsed."""
+"""A whole import: run once, repeated, interrupted, and as a dry run."""
 
 import errno
 import os
@@ -44,7 +44,7 @@ def rows(db: Session) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["jekyll", "hugo", "wordpress.xml"])
-def test_a_second_run_changes_nothing(engine: Engine, db: Session, name: str) -> None:
+def test_second_run_changes_nothing(engine: Engine, db: Session, name: str) -> None:
     first = import_all(EXPORTS / name, engine)
     version, before = site_version(db), rows(db)
 
@@ -60,7 +60,7 @@ def test_a_second_run_changes_nothing(engine: Engine, db: Session, name: str) ->
 
 
 @pytest.mark.parametrize("name", ["jekyll", "hugo", "wordpress.xml"])
-def test_a_dry_run_writes_nothing_and_says_the_same(engine: Engine, db: Session, name: str) -> None:
+def test_dry_run_reports_the_same(engine: Engine, db: Session, name: str) -> None:
     version, before = site_version(db), rows(db)
 
     rehearsed = import_all(EXPORTS / name, engine, dry_run=True)
@@ -70,7 +70,7 @@ def test_a_dry_run_writes_nothing_and_says_the_same(engine: Engine, db: Session,
     assert rehearsed == import_all(EXPORTS / name, engine)
 
 
-def test_a_changed_source_changes_the_entry(engine: Engine, db: Session, posts: Path) -> None:
+def test_changed_source_updates_entry(engine: Engine, db: Session, posts: Path) -> None:
     import_all(posts, engine)
     before = entry(db, "one")
     slug, uid, updated = before.slug, before.uid, before.updated
@@ -90,9 +90,7 @@ def test_a_changed_source_changes_the_entry(engine: Engine, db: Session, posts: 
     assert import_all(posts, engine).unchanged == 3
 
 
-def test_what_was_edited_here_is_never_written_over(
-    engine: Engine, db: Session, posts: Path
-) -> None:
+def test_edited_entry_is_not_overwritten(engine: Engine, db: Session, posts: Path) -> None:
     import_all(posts, engine)
     edited = entry(db, "one")
     edited.body, edited.updated = "Edited here.", func.now()
@@ -112,7 +110,7 @@ def test_what_was_edited_here_is_never_written_over(
     assert site_version(db) == version
 
 
-def test_what_was_deleted_here_stays_deleted(engine: Engine, db: Session, posts: Path) -> None:
+def test_deleted_entry_stays_deleted(engine: Engine, db: Session, posts: Path) -> None:
     import_all(posts, engine)
     db.delete(entry(db, "one"))
     db.commit()
@@ -123,9 +121,7 @@ def test_what_was_deleted_here_stays_deleted(engine: Engine, db: Session, posts:
     assert rows(db)[0] == 2
 
 
-def test_a_moved_folder_and_a_renamed_file_are_the_same(
-    engine: Engine, db: Session, posts: Path
-) -> None:
+def test_moved_file_is_recognised(engine: Engine, db: Session, posts: Path) -> None:
     import_all(posts, engine)
     version = site_version(db)
     moved = posts.rename(posts.with_name("moved"))
@@ -140,7 +136,7 @@ def test_a_moved_folder_and_a_renamed_file_are_the_same(
 
 
 @pytest.mark.parametrize("name", ["one", "two", "page", "bundle"])
-def test_a_folder_that_was_moved_and_then_edited_is_the_same(
+def test_moved_and_edited_folder_is_same(
     engine: Engine, db: Session, posts: Path, name: str
 ) -> None:
     files = {
@@ -165,7 +161,7 @@ def test_a_folder_that_was_moved_and_then_edited_is_the_same(
     assert "Edited" in entry(db, name).body
 
 
-def test_a_file_of_that_name_in_another_blog_is_another_entry(
+def test_same_name_in_other_blog_is_new(
     engine: Engine, db: Session, posts: Path, tmp_path: Path
 ) -> None:
     (posts / "about.md").write_text("---\ntitle: About\nlayout: page\n---\nMe.", encoding="utf-8")
@@ -191,7 +187,7 @@ def test_a_file_of_that_name_in_another_blog_is_another_entry(
     ],
 )
 @pytest.mark.parametrize("added", ["", "\nEdited."])
-def test_a_post_that_is_moved_to_the_drafts_is_withdrawn(
+def test_post_moved_to_drafts_is_withdrawn(
     engine: Engine,
     db: Session,
     client: BlogClient,
@@ -224,9 +220,7 @@ def test_a_post_that_is_moved_to_the_drafts_is_withdrawn(
     assert "Public." in client.get("/blog").text
 
 
-def test_a_post_that_is_trashed_later_is_withdrawn(
-    engine: Engine, client: BlogClient, tmp_path: Path
-) -> None:
+def test_trashed_post_is_withdrawn(engine: Engine, client: BlogClient, tmp_path: Path) -> None:
     import_all(WORDPRESS, engine)
     assert "Blocks" in client.get("/blog").text
     text = WORDPRESS.read_text(encoding="utf-8")
@@ -244,9 +238,7 @@ def test_a_post_that_is_trashed_later_is_withdrawn(
     assert "Blocks" in client.get("/blog").text
 
 
-def test_what_is_public_against_its_source_is_told_of(
-    engine: Engine, db: Session, posts: Path
-) -> None:
+def test_public_but_hidden_source_is_reported(engine: Engine, db: Session, posts: Path) -> None:
     write(posts, "one", "Text.", "draft: true\n")
     import_all(posts, engine)
     entry(db, "one").state = "published"
@@ -260,7 +252,7 @@ def test_what_is_public_against_its_source_is_told_of(
     assert entry(db, "one").state == "published"
 
 
-def test_a_file_is_the_same_alone_and_with_the_folder_above(engine: Engine, posts: Path) -> None:
+def test_file_is_same_alone_or_in_folder(engine: Engine, posts: Path) -> None:
     assert import_all(posts / "2020-01-02-one.md", engine).imported == 1
 
     summary = import_all(posts.parent, engine)
@@ -268,7 +260,7 @@ def test_a_file_is_the_same_alone_and_with_the_folder_above(engine: Engine, post
     assert (summary.imported, summary.unchanged) == (2, 1)
 
 
-def test_a_copy_of_the_folder_is_the_same(engine: Engine, db: Session, posts: Path) -> None:
+def test_copied_folder_is_recognised(engine: Engine, db: Session, posts: Path) -> None:
     import_all(posts, engine)
     shutil.copytree(posts, posts.with_name("copy"))
 
@@ -276,7 +268,7 @@ def test_a_copy_of_the_folder_is_the_same(engine: Engine, db: Session, posts: Pa
     assert rows(db)[0] == 3
 
 
-def test_two_equal_files_are_two_entries(engine: Engine, db: Session, posts: Path) -> None:
+def test_equal_files_are_two_entries(engine: Engine, db: Session, posts: Path) -> None:
     shutil.copy(posts / "2020-01-02-one.md", posts / "2020-01-02-a-copy.md")
 
     assert import_all(posts, engine).imported == 4
@@ -284,7 +276,7 @@ def test_two_equal_files_are_two_entries(engine: Engine, db: Session, posts: Pat
     assert db.scalars(select(Entry.slug).where(Entry.title == "one")).all() == ["a-copy", "one"]
 
 
-def test_a_copy_that_comes_first_is_another_entry(engine: Engine, posts: Path) -> None:
+def test_earlier_copy_is_another_entry(engine: Engine, posts: Path) -> None:
     import_all(posts, engine)
     shutil.copy(posts / "2020-01-02-one.md", posts / "2020-01-02-a-copy.md")
 
@@ -293,7 +285,7 @@ def test_a_copy_that_comes_first_is_another_entry(engine: Engine, posts: Path) -
     assert (summary.imported, summary.unchanged) == (1, 3)
 
 
-def test_two_posts_of_one_name_get_two_addresses(engine: Engine, db: Session, posts: Path) -> None:
+def test_same_slug_gets_a_number(engine: Engine, db: Session, posts: Path) -> None:
     (posts / "2021-03-04-one.md").write_text("---\ntitle: uno\n---\n", encoding="utf-8")
 
     summary = import_all(posts, engine)
@@ -302,9 +294,7 @@ def test_two_posts_of_one_name_get_two_addresses(engine: Engine, db: Session, po
     assert summary.notes == {"It stands at “one-2”, because “one” is taken.": ["2021-03-04-one.md"]}
 
 
-def test_an_address_that_another_entry_has_is_told_of(
-    engine: Engine, db: Session, posts: Path
-) -> None:
+def test_taken_address_is_reported(engine: Engine, db: Session, posts: Path) -> None:
     write(posts, "one", "Text.", "redirect_from: /old/\n")
     write(posts, "two", "Text.", "redirect_from: [/old/, /blog/]\n")
 
@@ -317,9 +307,7 @@ def test_an_address_that_another_entry_has_is_told_of(
     }
 
 
-def test_ctrl_c_leaves_whole_items_and_the_next_run_goes_on(
-    engine: Engine, db: Session, posts: Path
-) -> None:
+def test_interrupt_between_items_is_resumable(engine: Engine, db: Session, posts: Path) -> None:
     stopped = import_path(posts, session_factory(engine))
     assert len(stopped) == 3
 
@@ -336,7 +324,7 @@ def test_ctrl_c_leaves_whole_items_and_the_next_run_goes_on(
     assert (summary.imported, summary.unchanged) == (1, 2)
 
 
-def test_ctrl_c_within_an_item_leaves_nothing_of_it(engine: Engine, db: Session) -> None:
+def test_interrupt_within_item_is_rolled_back(engine: Engine, db: Session) -> None:
     before = rows(db)
     sessions = session_factory(engine)
 
@@ -352,7 +340,7 @@ def test_ctrl_c_within_an_item_leaves_nothing_of_it(engine: Engine, db: Session)
     assert import_all(WORDPRESS, engine).imported == 7
 
 
-def test_new_comments_come_with_a_later_export(engine: Engine, db: Session, tmp_path: Path) -> None:
+def test_later_export_adds_comments(engine: Engine, db: Session, tmp_path: Path) -> None:
     text = WORDPRESS.read_text(encoding="utf-8")
     late = """<wp:comment><wp:comment_id>20</wp:comment_id><wp:comment_approved>1
         </wp:comment_approved><wp:comment_content>Late</wp:comment_content>
@@ -374,7 +362,7 @@ def test_new_comments_come_with_a_later_export(engine: Engine, db: Session, tmp_
     assert import_all(path, engine).unchanged == 7
 
 
-def test_a_comment_that_was_deleted_here_stays_deleted(engine: Engine, db: Session) -> None:
+def test_deleted_comment_stays_deleted(engine: Engine, db: Session) -> None:
     import_all(WORDPRESS, engine)
     db.delete(db.scalars(select(Comment).where(Comment.state == "spam")).one())
     db.commit()
@@ -383,9 +371,7 @@ def test_a_comment_that_was_deleted_here_stays_deleted(engine: Engine, db: Sessi
     assert rows(db)[1] == 4
 
 
-def test_comments_that_answer_each_other_in_a_circle_all_appear(
-    engine: Engine, db: Session, tmp_path: Path
-) -> None:
+def test_circular_replies_all_appear(engine: Engine, db: Session, tmp_path: Path) -> None:
     text = WORDPRESS.read_text(encoding="utf-8")
     path = tmp_path / "circle.xml"
     path.write_text(
@@ -398,9 +384,7 @@ def test_comments_that_answer_each_other_in_a_circle_all_appear(
     assert {first.parent_id, answer.parent_id} in ({None, first.id}, {None, answer.id})
 
 
-def test_an_item_that_comes_twice_is_taken_once(
-    engine: Engine, db: Session, tmp_path: Path
-) -> None:
+def test_repeated_item_is_imported_once(engine: Engine, db: Session, tmp_path: Path) -> None:
     for name in ("a.xml", "b.xml"):
         shutil.copy(WORDPRESS, tmp_path / name)
     folder = tmp_path / "exports"
@@ -411,11 +395,13 @@ def test_an_item_that_comes_twice_is_taken_once(
     summary = import_all(folder, engine)
 
     assert summary.imported == 7
-    assert len(summary.skipped["it has come up before in this import"]) == 7 + 1  # one was trashed
+    assert (
+        len(summary.skipped["it has come up before in this import"]) == 7 + 1
+    )  # one is in the trash
     assert rows(db)[0] == 7
 
 
-def test_a_folder_may_hold_both_kinds(engine: Engine) -> None:
+def test_folder_with_both_formats(engine: Engine) -> None:
     summary = import_all(EXPORTS, engine)
 
     assert summary.imported == 6 + 2 + 7
@@ -429,7 +415,7 @@ def test_a_folder_may_hold_both_kinds(engine: Engine) -> None:
         ("a.xml", b"<feed/>", r"a\.xml: it is neither Markdown nor a WordPress export$"),
     ],
 )
-def test_what_cannot_be_imported_is_said(
+def test_unimportable_files_are_reported(
     engine: Engine, tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     if content is not None:
@@ -439,7 +425,7 @@ def test_what_cannot_be_imported_is_said(
         import_all(tmp_path / name, engine)
 
 
-def test_an_empty_folder_is_said_to_be(engine: Engine, tmp_path: Path) -> None:
+def test_empty_folder_is_reported(engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / ".hidden.md").write_text("x", encoding="utf-8")
@@ -466,7 +452,7 @@ def test_an_empty_folder_is_said_to_be(engine: Engine, tmp_path: Path) -> None:
         ("hello.md", ".git/hidden.md", "it is a link to a hidden file"),
     ],
 )
-def test_a_link_out_of_the_folder_is_refused(
+def test_link_out_of_folder_is_refused(
     engine: Engine,
     db: Session,
     posts: Path,
@@ -491,7 +477,7 @@ def test_a_link_out_of_the_folder_is_refused(
     assert "secret" not in "".join(db.scalars(select(Entry.body)))
 
 
-def test_a_link_to_a_file_in_the_folder_is_followed(engine: Engine, posts: Path) -> None:
+def test_link_within_folder_is_followed(engine: Engine, posts: Path) -> None:
     (posts / "folder").mkdir()
     (posts / "folder" / "text.md").write_text(
         "---\ndate: 2020-01-01\n---\nOther.", encoding="utf-8"
@@ -501,9 +487,7 @@ def test_a_link_to_a_file_in_the_folder_is_followed(engine: Engine, posts: Path)
     assert import_all(posts, engine).imported == 5
 
 
-def test_a_folder_that_is_a_link_itself_is_read(
-    engine: Engine, posts: Path, tmp_path: Path
-) -> None:
+def test_linked_folder_is_read(engine: Engine, posts: Path, tmp_path: Path) -> None:
     make_link(tmp_path / "link", posts)
 
     summary = import_all(tmp_path / "link", engine)
@@ -512,7 +496,7 @@ def test_a_folder_that_is_a_link_itself_is_read(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
-def test_what_is_no_file_is_named_and_not_opened(engine: Engine, posts: Path) -> None:
+def test_special_file_is_not_opened(engine: Engine, posts: Path) -> None:
     os.mkfifo(posts / "2020-01-02-pipe.md")
     os.mkfifo(posts / "export.xml")
 
@@ -523,8 +507,8 @@ def test_what_is_no_file_is_named_and_not_opened(engine: Engine, posts: Path) ->
         import_all(posts / "export.xml", engine)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot make a path that is too long for it")
-def test_a_folder_that_cannot_be_read_is_named(engine: Engine, posts: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot create a path that is too long")
+def test_unreadable_folder_is_reported(engine: Engine, posts: Path) -> None:
     name = "x" * 200
     top = os.open(posts, os.O_RDONLY)
     for _ in range(30):  # longer than a path may be
@@ -543,9 +527,9 @@ def test_a_folder_that_cannot_be_read_is_named(engine: Engine, posts: Path) -> N
     assert names[0].startswith(f"{name}/{name}/")
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may read everything")
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user can read everything")
 @pytest.mark.parametrize("name", ["2020-01-02-one.md", "secret", "locked/secret"])
-def test_what_this_user_may_not_read_is_named(engine: Engine, posts: Path, name: str) -> None:
+def test_forbidden_file_is_reported(engine: Engine, posts: Path, name: str) -> None:
     (posts / "secret").mkdir()
     (posts / "locked" / "secret").mkdir(parents=True)
     locked = posts / name.partition("/")[0]

@@ -1,4 +1,4 @@
-"""Real exports, written by others, that lie beside the checkout of those who have them."""
+"""Real exports of other blogs, where they are available."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("folder", [POSTS, WORDPRESS], ids=lambda folder: folder.name)
-def test_a_second_run_changes_nothing(engine: Engine, db: Session, folder: Path) -> None:
+def test_samples_second_run_changes_nothing(engine: Engine, db: Session, folder: Path) -> None:
     first = import_all(folder, engine)
     version = site_version(db)
 
@@ -31,7 +31,7 @@ def test_a_second_run_changes_nothing(engine: Engine, db: Session, folder: Path)
     assert site_version(db) == version
 
 
-def test_every_markdown_post_is_imported(engine: Engine, db: Session) -> None:
+def test_samples_markdown_is_complete(engine: Engine, db: Session) -> None:
     files = list(POSTS.glob("*.md"))
 
     summary = import_all(POSTS, engine)
@@ -44,7 +44,7 @@ def test_every_markdown_post_is_imported(engine: Engine, db: Session) -> None:
         assert db.scalar(select(func.count()).where(Entry.body == body.strip("\n"))), path.name
 
 
-def test_the_wordpress_exports_are_imported(engine: Engine, db: Session) -> None:
+def test_samples_wordpress_is_complete(engine: Engine, db: Session) -> None:
     summary = import_all(WORDPRESS / "themeunittestdata.wordpress.xml", engine)
 
     assert (summary.imported, summary.comments) == (58 + 21, 33)
@@ -56,7 +56,7 @@ def test_the_wordpress_exports_are_imported(engine: Engine, db: Session) -> None
     assert entry(db, "Draft").state == "draft"
 
 
-def test_a_thread_keeps_its_depth(engine: Engine, db: Session) -> None:
+def test_samples_threads_keep_depth(engine: Engine, db: Session) -> None:
     import_all(WORDPRESS / "themeunittestdata.wordpress.xml", engine)
 
     comment = db.scalars(select(Comment).where(Comment.text.contains("Comment Depth 10"))).one()

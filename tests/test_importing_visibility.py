@@ -1,4 +1,4 @@
-"""Nothing that was not public becomes public by an import, in whichever way its source says so."""
+"""No import publishes what was not public, however its source says so."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from blog.models import Entry
 from tests.conftest import BlogClient
 from tests.importing import import_all
 
-#: What a file has between its fences.
+#: Front matter, without its fences.
 YAML = """
 draft: true
 draft: True
@@ -110,7 +110,7 @@ FILES = [
     "\n\n---\ndraft: true\n---\nText.",
     "\t\n---\n\ndraft: true\n---\nText.",
     "\u00a0\ufeff---\r\ndraft: true\r\n---\r\nText.",
-    # No fences
+    # Without fences
     "Title: A\nStatus: draft\n\nText.",
     "title: A\nstatus: hidden\nText.",
     "Title:  A\n    long title\nDate: 2020-01-01\nStatus: Draft  \n\nText.",
@@ -138,7 +138,7 @@ FILES = [
     "Text.\n\n<!--members-only-->\n\nMore.",
 ]
 
-#: Where a file is.
+#: Paths of hidden files.
 PLACES = [
     "_drafts/{}.md", "_drafts/2020/{}.md", "drafts/{}.md", "old/Drafts/{}.md",
     "private/{}/index.md", "_private/{}.md", "unpublished/{}.md", "_{}.md",
@@ -188,14 +188,14 @@ ITEMS = [
 
 @dataclass
 class Moved:
-    """Where private texts are, and the words by which to find them."""
+    """The path of private texts, and the words that identify them."""
 
     path: Path
     words: dict[str, str]
 
 
 def folder(at: Path) -> Moved:
-    """Write files that are not public, each with a word of its own."""
+    """Write files that are not public, each with a unique word."""
     contents = {
         f"y{n}.md": f"---\n{line}\naliases: /old/{{word}}/\n---\n{{word}} is private.\n"
         for n, line in enumerate(YAML)
@@ -221,7 +221,7 @@ def folder(at: Path) -> Moved:
 
 
 def export(at: Path) -> Moved:
-    """Write an export of items that are not public, each with a word of its own."""
+    """Write an export of items that are not public, each with a unique word."""
     words, items = {}, []
     for number, end in enumerate([f"{WHOLE}</item>", *ITEMS]):
         word = f"qz{number}qz" if number else "seen"
@@ -251,13 +251,13 @@ ADDRESSES = [
     "/blog/2019", "/sitemap.xml", "/sitemap-1.xml", "/blog/feed.atom", "/blog/feed.rss",
     "/blog/feed.json", "/blog/search?q=private", "/blog/search?q=title", "/blog/search?q=more",
 ]  # fmt: skip
-#: Where a text with a certain word could be found.
+#: Addresses at which a text with a certain word could appear.
 OWN = ["/blog/{}", "/{}", "/blog/tag/{}", "/old/{}/", "/2020/{}/", "/blog/search?tag={}",
        "/blog/search?q={}", "/blog/search?q={}&year=2020", "/blog/{}/feed.atom"]  # fmt: skip
 
 
 @pytest.mark.parametrize("write", [folder, export], ids=["folder", "export"])
-def test_what_was_not_public_is_nowhere_and_named(
+def test_hidden_source_stays_hidden(
     engine: Engine, db: Session, client: BlogClient, tmp_path: Path, write: Callable[[Path], Moved]
 ) -> None:
     moved = write(tmp_path / "blog")
@@ -302,7 +302,7 @@ def is_reason(line: str) -> bool:
         "output: {html_document: {toc: true}}",
     ],
 )  # fmt: skip
-def test_what_was_public_is_published(
+def test_public_source_is_published(
     engine: Engine, client: BlogClient, tmp_path: Path, yaml: str
 ) -> None:
     (tmp_path / "posts").mkdir()
@@ -318,7 +318,7 @@ def test_what_was_public_is_published(
     st.sampled_from(["draft", "Draft", "is-draft", "hidden", "unlisted", "private"]),
     st.text(min_size=1).filter(str.strip),
 )
-def test_no_value_but_a_no_publishes_what_could_be_hidden(name: str, value: str) -> None:
+def test_only_explicit_no_publishes(name: str, value: str) -> None:
     is_no = one_line(value).casefold().removeprefix("#") in {"false", "no", "off", "0", "n"}
 
     assert (decide({name: value, "date": "2020-01-01"}, "", None).state == "published") == is_no

@@ -1,4 +1,4 @@
-"""WordPress exports: what becomes of posts, pages, comments, and of what is neither."""
+"""WordPress exports: posts, pages, comments and attachments."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ def imported(engine: Engine, db: Session) -> Session:
 
 
 def item(folder: Path, fields: str) -> Item:
-    """Return what is read from an export whose one item has these fields."""
+    """Return the item read from an export with only these fields."""
     path = folder / "one.xml"
     path.write_text(
         '<rss xmlns:wp="https://wordpress.org/export/1.0/" '
@@ -57,7 +57,7 @@ def test_every_item_is_accounted_for(engine: Engine) -> None:
     }
 
 
-def test_a_post_keeps_all_it_had(imported: Session) -> None:
+def test_wordpress_post_keeps_fields(imported: Session) -> None:
     post = entry(imported, "Bread & butter")
 
     assert post.body == (
@@ -80,7 +80,7 @@ def test_a_post_keeps_all_it_had(imported: Session) -> None:
     assert {tag.name for tag in post.tags} == {"bread", "Food & Drink"}
 
 
-def test_every_old_address_leads_to_the_post(imported: Session) -> None:
+def test_wordpress_redirects_are_stored(imported: Session) -> None:
     assert redirects(imported, entry(imported, "Bread & butter")) == {
         "/journal/2012/03/bread",
         "/journal/2012/03/brot",
@@ -92,13 +92,13 @@ def test_every_old_address_leads_to_the_post(imported: Session) -> None:
     }
 
 
-def test_old_addresses_are_answered(imported: Session, client: BlogClient) -> None:
+def test_wordpress_addresses_redirect(imported: Session, client: BlogClient) -> None:
     for address in ("/journal/2012/03/bread/", "/journal/2012/03/brot/", "/journal/?p=11"):
         answer = client.get(address)
         assert (answer.status_code, answer.location) == (301, "/blog/bread")
 
 
-def test_comments_keep_thread_state_and_date(imported: Session) -> None:
+def test_wordpress_comments_keep_fields(imported: Session) -> None:
     first, answer, waiting, ping, spam = imported.scalars(
         select(Comment).order_by(Comment.created.nulls_last())
     )
@@ -115,7 +115,7 @@ def test_comments_keep_thread_state_and_date(imported: Session) -> None:
     assert first.id < answer.id < waiting.id < ping.id
 
 
-def test_nothing_personal_is_stored(imported: Session, tmp_path: Path) -> None:
+def test_personal_data_is_not_stored(imported: Session, tmp_path: Path) -> None:
     imported.rollback()
     stored = (tmp_path / "blog.db").read_bytes() + (tmp_path / "blog.db-wal").read_bytes()
 
@@ -124,7 +124,7 @@ def test_nothing_personal_is_stored(imported: Session, tmp_path: Path) -> None:
         assert secret not in stored
 
 
-def test_blocks_stay_as_they_are(imported: Session) -> None:
+def test_blocks_are_unchanged(imported: Session) -> None:
     post = entry(imported, "Blocks")
 
     assert post.body.startswith("<!-- wp:paragraph -->\n<p>As it\nstands.")
@@ -132,7 +132,7 @@ def test_blocks_stay_as_they_are(imported: Session) -> None:
     assert post.timestamp == datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_states_are_kept_as_far_as_there_are_some(imported: Session) -> None:
+def test_post_states_are_mapped(imported: Session) -> None:
     states = {e.title: e.state for e in imported.scalars(select(Entry))}
 
     assert states == {
@@ -148,7 +148,7 @@ def test_states_are_kept_as_far_as_there_are_some(imported: Session) -> None:
     assert entry(imported, "Tomorrow").timestamp == datetime(2990, 1, 1, tzinfo=UTC)
 
 
-def test_readers_see_what_was_public(imported: Session, client: BlogClient) -> None:
+def test_public_posts_are_listed(imported: Session, client: BlogClient) -> None:
     page = client.get("/blog").text
 
     assert "Blocks" in page
@@ -160,7 +160,7 @@ def test_readers_see_what_was_public(imported: Session, client: BlogClient) -> N
 @pytest.mark.parametrize(
     ("version", "scheme"), [("1.0", "http"), ("1.1", "https"), ("1.2", "https")]
 )
-def test_every_version_and_scheme_is_known(
+def test_wxr_versions_and_schemes(
     engine: Engine, tmp_path: Path, version: str, scheme: str
 ) -> None:
     text = EXPORT.read_text(encoding="utf-8")
@@ -179,11 +179,11 @@ def test_every_version_and_scheme_is_known(
         ("<wp:post_type>recipe</wp:post_type>", "items of type “recipe” have no place here"),
     ],
 )
-def test_what_is_no_text_is_skipped(tmp_path: Path, fields: str, reason: str) -> None:
+def test_non_text_content_is_skipped(tmp_path: Path, fields: str, reason: str) -> None:
     assert getattr(item(tmp_path, fields), "reason", None) == reason
 
 
-def test_an_empty_password_may_be_on_two_lines(engine: Engine, db: Session, tmp_path: Path) -> None:
+def test_empty_password_on_two_lines(engine: Engine, db: Session, tmp_path: Path) -> None:
     text = EXPORT.read_text(encoding="utf-8")
     empty = "<wp:post_password></wp:post_password>"
     assert empty in text
@@ -199,7 +199,7 @@ def test_an_empty_password_may_be_on_two_lines(engine: Engine, db: Session, tmp_
     "link", ["http://old.example/2012/03/04/bread/", "http://old.example/", ""]
 )
 @pytest.mark.parametrize("slug", ["", " ", "<![CDATA[]]>"])
-def test_an_empty_old_slug_is_no_address(tmp_path: Path, link: str, slug: str) -> None:
+def test_empty_old_slug_is_ignored(tmp_path: Path, link: str, slug: str) -> None:
     found = item(
         tmp_path,
         f"<link>{link}</link><wp:postmeta><wp:meta_key>_wp_old_slug</wp:meta_key>"
@@ -210,7 +210,7 @@ def test_an_empty_old_slug_is_no_address(tmp_path: Path, link: str, slug: str) -
     assert found.addresses == tuple(filter(None, [link.removeprefix("http://old.example")]))
 
 
-def test_a_guid_of_another_blog_is_no_address(tmp_path: Path) -> None:
+def test_guid_of_other_blog_is_ignored(tmp_path: Path) -> None:
     found = item(
         tmp_path, "<link>http://old.example/a/</link><guid>http://else.example/?p=3</guid>"
     )
@@ -220,7 +220,7 @@ def test_a_guid_of_another_blog_is_no_address(tmp_path: Path) -> None:
     assert found.source == "wordpress:old.example"
 
 
-def test_the_blog_is_the_same_after_its_move_to_https(engine: Engine, tmp_path: Path) -> None:
+def test_blog_at_https_is_recognised(engine: Engine, tmp_path: Path) -> None:
     import_all(EXPORT, engine)
     text = EXPORT.read_text(encoding="utf-8")
     text = text.replace("<link>http://old", "<link>https://www.old")
@@ -233,9 +233,7 @@ def test_the_blog_is_the_same_after_its_move_to_https(engine: Engine, tmp_path: 
     assert summary.comments == 0
 
 
-def test_the_blog_is_the_same_at_another_address(
-    engine: Engine, db: Session, tmp_path: Path
-) -> None:
+def test_blog_at_new_host_is_recognised(engine: Engine, db: Session, tmp_path: Path) -> None:
     import_all(EXPORT, engine)
     text = EXPORT.read_text(encoding="utf-8")
     text = text.replace("<link>http://old.example/", "<link>https://new.example/")

@@ -1,4 +1,4 @@
-"""Imports point down: who may import whom, as docs/architecture.md draws it."""
+"""Imports point down, as docs/architecture.md draws the layers."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ ROWS = [set(row.split()) for row in PICTURE[1].splitlines()]
 
 
 def part(module: str) -> str:
-    """Return what the picture calls a module: its package, for the modules of one."""
+    """Return the name of a module in the picture: that of its package, if it is in one."""
     if module == "blog.__main__":
         return "cli"
     return module.removeprefix("blog.").split(".")[0] if module != "app.wsgi" else module
@@ -34,7 +34,7 @@ def height(module: str) -> int:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield each module of the project that a file imports, wherever in it the import stands."""
+    """Yield each module of the project that a file imports, at any level of nesting."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -64,21 +64,21 @@ def test_imports_point_down(module: str) -> None:
         assert within or height(imported) < height(module), f"{module} imports {imported}"
 
 
-def test_the_picture_is_complete() -> None:
+def test_layers_are_complete() -> None:
     drawn = [name for row in ROWS for name in row]
     assert sorted(drawn) == sorted({part(module) for module in MODULES} - {"blog"})
 
 
-def test_blog_itself_imports_nothing() -> None:
+def test_blog_package_imports_nothing() -> None:
     assert list(imports(ROOT / "blog" / "__init__.py")) == []
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if ".versions." in name])
-def test_a_migration_imports_nothing_that_can_change(module: str) -> None:
+def test_migrations_import_only_stable_modules(module: str) -> None:
     assert list(imports(MODULES[module])) == []
 
 
-def test_only_database_knows_which_pool_it_is() -> None:
+def test_only_database_knows_the_pool() -> None:
     users: dict[str, set[str]] = {}
     for name, path in MODULES.items():
         for imported in imports(path):
@@ -93,7 +93,7 @@ def test_only_database_knows_which_pool_it_is() -> None:
     }
 
 
-def test_the_pool_stands_alone() -> None:
+def test_pool_is_independent() -> None:
     outside = {
         node.module.split(".")[0]
         for path in ROOT.glob("pool/*.py")
@@ -104,7 +104,7 @@ def test_the_pool_stands_alone() -> None:
     assert "blog" not in outside
 
 
-def test_no_view_imports_another_one() -> None:
+def test_views_do_not_import_views() -> None:
     views = {f"blog.views.{rule.endpoint.partition('.')[0]}" for rule in url_map.iter_rules()}
 
     assert {name: found for name in views if (found := views & {*imports(MODULES[name])})} == {}

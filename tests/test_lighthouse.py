@@ -1,4 +1,4 @@
-"""Lighthouse, https://developer.chrome.com/docs/lighthouse, has nothing to improve."""
+"""Lighthouse, https://developer.chrome.com/docs/lighthouse, finds nothing to improve."""
 
 import json
 import os
@@ -13,15 +13,15 @@ import pytest
 
 from tests.processes import THREADLEAF, Server, start
 
-#: The program of the npm package `lighthouse`.
+#: The executable of the npm package `lighthouse`.
 LIGHTHOUSE = os.environ.get("LIGHTHOUSE", "")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
     pytest.mark.lighthouse,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
-    pytest.mark.skipif(not LIGHTHOUSE, reason="LIGHTHOUSE does not name its program"),
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.skipif(not LIGHTHOUSE, reason="LIGHTHOUSE is not set to its executable"),
 ]
 
 PAGES = {
@@ -31,9 +31,9 @@ PAGES = {
     "tag": "/blog/tag/garden",
 }
 
-#: Categories in which nothing depends on time.
+#: Categories that do not depend on timing.
 CATEGORIES = ["accessibility", "best-practices", "seo"]
-#: What the score for speed is made of depends on how busy the machine is; this does not.
+#: Audits of performance that do not depend on how busy the machine is.
 WEIGHT = [
     "cumulative-layout-shift",
     "dom-size",
@@ -54,7 +54,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Server]:
-    # Its pages name their own address, so it has to be known before.
+    # Pages contain their own address, so the port must be known in advance.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with Server(start([*THREADLEAF, "demo", "--port", port])) as server:
@@ -70,7 +70,7 @@ def test_lighthouse(demo: Server, tmp_path: Path, page: str) -> None:
 
 
 def audit(address: str, folder: Path) -> dict[str, Any]:
-    """Return what Lighthouse reports of a page."""
+    """Return the report of Lighthouse for a page."""
     report = folder / "report.json"
     subprocess.run(
         [
@@ -86,7 +86,7 @@ def audit(address: str, folder: Path) -> dict[str, Any]:
 
 
 def missed(report: dict[str, Any]) -> list[object]:
-    """Return the titles of what costs points, of that which does not depend on time."""
+    """Return the titles of failed audits, without those that depend on timing."""
     audits = report["audits"]
     names = [each["id"] for name in CATEGORIES for each in report["categories"][name]["auditRefs"]]
     found = [audits[name] for name in [*names, *WEIGHT]]

@@ -1,16 +1,16 @@
-"""A database that another program has locked: who waits, for how long, and who is still served."""
+"""A locked database: who waits, for how long, and who is still served."""
 
 import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event
 
 from blog.application import Blog, create_app
 from blog.config import Config
@@ -18,21 +18,12 @@ from blog.models import Comment
 from blog.operations import migration
 from pool import ThreadLocalPool
 from pool.sqlite import configure
-from tests.conftest import BlogClient, MakeEntry
+from tests.conftest import BlogClient, MakeEntry, form_token
+from tests.locks import write_lock
 from tests.processes import PATIENCE
 
 #: Far longer than a request takes without a lock, in seconds.
 TIMEOUT = 2.0
-
-
-@contextmanager
-def locked(config: Config, statement: str) -> Iterator[sqlite3.Connection]:
-    path = make_url(config.database).database
-    with closing(sqlite3.connect(str(path), isolation_level=None)) as other:
-        if "EXCLUSIVE" in statement:
-            other.execute("PRAGMA locking_mode = EXCLUSIVE")
-        other.execute(statement)
-        yield other
 
 
 def at_once(number: int, ask: Callable[[], Any]) -> list[threading.Thread]:
@@ -43,15 +34,15 @@ def at_once(number: int, ask: Callable[[], Any]) -> list[threading.Thread]:
 
 
 @pytest.mark.parametrize("path", ["/blog", "/blog/search?q=a"])
-def test_readers_of_a_locked_database_wait_once_and_side_by_side(
+def test_readers_wait_once_and_in_parallel(
     config: Config, engine: Engine, make_entry: MakeEntry, path: str
 ) -> None:
     make_entry()
-    # With a connection open, no other program could lock readers out.
+    # With an open connection, no other program could lock readers out.
     engine.dispose()
     blog_engine = create_engine(config.database, poolclass=ThreadLocalPool)
     attempts: list[object] = []
-    # Before those of configure(): a listener that returns a connection is the last to be called.
+    # Before those of configure(): no listener is called after one that returns a connection.
     event.listen(blog_engine, "do_connect", lambda *given: attempts.append(given))
     configure(blog_engine, busy_timeout=TIMEOUT)
     app = Blog(config, blog_engine, migration.check(blog_engine).secret)
@@ -62,38 +53,38 @@ def test_readers_of_a_locked_database_wait_once_and_side_by_side(
     def ask() -> None:
         answers.append(BlogClient(app).get(path).status_code)
 
-    with locked(config, "BEGIN EXCLUSIVE"):
+    with closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
         start = time.monotonic()
         for thread in at_once(4, ask):
             thread.join()
         took = time.monotonic() - start
 
     assert answers == [503] * 4
-    assert len(attempts) == 4, "each of which waits"
-    assert took < 3 * TIMEOUT, "not one after the other"
+    assert len(attempts) == 4, "each request waits"
+    assert took < 3 * TIMEOUT, "in parallel"
     assert BlogClient(app).get(path).status_code == 200
     blog_engine.dispose()
 
 
-def test_a_page_that_is_cached_needs_no_lock(
-    config: Config, app: Blog, make_entry: MakeEntry
-) -> None:
-    """A write lock, behind which nothing was committed yet."""
+def test_cached_page_needs_no_lock(app: Blog, make_entry: MakeEntry) -> None:
+    """Under a write lock whose transaction is not committed yet."""
     make_entry()
     client = BlogClient(app)
     first = client.get("/blog")
-    with locked(config, "BEGIN IMMEDIATE") as other:
+    with write_lock(app.engine.url.database) as other:
         other.execute("UPDATE entry SET title = 'Not yet'")
         assert client.get("/blog").data == first.data
         other.execute("ROLLBACK")
     assert client.get("/blog").data == first.data
 
 
-def test_waiting_writers_leave_half_the_threads_to_readers(
+def test_waiting_writers_leave_threads_free(
     config: Config, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()
-    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(BlogClient(app).get("/blog/a-title").text)
     blog = create_app(replace(config, threads=8))
     numbers = iter(range(100))
     answers: list[tuple[int, str]] = []
@@ -107,10 +98,10 @@ def test_waiting_writers_leave_half_the_threads_to_readers(
         )
         answers.append((response.status_code, response.text))
 
-    with locked(config, "BEGIN IMMEDIATE") as other:
+    with write_lock(app.engine.url.database) as other:
         writers = at_once(8, send)
         wait_for(lambda: len(answers) == 4)
-        # Now that the queue stands still, one more is told at once.
+        # The queue has not moved, so one more writer is refused at once.
         send()
         assert len(answers) == 5
         wait_for(lambda: sum(thread.is_alive() for thread in writers) == 4)
@@ -138,8 +129,7 @@ def test_waiting_writers_leave_half_the_threads_to_readers(
         ("UPDATE comment SET state = 'spam'", 303, [(None,)]),
     ],
 )
-def test_what_changes_while_a_comment_waits_counts(
-    config: Config,
+def test_change_during_wait_counts(
     app: Blog,
     make_entry: MakeEntry,
     make_comment: Callable[..., Comment],
@@ -148,7 +138,7 @@ def test_what_changes_while_a_comment_waits_counts(
     stored: list[tuple[int | None]],
 ) -> None:
     parent = make_comment(make_entry()).id
-    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(BlogClient(app).get("/blog/a-title").text)
     data = {"csrf_token": token, "text": "My reply", "parent": str(parent)}
     answers: list[tuple[int, str]] = []
 
@@ -156,7 +146,7 @@ def test_what_changes_while_a_comment_waits_counts(
         response = BlogClient(app).post("/blog/a-title/comments", data=data)
         answers.append((response.status_code, response.text))
 
-    with locked(config, "BEGIN IMMEDIATE") as other:
+    with write_lock(app.engine.url.database) as other:
         (writer,) = at_once(1, send)
         time.sleep(0.2)
         assert answers == []
@@ -177,9 +167,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_burst_of_writers_is_no_outage(config: Config, app: Blog, make_entry: MakeEntry) -> None:
+def test_burst_of_writers_is_not_an_outage(
+    config: Config, app: Blog, make_entry: MakeEntry
+) -> None:
     make_entry()
-    token = BlogClient(app).get("/blog/a-title").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(BlogClient(app).get("/blog/a-title").text)
     blog = create_app(replace(config, threads=8))
     numbers = iter(range(100))
     answers: list[int] = []

@@ -1,4 +1,4 @@
-"""What visitors send cannot forge a line of the log, nor give orders to a terminal."""
+"""Input of visitors can neither forge log lines nor control a terminal."""
 
 import logging
 import os
@@ -27,14 +27,14 @@ def is_obeyed(char: str) -> bool:
 
 
 @given(st.text(st.characters(codec=None)))
-def test_nothing_visible_is_obeyed_and_nothing_else_is_changed(text: str) -> None:
+def test_control_characters_are_escaped(text: str) -> None:
     assert not any(map(is_obeyed, visible(text)))
     if not any(map(is_obeyed, text)):
         assert visible(text) == text
 
 
 @given(message=st.text(), detail=st.text())
-def test_only_a_record_begins_a_line(message: str, detail: str) -> None:
+def test_record_cannot_begin_a_line(message: str, detail: str) -> None:
     stream = StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
@@ -51,7 +51,7 @@ def test_only_a_record_begins_a_line(message: str, detail: str) -> None:
     assert not any(is_obeyed(char) for line in (first, *others) for char in line)
 
 
-def test_a_forged_line_in_the_log_of_serve(blog: Path) -> None:  # noqa: F811
+def test_serve_log_cannot_be_forged(blog: Path) -> None:  # noqa: F811
     with serving(blog, "serve") as server:
         with closing(sqlite3.connect(blog / "threadleaf.db")) as shell:
             shell.execute("DROP TABLE redirect")
@@ -63,7 +63,7 @@ def test_a_forged_line_in_the_log_of_serve(blog: Path) -> None:  # noqa: F811
     assert logged.count("\n") == 1
 
 
-def test_a_comment_at_the_terminal(blog: Path) -> None:  # noqa: F811
+def test_terminal_escapes_comment(blog: Path) -> None:  # noqa: F811
     with closing(sqlite3.connect(blog / "threadleaf.db")) as shell, shell:
         shell.execute(
             "INSERT INTO entry (id, title, body, timestamp, featured, slug, state, uid, updated, "
@@ -81,8 +81,8 @@ def test_a_comment_at_the_terminal(blog: Path) -> None:  # noqa: F811
     assert said.count(r"\x1b[31m\u202eabc") == 5
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names")
-def test_a_file_name_at_the_terminal(blog: Path, tmp_path: Path) -> None:  # noqa: F811
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not allow such file names")
+def test_terminal_escapes_file_name(blog: Path, tmp_path: Path) -> None:  # noqa: F811
     folder = tmp_path / "posts"
     folder.mkdir()
     name = HOSTILE.replace("/", "")
@@ -92,7 +92,7 @@ def test_a_file_name_at_the_terminal(blog: Path, tmp_path: Path) -> None:  # noq
 
     said = done(blog, "import", folder).replace("\r", "")
     assert not any(is_obeyed(char) for line in said.split("\n") for char in line)
-    # The importer has made spaces of the rest.
+    # The importer has replaced the rest by spaces.
     assert r"\u202eabc" in said
 
     said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE=f"no{name}/blog.db")

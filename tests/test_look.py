@@ -1,4 +1,4 @@
-"""The pages in a real browser: for every reader, on every screen, with a keyboard, in the dark."""
+"""The pages in a real browser: screen sizes, keyboard, print and dark mode."""
 
 import gzip
 import shutil
@@ -27,7 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 
 ARGUMENTS = [
@@ -60,7 +60,7 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture
 def visit(browser: "Browser", site: str) -> Iterator[Any]:
-    """Return what opens a page of the blog as a visitor with a certain screen sees it."""
+    """Return a function that opens a page in a browser with a given screen."""
     contexts = []
 
     def open_page(path: str, width: int = 1280, **options: Any) -> "Page":
@@ -86,11 +86,11 @@ def test_axe_finds_nothing(visit: Any, path: str, width: int, scheme: str) -> No
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
 @pytest.mark.parametrize("path", PAGES)
-def test_nothing_is_wider_than_the_screen(visit: Any, path: str, width: int) -> None:
+def test_nothing_overflows_viewport(visit: Any, path: str, width: int) -> None:
     assert visit(path, width).evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_lines_are_of_a_length_that_reads_well(visit: Any) -> None:
+def test_line_length_is_readable(visit: Any) -> None:
     measure = """
         [...document.querySelectorAll('.e-content > p')].flatMap(p => {
             const range = document.createRange(), lines = {}
@@ -108,7 +108,7 @@ def test_lines_are_of_a_length_that_reads_well(visit: Any) -> None:
     assert 55 <= lengths[len(lengths) // 2] <= 75
 
 
-def test_the_skip_link_is_the_first_stop_and_leads_to_the_text(visit: Any) -> None:
+def test_skip_link_is_first_stop(visit: Any) -> None:
     page = visit("/blog")
     page.keyboard.press("Tab")
     focused = page.locator(":focus")
@@ -119,7 +119,7 @@ def test_the_skip_link_is_the_first_stop_and_leads_to_the_text(visit: Any) -> No
     assert page.evaluate("document.activeElement.id") == "content"
 
 
-def test_every_stop_of_the_keyboard_can_be_seen(visit: Any) -> None:
+def test_keyboard_focus_is_visible(visit: Any) -> None:
     page = visit(ENTRY)
     outlines = []
     page.keyboard.press("Tab")
@@ -132,9 +132,7 @@ def test_every_stop_of_the_keyboard_can_be_seen(visit: Any) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_no_request_leaves_the_site_and_nothing_is_refused(
-    visit: Any, site: str, path: str
-) -> None:
+def test_page_loads_only_own_files(visit: Any, site: str, path: str) -> None:
     page = visit("/robots.txt")
     asked: list[str] = []
     said: list[str] = []
@@ -147,7 +145,7 @@ def test_no_request_leaves_the_site_and_nothing_is_refused(
     assert [text for text in said if "404" not in text] == []
 
 
-def test_a_comment_needs_no_script(visit: Any) -> None:
+def test_comment_form_works_without_script(visit: Any) -> None:
     page = visit("/blog/a-pencil-and-a-knife", java_script_enabled=False)
     page.fill("#comment-text", "A fine point.")
     page.fill("#comment-name", "Nib")
@@ -159,7 +157,7 @@ def test_a_comment_needs_no_script(visit: Any) -> None:
     assert "Nib" in comment.inner_text()
 
 
-def test_a_name_without_a_space_is_no_wider_than_a_telephone(visit: Any) -> None:
+def test_long_name_does_not_overflow(visit: Any) -> None:
     page = visit("/blog/a-pencil-and-a-knife", 320)
     page.fill("#comment-text", "w" * 200)
     page.fill("#comment-name", "W" * 80)
@@ -174,9 +172,9 @@ def test_a_name_without_a_space_is_no_wider_than_a_telephone(visit: Any) -> None
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
-def test_a_mistake_in_a_comment_is_said_where_it_is(visit: Any) -> None:
+def test_form_errors_are_at_their_fields(visit: Any) -> None:
     page = visit("/blog/before-the-frost", java_script_enabled=False, bypass_csp=True)
-    # A browser that knows `maxlength` and `required` would not send it.
+    # A browser that checks `maxlength` and `required` would not submit it.
     page.locator("#comment-form").evaluate("form => form.noValidate = true")
     page.fill("#comment-name", "Kept")
     page.click("#comment-form button")
@@ -189,7 +187,7 @@ def test_a_mistake_in_a_comment_is_said_where_it_is(visit: Any) -> None:
     assert "Not sent yet" in page.title()
 
 
-def test_an_old_page_stays_readable_on_paper(visit: Any) -> None:
+def test_old_page_is_readable_in_print(visit: Any) -> None:
     page = visit(ENTRY)
     page.emulate_media(media="print")
 
@@ -200,7 +198,7 @@ def test_an_old_page_stays_readable_on_paper(visit: Any) -> None:
     assert page.locator("h1").is_visible()
 
 
-def test_paper_is_white_in_the_dark(visit: Any) -> None:
+def test_print_is_light_in_dark_mode(visit: Any) -> None:
     page = visit(ENTRY, color_scheme="dark")
     page.emulate_media(media="print")
 
@@ -208,7 +206,7 @@ def test_paper_is_white_in_the_dark(visit: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_a_footnote_comes_to_the_reader(visit: Any, width: int) -> None:
+def test_footnote_target_is_in_view(visit: Any, width: int) -> None:
     page = visit("/blog/the-slow-post", width, has_touch=True)
     mark = page.locator(".footnote-ref a").first
     mark.scroll_into_view_if_needed()
@@ -225,7 +223,7 @@ def test_a_footnote_comes_to_the_reader(visit: Any, width: int) -> None:
     assert page.locator(".footnotes li:target").count() == 0
 
 
-def test_a_line_of_the_contents_leads_to_its_part(visit: Any) -> None:
+def test_contents_links_reach_headings(visit: Any) -> None:
     page = visit(ENTRY, 390, java_script_enabled=False)
     page.click("summary")
     page.click(".contents li:last-child a")
@@ -233,13 +231,13 @@ def test_a_line_of_the_contents_leads_to_its_part(visit: Any) -> None:
     assert page.locator("h2:target").inner_text() == "What I like about it"
 
 
-def test_an_entry_can_be_renamed_back_and_forth(visit: Any, demo_blog: Blog) -> None:
+def test_entry_renames_back_and_forth(visit: Any, demo_blog: Blog) -> None:
     def rename(before: str, after: str) -> None:
         with demo_blog.sessions() as db:
             begin_writing(db)
             entry = db.scalars(select(Entry).where(Entry.slug == before)).one()
             entry.slug = after
-            # As an author does: the old address leads on, the new one to nothing else.
+            # As an author does: the old address redirects, the new one does not.
             db.execute(delete(Redirect).where(Redirect.path == f"/blog/{after}"))
             assert redirect_from(db, entry, f"/blog/{before}") is None
             db.commit()
@@ -258,7 +256,7 @@ def test_an_entry_can_be_renamed_back_and_forth(visit: Any, demo_blog: Blog) -> 
 
 
 @pytest.mark.parametrize("path", ["/blog", "/blog?page=2"])
-def test_a_first_visit_fits_into_fourteen_kilobytes(demo_blog: Blog, path: str) -> None:
+def test_first_visit_fits_into_14_kb(demo_blog: Blog, path: str) -> None:
     client = BlogClient(demo_blog)
     page = client.get(path)
     (stylesheet,) = html.document_fromstring(page.text).xpath("//link[@rel='stylesheet']/@href")

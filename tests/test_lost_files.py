@@ -1,6 +1,6 @@
-"""The files of a database are removed, replaced, truncated, moved or restored while it is served.
+"""Database files are removed, replaced, truncated, moved or restored while serving.
 
-No reader gets a stale page, no comment is accepted into nothing, and the log names the file.
+No reader gets a stale page, no accepted comment is lost, and the log names the file.
 """
 
 import os
@@ -18,13 +18,13 @@ import pytest
 from sqlalchemy import make_url
 
 from blog.config import Config
-from tests.freshness import furnish, serve
+from tests.freshness import populate, serve
 from tests.lost_files import comments_in, run
 from tests.processes import THREADLEAF, environment
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file"),
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows does not move open files"),
     pytest.mark.timeout(120),
 ]
 
@@ -53,7 +53,7 @@ def move_away_and_back(database: Path) -> None:
     for name in names:
         name.rename(aside / name.name)
     time.sleep(0.3)
-    assert not database.exists(), "no empty database is made"
+    assert not database.exists(), "no empty database was created"
     for name in sorted(aside.iterdir()):
         name.rename(database.with_name(name.name))
 
@@ -69,14 +69,14 @@ TAMPERS: dict[str, tuple[Tamper, str]] = {
 }
 
 
-#: SQLite itself may have damaged the database before anything could notice: it has read zeros for
-#: what was cut off, or two programs have written to the same place of one log by different indexes.
+#: SQLite may have damaged the database before anything could notice: it has read zeros for the
+#: truncated part, or two programs with different indexes have written to the same place of a log.
 DAMAGING = {"log truncated", "index removed", "index replaced"}
 
 
 @pytest.mark.parametrize("name", TAMPERS)
-def test_nobody_is_told_anything_wrong_while_side_files_are_lost(config: Config, name: str) -> None:
-    furnish(config)
+def test_lost_side_files_give_no_wrong_page(config: Config, name: str) -> None:
+    populate(config)
     database = Path(str(make_url(config.database).database))
     tamper, reason = TAMPERS[name]
 
@@ -95,8 +95,8 @@ def test_nobody_is_told_anything_wrong_while_side_files_are_lost(config: Config,
     assert trial.lost(before=False) == []
 
 
-def test_a_truncated_index_may_end_the_server_and_loses_nothing(config: Config) -> None:
-    furnish(config)
+def test_truncated_index_loses_nothing(config: Config) -> None:
+    populate(config)
     database = Path(str(make_url(config.database).database))
 
     with serve(config) as server:
@@ -104,11 +104,11 @@ def test_a_truncated_index_may_end_the_server_and_loses_nothing(config: Config) 
 
     assert trial.statuses <= {200, 303, 503}
     if trial.code == 0 and not trial.has_recovered:
-        # SQLite has read zeros where pages of the log are listed, and has written by them.
+        # SQLite has read zeros from the truncated index of the log, and has written accordingly.
         assert "-shm was truncated while in use, and is damaged" in trial.log
         assert "Restore a backup" in trial.log
         return
-    # SQLite has the index mapped: a read of it at that moment gets the signal.
+    # SQLite maps the index: reading it at this moment raises the signal.
     assert trial.code in {0, -signal.SIGBUS}, trial.log
     assert trial.stale() == []
     with serve(config) as server:
@@ -117,7 +117,7 @@ def test_a_truncated_index_may_end_the_server_and_loses_nothing(config: Config) 
 
 
 def backup_of(database: Path) -> Path:
-    """Return a backup as `sqlite3 blog.db ".backup FILE"` makes it."""
+    """Return a backup, as made by `sqlite3 blog.db ".backup FILE"`."""
     backup = database.with_name("backup.db")
     with closing(sqlite3.connect(database)) as origin, closing(sqlite3.connect(backup)) as copy:
         origin.backup(copy)
@@ -125,7 +125,7 @@ def backup_of(database: Path) -> Path:
 
 
 def restore(database: Path, backup: Path) -> str:
-    """Run `threadleaf restore`, and return what it prints."""
+    """Run `threadleaf restore` and return its output."""
     done = subprocess.run(
         [*THREADLEAF, "restore", backup],
         env=environment(THREADLEAF_DATABASE=database),
@@ -138,8 +138,8 @@ def restore(database: Path, backup: Path) -> str:
     return done.stdout
 
 
-def test_a_backup_is_restored_while_everybody_reads_and_writes(config: Config) -> None:
-    furnish(config)
+def test_restore_under_load(config: Config) -> None:
+    populate(config)
     database = Path(str(make_url(config.database).database))
     backup = backup_of(database)
 
@@ -157,13 +157,13 @@ def test_a_backup_is_restored_while_everybody_reads_and_writes(config: Config) -
     assert len(comments_in(previous)) > 1
 
 
-def test_no_comment_is_lost_in_a_database_that_was_moved_into_place(config: Config) -> None:
-    furnish(config)
+def test_moved_database_loses_no_comment(config: Config) -> None:
+    populate(config)
     database = Path(str(make_url(config.database).database))
     backup = backup_of(database)
 
     with serve(config) as server:
-        # A shell would read the old log in the new file before the blog removes it.
+        # A shell would apply the old log to the new file before the blog removes it.
         trial = run(server, str(database), lambda: backup.replace(database), has_shell=False)
 
     assert trial.code == 0
@@ -174,10 +174,10 @@ def test_no_comment_is_lost_in_a_database_that_was_moved_into_place(config: Conf
     assert "was replaced, and is being reopened" in trial.log
 
 
-def test_a_database_that_was_copied_over_takes_no_comments_until_it_is_restored(
+def test_copied_database_takes_no_comments(
     config: Config,
 ) -> None:
-    furnish(config)
+    populate(config)
     database = Path(str(make_url(config.database).database))
     backup = backup_of(database)
     copied = restored = 0.0

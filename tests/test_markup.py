@@ -1,4 +1,4 @@
-"""What an author or a reader writes, as it stands on the page: complete, valid, harmless."""
+"""Texts of authors and readers are rendered complete, valid and harmless."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from blog.markup import Format, absolute_links, plain, render, render_comment, r
 
 
 class Tags(HTMLParser):
-    """Every start tag of a page, as a parser other than the project's own reads it."""
+    """All start tags of a page, read by a parser independent of the project."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -60,11 +60,11 @@ def ids(page: str) -> list[str]:
         ("|a|b|\n|-|-:|\n|1|2|", '<td class="align-right">2</td>'),
     ],
 )
-def test_markdown_becomes_html(text: str, part: str) -> None:
+def test_markdown_rendering(text: str, part: str) -> None:
     assert part in markdown(text)
 
 
-def test_code_is_coloured_by_class() -> None:
+def test_code_is_highlighted_by_class() -> None:
     assert markdown("```python\ndef f(): pass  # no\n```") == (
         '<pre tabindex="0"><code class="language-python"><span class="k">def</span> '
         '<span class="nf">f</span>(): <span class="k">pass</span>  <span class="c"># no</span>\n'
@@ -73,7 +73,7 @@ def test_code_is_coloured_by_class() -> None:
 
 
 @pytest.mark.parametrize("language", ["", "nonesuch", "../../etc"])
-def test_code_in_an_unknown_language_stays_plain(language: str) -> None:
+def test_unknown_language_is_plain(language: str) -> None:
     page = markdown(f"```{language}\nif a < b: 'c'\n```")
     assert plain(page) == "if a < b: 'c'"
     assert "<span" not in page
@@ -81,13 +81,13 @@ def test_code_in_an_unknown_language_stays_plain(language: str) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("code", ["x = 1\n" * 20_000, "'" * 90_000, " \n" * 40_000, "a<" * 400])
-def test_code_that_would_take_long_is_shown_without_colours(code: str) -> None:
+def test_slow_code_is_not_highlighted(code: str) -> None:
     page = str(render(f"~~~python\n{code}\n~~~", "markdown").html)
 
     assert plain(page).replace(" ", "") == "".join(code.split())
 
 
-def test_a_task_list_has_boxes_with_names_that_nobody_can_tick() -> None:
+def test_task_boxes_are_disabled_and_named() -> None:
     boxes = [found for found in Tags(markdown("- [ ] to do\n- [x] done")).found if "input" in found]
     assert [("checked" in attributes) for _, attributes in boxes] == [False, True]
     for _, attributes in boxes:
@@ -96,12 +96,12 @@ def test_a_task_list_has_boxes_with_names_that_nobody_can_tick() -> None:
         assert "disabled" in attributes
 
 
-def test_brackets_that_nest_too_deep_are_text() -> None:
+def test_deep_brackets_are_text() -> None:
     assert "[" * 40 in markdown("[" * 40)
     assert markdown("[" * 5 + "a](b)" + "]" * 4).count("<a ") == 1
 
 
-def test_a_comment_has_no_tables_footnotes_and_tasks() -> None:
+def test_comment_has_no_extensions() -> None:
     typed = "|a|b|\n|-|-|\n|c|d|\n\nx[^1] ^[y]\n\n- [x] z\n\n[^1]: two words"
 
     comment = render_comment(typed, "markdown")
@@ -110,7 +110,7 @@ def test_a_comment_has_no_tables_footnotes_and_tasks() -> None:
 
 
 @pytest.mark.parametrize("tag", ["ul><li", "div", "blockquote", "dl><dt"])
-def test_elements_nest_no_deeper_than_in_a_browser(tag: str) -> None:
+def test_element_depth_is_limited(tag: str) -> None:
     page = html(f"<{tag}>" * 600 + "The end")
     name = tag.partition(">")[0]
 
@@ -130,11 +130,11 @@ def test_elements_nest_no_deeper_than_in_a_browser(tag: str) -> None:
         "<img src='a.png'><br>" * 600,
     ],
 )
-def test_a_long_text_is_not_a_deep_one(text: str) -> None:
+def test_long_text_is_not_deep(text: str) -> None:
     assert "&lt;" not in html(text)
 
 
-def test_a_footnote_leads_there_and_back() -> None:
+def test_footnote_links_both_ways() -> None:
     page = markdown("A[^x] and again[^x].\n\n[^x]: The note.")
     links = [link[1:] for link in Tags(page).attributes("href")]
     assert set(links) == set(ids(page)) == {"fn1", "fnref1", "fnref1:1"}
@@ -160,16 +160,16 @@ def test_deep_lists_lose_nothing() -> None:
         ("# 1\n## 2\n### 3\n#### 4\n##### 5\n###### 6", "h2 h3 h4 h5 h6 h6"),
     ],
 )
-def test_headings_are_an_outline_below_the_title(written: str, shown: str) -> None:
+def test_headings_start_below_title(written: str, shown: str) -> None:
     found = [tag for tag, _ in Tags(markdown(written)).found]
     assert found == shown.split()
 
 
-def test_a_heading_without_text_is_none() -> None:
+def test_empty_heading_is_dropped() -> None:
     assert "<h" not in html("<h2> </h2><h3></h3>text")
 
 
-def test_headings_can_be_linked_to() -> None:
+def test_headings_have_anchors() -> None:
     text = "# Crème & *brûlée*\n# 你好\n# Again\n# Again\n# !?"
     assert ids(markdown(text)) == ["creme-brulee", "你好", "again", "again-2", "section"]
 
@@ -177,19 +177,19 @@ def test_headings_can_be_linked_to() -> None:
 @pytest.mark.parametrize(
     "name", ["content", "comments", "skip", "comment-12", "comment-form", "tl-x"]
 )
-def test_an_id_of_the_page_is_not_taken_and_links_still_arrive(name: str) -> None:
+def test_id_of_page_is_not_taken(name: str) -> None:
     page = html(f'<p id="{name}">a</p><a href="#{name}">b</a>')
     assert ids(page) == [f"user-{name}"]
     assert f'href="#user-{name}"' in page
 
 
-def test_a_heading_called_comments_is_linked_as_its_author_would() -> None:
+def test_heading_named_comments_is_linked() -> None:
     page = markdown("[down](#comments)\n\n# Comments\n\n# Comment\n\n# Comment")
     assert ids(page) == ["user-comments", "comment", "user-comment-2"]
     assert 'href="#user-comments"' in page
 
 
-def test_an_id_stands_once() -> None:
+def test_ids_are_unique() -> None:
     assert ids(html('<p id="a">1</p><p id="a">2</p><h2>A</h2><i id=" b c ">3</i>')) == [
         "a",
         "a-2",
@@ -198,11 +198,11 @@ def test_an_id_stands_once() -> None:
     ]
 
 
-def test_an_old_anchor_can_still_be_linked_to() -> None:
+def test_old_anchor_still_works() -> None:
     assert html('<a name="there">x</a>') == '<a id="there">x</a>'
 
 
-def test_links_and_pictures_become_absolute() -> None:
+def test_urls_become_absolute() -> None:
     page = html(
         '<a href="#a">1</a><a href="b">2</a><a href="/c?d=1&amp;e=2">3</a>'
         '<a href="mailto:x@y">4</a><img src="//cdn/f" srcset="g.jpg 1x, /h.jpg 2x"><a href="https://i/j">5</a>'
@@ -221,7 +221,7 @@ def test_links_and_pictures_become_absolute() -> None:
     ]
 
 
-def test_an_address_that_is_none_does_not_stop_a_feed() -> None:
+def test_invalid_url_does_not_stop_feed() -> None:
     assert "[x" in absolute_links('<a href="//[x">a</a>', "https://blog.example/")
 
 
@@ -250,20 +250,20 @@ def test_an_address_that_is_none_does_not_stop_a_feed() -> None:
         ('<time datetime="x">May</time>', "May"),
     ],
 )
-def test_html_is_reduced_to_what_is_valid(written: str, shown: str) -> None:
+def test_html_is_reduced_to_valid(written: str, shown: str) -> None:
     assert html(written) == shown
 
 
-def test_a_picture_loads_late_and_has_a_text() -> None:
+def test_image_is_lazy_and_has_alt() -> None:
     picture = html('<img src="a.png" width="50%" height="40" border="0">')
     assert picture == '<img alt="" decoding="async" height="40" loading="lazy" src="a.png">'
 
 
-def test_a_link_around_a_picture_without_text_has_a_name() -> None:
+def test_linked_image_without_alt_is_named() -> None:
     assert 'aria-label="my cat.jpg"' in html('<a href="/m/my%20cat.jpg"><img src="s.jpg"></a>')
 
 
-def test_a_table_can_be_scrolled_by_keyboard_and_heads_no_empty_column() -> None:
+def test_table_scrolls_without_empty_header() -> None:
     page = markdown("| |b|\n|-|-|\n|1|2|")
     assert page.startswith(
         '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
@@ -273,19 +273,19 @@ def test_a_table_can_be_scrolled_by_keyboard_and_heads_no_empty_column() -> None
 
 
 @pytest.mark.parametrize("tag", ["iframe", "embed", "IFRAME"])
-def test_an_embedded_film_becomes_a_link(tag: str) -> None:
+def test_embedded_video_becomes_link(tag: str) -> None:
     page = html(f'<{tag} width="5" src="//video.example/e?a=1&amp;b=2"></{tag}>')
     target = "https://video.example/e?a=1&amp;b=2"
     assert page == f'<p><a href="{target}">{target}</a></p>'
 
 
-def test_an_embedded_script_does_not_become_a_link() -> None:
+def test_embedded_script_is_not_a_link() -> None:
     assert html('a<iframe src="javascript:alert(1)">b</iframe><iframe srcdoc="c">') == (
         'ab&lt;iframe srcdoc="c"&gt;'
     )
 
 
-def test_characters_that_no_page_may_hold_are_dropped() -> None:
+def test_forbidden_characters_are_dropped() -> None:
     assert html("a\x00b\x07c\ud800d&#1;e\ufffff") == "abcdef"
     assert render_comment("a\x00b\ud800", "text") == "<p>ab</p>"
 
@@ -294,13 +294,13 @@ def test_characters_that_no_page_may_hold_are_dropped() -> None:
 
 
 @pytest.mark.parametrize("marker", ["<!-- more -->", "<!--more-->", "<!--more Go on-->"])
-def test_an_excerpt_ends_where_the_author_says(marker: str) -> None:
+def test_excerpt_ends_at_marker(marker: str) -> None:
     rendered = render(f"# Title\n\nOne *two*.\n\n{marker}\n\nThree.", "markdown")
     assert rendered.excerpt == "One two."
     assert plain(rendered.html) == "Title One two. Three."
 
 
-def test_an_excerpt_is_the_beginning_of_the_text() -> None:
+def test_excerpt_is_beginning() -> None:
     text = "# Title\n\n" + "```\ncode\n```\n\n" + "word & " * 60 + "\n\nMore."
     excerpt = render(text, "markdown").excerpt
     assert excerpt.startswith("word & word")
@@ -308,11 +308,11 @@ def test_an_excerpt_is_the_beginning_of_the_text() -> None:
     assert 240 < len(excerpt) <= 281
 
 
-def test_an_excerpt_of_chinese_is_no_shorter() -> None:
+def test_excerpt_of_chinese_has_same_length() -> None:
     assert len(render("第一 " + "文" * 400, "markdown").excerpt) == 281
 
 
-def test_a_body_without_paragraphs_has_an_excerpt() -> None:
+def test_excerpt_without_paragraphs() -> None:
     assert render("<div>One<br>two</div>", "html").excerpt == "One two"
     assert render("", "html").excerpt == ""
 
@@ -320,11 +320,11 @@ def test_a_body_without_paragraphs_has_an_excerpt() -> None:
 @pytest.mark.parametrize(
     ("text", "minutes"), [("", 1), ("word " * 230, 1), ("word " * 1150, 5), ("文" * 1500, 3)]
 )
-def test_the_length_is_told_in_minutes(text: str, minutes: int) -> None:
+def test_reading_time_is_in_minutes(text: str, minutes: int) -> None:
     assert render(text, "markdown").minutes == minutes
 
 
-def test_plain_text_keeps_words_apart() -> None:
+def test_plain_text_separates_words() -> None:
     assert (
         plain("<h2>A</h2><p>b<b>c</b><br>d &lt;&amp; e</p><ul><li>f</li></ul>") == "A bc d <& e f"
     )
@@ -333,21 +333,21 @@ def test_plain_text_keeps_words_apart() -> None:
 # Summaries and comments ------------------------------------------------------------------
 
 
-def test_a_summary_is_markdown_without_blocks() -> None:
+def test_summary_is_inline_markdown() -> None:
     assert (
         render_summary("It's *so* [good](/x)\n# no <div>heading</div> <img src=x>")
         == 'It’s <em>so</em> <a href="/x">good</a>\n# no heading &lt;img src=x&gt;'
     )
 
 
-def test_a_comment_is_shown_as_it_was_typed() -> None:
+def test_text_comment_is_escaped() -> None:
     assert (
         render_comment("1 < 2 & <b>\r\nnext\n \n\n*new*", "text")
         == "<p>1 &lt; 2 &amp; &lt;b&gt;<br>\nnext</p>\n<p>*new*</p>"
     )
 
 
-def test_an_imported_comment_keeps_a_little_html_and_gives_no_reputation() -> None:
+def test_imported_comment_keeps_basic_html() -> None:
     assert render_comment('<b>a</b>\nb\n\n<a href="http://x" rel="me">c</a>', "html") == (
         '<p><b>a</b><br>\nb</p>\n<p><a href="http://x" rel="ugc nofollow noopener">c</a></p>'
     )
@@ -388,7 +388,7 @@ def test_an_imported_comment_keeps_a_little_html_and_gives_no_reputation() -> No
     ],
     ids=lambda text: text[:12],
 )
-def test_hostile_input_takes_no_long_time(text: str, language: Format) -> None:
+def test_hostile_markup_is_harmless(text: str, language: Format) -> None:
     page = str(render(text, language).html)
 
     assert len(page) < 30 * len(text)
@@ -467,7 +467,7 @@ def assert_harmless(page: str) -> None:
 def addresses(tags: Tags) -> Iterator[str]:
     for name in ("href", "src", "poster"):
         for address in tags.attributes(name):
-            # urlsplit takes no address whose brackets do not match; its scheme is all we ask for.
+            # urlsplit rejects addresses with unmatched brackets; only the scheme is needed.
             yield re.sub(r"[\[\]]", "", address)
     for srcset in tags.attributes("srcset"):
         yield from (candidate.split()[0] for candidate in srcset.split(", "))
@@ -482,12 +482,12 @@ REWRITER = nh3.Cleaner(
 
 
 def assert_settled(page: str) -> None:
-    """A parser that builds a tree of the page and writes it again changes nothing."""
+    """Assert that parsing and serialising the page changes nothing."""
     assert REWRITER.clean(page) == page
 
 
 @pytest.mark.parametrize("text", VECTORS)
-def test_no_script_gets_through(text: str) -> None:
+def test_no_script_survives(text: str) -> None:
     everywhere = f"{text}\n\n> {text}\n\n* {text}\n\n<p>{text}</p>\n\na {text} b"
     pages = [
         markdown(text),
@@ -518,7 +518,7 @@ soup = st.lists(words | st.text(max_size=8), max_size=25).map("".join)
 @example("\ud800\ufffe\x00")
 @example("<pre>\n\n\nx")
 @example("<p><button><p>a</button></p>")
-def test_any_text_renders_to_harmless_html_that_parsers_agree_on(text: str) -> None:
+def test_any_markup_renders_harmless(text: str) -> None:
     for page in (markdown(text), html(text), str(render_comment(text, "html"))):
         assert_harmless(page)
         assert_settled(page)
@@ -527,7 +527,7 @@ def test_any_text_renders_to_harmless_html_that_parsers_agree_on(text: str) -> N
 
 
 @pytest.mark.samples
-def test_ten_years_of_real_posts_render(samples: Path) -> None:
+def test_real_posts_render(samples: Path) -> None:
     paths = sorted((samples / "18f-posts").glob("*.md"))
     posts = [split(path.read_text(encoding="utf-8")) for path in paths]
     for post in (render(post.body, "markdown") for post in posts):
@@ -536,7 +536,7 @@ def test_ten_years_of_real_posts_render(samples: Path) -> None:
         assert_settled(post.html)
 
 
-# Attributes, and what other kinds of Markdown have
+# Attributes, and extensions of other Markdown dialects
 
 
 @pytest.mark.parametrize(
@@ -554,7 +554,7 @@ def test_ten_years_of_real_posts_render(samples: Path) -> None:
         ("*a*{: .x} `b`{:.y}{: .z}", "<p><em>a</em> <code>b</code>{: .z}</p>"),
     ],
 )
-def test_attributes_are_taken_and_not_shown(written: str, shown: str) -> None:
+def test_attributes_are_applied(written: str, shown: str) -> None:
     assert markdown(written).strip() == shown
 
 
@@ -566,13 +566,13 @@ def test_other_braces_are_text(written: str) -> None:
     assert plain(markdown(f"## {written}.")) == f"{written}."
 
 
-def test_a_link_arrives_at_a_heading_with_an_id() -> None:
+def test_link_reaches_heading_with_id() -> None:
     page = markdown("[down](#my-id)\n\n## Head {#my-id}\n\n## My id")
     assert ids(page) == ["my-id", "my-id-2"]
     assert 'href="#my-id"' in page
 
 
-def test_the_id_of_a_long_heading_is_whole() -> None:
+def test_long_heading_has_whole_id() -> None:
     words = [f"word{number}" for number in range(30)]
     assert ids(markdown(f"## {' '.join(words)}")) == ["-".join(words)]
 
@@ -592,13 +592,13 @@ def test_definition_lists() -> None:
         ("a^[note] b^", "a^[note] b^"),
     ],
 )
-def test_small_letters(written: str, shown: str) -> None:
+def test_superscript_and_subscript(written: str, shown: str) -> None:
     assert render_summary(written) == shown
     assert render_comment(written, "markdown") == f"<p>{shown}</p>\n"
     assert "note" in written or markdown(written) == f"<p>{shown}</p>\n"
 
 
-def test_the_address_of_a_film_is_a_link() -> None:
+def test_video_url_is_link() -> None:
     film = "https://www.youtube.com/watch?v=a-b_c"
     assert markdown(f"One.\n\n{film}\n\nTwo.") == (
         f'<p>One.</p>\n<p><a href="{film}">{film}</a></p>\n<p>Two.</p>\n'

@@ -1,4 +1,4 @@
-"""Pictures and other files of the author."""
+"""Images and other files of the author."""
 
 import ctypes
 import os
@@ -52,7 +52,7 @@ def client(config: Config, engine: Engine, folder: Path) -> BlogClient:
         ("a.unknown", "application/octet-stream"),
     ],
 )
-def test_a_file_comes_with_its_type(client: BlogClient, name: str, mimetype: str) -> None:
+def test_file_has_its_type(client: BlogClient, name: str, mimetype: str) -> None:
     response = client.get(f"/media/{name}")
 
     assert (response.status_code, response.mimetype) == (200, mimetype)
@@ -65,7 +65,7 @@ def test_a_file_comes_with_its_type(client: BlogClient, name: str, mimetype: str
     assert head.headers["Content-Length"] == str(len(PICTURE))
 
 
-def test_a_drawing_that_is_opened_by_itself_runs_nothing(client: BlogClient) -> None:
+def test_svg_file_cannot_run_scripts(client: BlogClient) -> None:
     assert client.get("/media/a.svg").headers["Content-Security-Policy"].startswith("sandbox;")
 
 
@@ -86,7 +86,7 @@ def test_a_drawing_that_is_opened_by_itself_runs_nothing(client: BlogClient) -> 
         ("bytes=5000-", 416, None),
     ],
 )
-def test_a_part_of_a_file(client: BlogClient, asked: str, status: int, part: bytes | None) -> None:
+def test_range_of_file(client: BlogClient, asked: str, status: int, part: bytes | None) -> None:
     response = client.get("/media/a.png", headers={"Range": asked})
 
     assert response.status_code == status
@@ -105,21 +105,21 @@ def test_a_part_of_a_file(client: BlogClient, asked: str, status: int, part: byt
         "bytes=" + "9" * 5000 + "-",
     ],
 )
-def test_what_is_not_one_part_is_the_whole_file(client: BlogClient, asked: str) -> None:
+def test_invalid_range_gets_whole_file(client: BlogClient, asked: str) -> None:
     response = client.get("/media/a.png", headers={"Range": asked})
 
     assert (response.status_code, response.data) == (200, PICTURE)
 
 
 @pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=5000-"])
-def test_the_headers_of_a_file_are_those_of_the_whole(client: BlogClient, asked: str) -> None:
+def test_head_of_file_ignores_range(client: BlogClient, asked: str) -> None:
     response = client.head("/media/a.png", headers={"Range": asked})
 
     assert response.status_code == 200
     assert response.headers["Content-Length"] == "1024"
 
 
-def test_a_part_of_what_is_another_file_by_now_is_the_whole(client: BlogClient) -> None:
+def test_if_range_mismatch_gets_whole_file(client: BlogClient) -> None:
     headers = {"Range": "bytes=0-9", "If-Range": '"other"'}
 
     assert client.get("/media/a.png", headers=headers).data == PICTURE
@@ -138,8 +138,7 @@ TAGS = ["*", "{}", "W/{}", '"x"', '"x", {}', "x"]
 def expected(headers: dict[str, str], etag: str) -> int:
     """Return the status of a GET, by https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2.
 
-    With one exception: a file that was replaced by an older one is not the one that a later date
-    stands for.
+    With one exception: a file replaced by an older one does not match a later date.
     """
     tags = {name: set(value.split(", ")) for name, value in headers.items()}
     if "If-Match" in headers:
@@ -171,7 +170,7 @@ def expected(headers: dict[str, str], etag: str) -> int:
         },
     )
 )
-def test_conditions_count_before_the_range(
+def test_preconditions_come_before_range(
     client: BlogClient, folder: Path, headers: dict[str, str]
 ) -> None:
     os.utime(folder / "a.png", (CHANGED.timestamp(), CHANGED.timestamp()))
@@ -186,7 +185,7 @@ def test_conditions_count_before_the_range(
         assert response.headers["ETag"] == etag
 
 
-def test_a_file_that_has_just_changed_gets_no_date(client: BlogClient, folder: Path) -> None:
+def test_recently_changed_file_has_no_date(client: BlogClient, folder: Path) -> None:
     (folder / "a.png").write_bytes(PICTURE)
     response = client.get("/media/a.png")
     assert "Last-Modified" not in response.headers
@@ -197,11 +196,11 @@ def test_a_file_that_has_just_changed_gets_no_date(client: BlogClient, folder: P
     assert client.get("/media/a.png", headers=headers).data == PICTURE[::-1] + b"x"
 
 
-def test_no_file_stays_open(client: BlogClient, folder: Path) -> None:
+def test_files_are_closed(client: BlogClient, folder: Path) -> None:
     for headers in ({}, {"Range": "bytes=0-1"}, {"Range": "bytes=5000-"}, {"If-None-Match": "*"}):
         client.get("/media/a.png", headers=headers)
         client.head("/media/a.png", headers=headers)
-    # Windows would not let it go.
+    # Windows would not delete an open file.
     (folder / "a.png").rename(folder / "b.png")
 
 
@@ -221,7 +220,7 @@ def test_no_file_stays_open(client: BlogClient, folder: Path) -> None:
         "x" * 5000,
     ],
 )
-def test_what_is_no_file_of_the_folder_is_not_found(client: BlogClient, name: str) -> None:
+def test_other_paths_are_not_found(client: BlogClient, name: str) -> None:
     environ = create_environ("/")
     environ["PATH_INFO"] = f"/media/{name}"
     _, status, _ = run_wsgi_app(client.application, environ, buffered=True)
@@ -230,7 +229,7 @@ def test_what_is_no_file_of_the_folder_is_not_found(client: BlogClient, name: st
 
 
 @pytest.mark.skipif(sys.platform != "win32", reason="only Windows has short names")
-def test_what_is_hidden_has_no_short_name_either(client: BlogClient, folder: Path) -> None:
+def test_hidden_file_has_no_short_name(client: BlogClient, folder: Path) -> None:
     (folder / ".hidden").mkdir()
     (folder / ".hidden" / "a.png").write_bytes(PICTURE)
     for path in (folder / ".hidden.png", folder / ".hidden" / "a.png"):
@@ -241,16 +240,14 @@ def test_what_is_hidden_has_no_short_name_either(client: BlogClient, folder: Pat
 
 
 def short(path: Path) -> Path:
-    """Return the name that DOS would see."""
+    """Return the short name, as of DOS."""
     buffer = ctypes.create_unicode_buffer(1_000)
     kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
     assert kernel.GetShortPathNameW(str(path), buffer, len(buffer))
     return Path(buffer.value)
 
 
-def test_a_link_that_leads_out_of_the_folder_is_not_followed(
-    client: BlogClient, folder: Path
-) -> None:
+def test_link_out_of_media_is_refused(client: BlogClient, folder: Path) -> None:
     make_link(folder / "out.png", folder.parent / "secret.png")
     make_link(folder / "in.png", folder / "a.png")
 
@@ -259,16 +256,14 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(
 
 
 @given(name=st.text(max_size=60))
-def test_no_name_leads_out_of_the_folder(name: str) -> None:
+def test_no_name_leaves_media(name: str) -> None:
     here = Path(__file__).parent
     found = find(here / "pool", name)
 
     assert found is None or found.is_relative_to(here / "pool")
 
 
-def test_a_blog_without_a_folder_has_no_files(
-    config: Config, engine: Engine, tmp_path: Path
-) -> None:
+def test_blog_without_media(config: Config, engine: Engine, tmp_path: Path) -> None:
     client = BlogClient(Blog(replace(config, media=str(tmp_path / "none")), engine, "s"))
 
     assert client.get("/media/a.png").status_code == 404

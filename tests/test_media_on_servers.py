@@ -1,4 +1,4 @@
-"""Files and parts of them on waitress, wsgiref and Apache: what arrives, and that all is closed."""
+"""Files and ranges on waitress, wsgiref and Apache: the bytes, and that all is closed."""
 
 import http.client
 import random
@@ -75,7 +75,7 @@ RANGES = [
     None,
     *("bytes=0-0", "bytes=5-", "bytes=-7", "bytes=-0", "bytes=999-1000", "bytes=1000-"),
     *("bytes=0-99999999", "bytes=-99999999", "bytes=99999999-", "bytes=16777210-16777220"),
-    *("bytes=7-5", "lines=0-1"),  # and not several, which Apache makes of a whole file itself
+    *("bytes=7-5", "lines=0-1"),  # not several ranges, which Apache cuts from a whole file itself
 ]
 
 
@@ -151,7 +151,7 @@ def closed(connection: http.client.HTTPConnection) -> int:
         pytest.param(on_apache(embedded), id="embedded", marks=pytest.mark.apache),
     ],
 )
-def test_the_right_bytes_arrive_and_all_is_closed(
+def test_file_wrapper_sends_and_closes(
     script: Path, migrated: Path, serve: Callable[[Path, ExitStack], str]
 ) -> None:
     shutil.copy(migrated, script.parent.parent / "data" / "blog.db")
@@ -179,10 +179,10 @@ def test_the_right_bytes_arrive_and_all_is_closed(
                     if status == 416:
                         continue
                     length = response.headers["Content-Length"]
-                    # Apache leaves out a length of 0 in a response to HEAD.
+                    # Apache omits a length of 0 in a response to HEAD.
                     assert (length or "0") == str(len(part)), case
                     assert body == (part if method == "GET" else b""), case
-        # Waitress closes a file after its last byte.
+        # Waitress closes a file after sending its last byte.
         deadline = time.monotonic() + PATIENCE
         while closed(connection) < asked and time.monotonic() < deadline:
             time.sleep(0.05)

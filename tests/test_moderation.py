@@ -1,4 +1,4 @@
-"""Which comments wait, what the author decides, and what is learnt and forgotten."""
+"""Moderation: which comments are held, decisions, and what the filter learns and forgets."""
 
 import ipaddress
 import re
@@ -23,7 +23,7 @@ from blog.comments import moderation
 from blog.http.client_network import network_of
 from blog.models import Comment, SpamWord
 from blog.models.spam_word import TOTAL
-from tests.conftest import NOW, BlogClient, MakeEntry
+from tests.conftest import NOW, BlogClient, MakeEntry, form_token
 from tests.test_comments import watched
 
 MakeComment = Callable[..., Comment]
@@ -52,7 +52,7 @@ def hold(client: BlogClient, text: str = "Read this", **fields: str) -> TestResp
     return client.send_comment("a-title", text=f"{text} {links}", **fields)
 
 
-def test_a_comment_with_many_links_waits_and_its_writer_is_told(
+def test_comment_with_many_links_is_held(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -87,7 +87,7 @@ def test_a_comment_with_many_links_waits_and_its_writer_is_told(
         ("text", "[a](//spam.example/) &#104;ttp://spam.example " * 4, 0),
     ],
 )
-def test_links_are_counted_in_what_readers_see(
+def test_links_are_counted_as_shown(
     client: BlogClient, db: Session, make_entry: MakeEntry, format: str, text: str, links: int
 ) -> None:
     make_entry()
@@ -98,7 +98,7 @@ def test_links_are_counted_in_what_readers_see(
     assert (comment.state, comment.reason) == held
 
 
-def test_a_website_and_an_address_in_a_name_are_links(
+def test_website_and_url_in_name_are_links(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -110,7 +110,7 @@ def test_a_website_and_an_address_in_a_name_are_links(
     assert comment.reason == "3 links"
 
 
-def test_the_hosts_of_links_are_learnt_from_what_readers_see(
+def test_link_hosts_are_learnt_as_shown(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -123,9 +123,7 @@ def test_the_hosts_of_links_are_learnt_from_what_readers_see(
     assert {"link spam.example", "a link", "pills"} <= words
 
 
-def test_its_page_says_later_what_has_become_of_it(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_receipt_shows_decision(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     address = hold(client).location
     (comment,) = all_comments(db)
@@ -142,7 +140,7 @@ def test_its_page_says_later_what_has_become_of_it(
 
 
 @pytest.mark.parametrize("receipt", ["1", "1.x", "x", "1.", ".", "999999999999999999999.x"])
-def test_nobody_can_guess_the_address_of_a_comment_that_waits(
+def test_receipt_address_is_unguessable(
     client: BlogClient, make_entry: MakeEntry, receipt: str
 ) -> None:
     make_entry()
@@ -151,9 +149,7 @@ def test_nobody_can_guess_the_address_of_a_comment_that_waits(
     assert client.get(f"/blog/a-title/comments/{receipt}").status_code == 404
 
 
-def test_the_address_of_a_comment_follows_its_entry(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_receipt_follows_entry(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     entry = make_entry()
     make_entry("Other")
     receipt = hold(client).location.rpartition("/")[2]
@@ -166,9 +162,7 @@ def test_the_address_of_a_comment_follows_its_entry(
     assert "waits for the author" in client.get(response.location).text
 
 
-def test_all_comments_wait_where_the_author_wants_it(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_all_comments_moderated(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     careful = with_settings(client, comment_moderation="all")
     careful.send_comment("a-title", text="Hello")
@@ -177,7 +171,7 @@ def test_all_comments_wait_where_the_author_wants_it(
     assert (comment.state, comment.reason) == ("held", "every comment waits here")
 
 
-def test_somebody_who_was_approved_need_not_wait_again(
+def test_approved_commenter_is_trusted(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -198,9 +192,7 @@ def test_somebody_who_was_approved_need_not_wait_again(
     assert all_comments(db)[-1].state == "held"
 
 
-def test_trust_has_limits_of_its_own(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_trust_has_its_own_limits(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     client.send_comment("a-title", text="The first", remember="yes")
     (first,) = all_comments(db)
@@ -222,7 +214,7 @@ def test_trust_has_limits_of_its_own(
     ]
 
 
-def test_many_comments_of_trusted_people_make_nobody_wait(
+def test_trusted_comments_hold_nobody_up(
     client: BlogClient,
     app: Blog,
     db: Session,
@@ -238,7 +230,7 @@ def test_many_comments_of_trusted_people_make_nobody_wait(
     client.send_comment("a-title", text="Of somebody else")
     assert all_comments(db)[-1].state == "published"
 
-    # Whose trust is lost counts again, and so do all where nobody is trusted.
+    # Those who lost their trust count again, and everyone does if trust is off.
     distrustful = with_settings(client, comment_trust=False)
     distrustful.send_comment("a-title", text="Of a third one")
     assert all_comments(db)[-1].reason == "71 comments within an hour"
@@ -247,9 +239,7 @@ def test_many_comments_of_trusted_people_make_nobody_wait(
     assert all_comments(db)[-1].reason == "72 comments within an hour"
 
 
-def test_nobody_is_trusted_after_sending_spam(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_spammer_is_not_trusted(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     careful = with_settings(client, comment_moderation="all")
     for words, decide in (("A nice one", moderation.approve), ("Pills", moderation.mark_spam)):
@@ -260,9 +250,7 @@ def test_nobody_is_trusted_after_sending_spam(
     assert [c.state for c in all_comments(db)] == ["published", "spam", "held"]
 
 
-def test_the_browser_remembers_who_wants_it_and_forgets_who_does_not(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_commenter_cookie_is_opt_in(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     client.send_comment(
         "a-title", text="One", name="Ann", website="https://ann.example", remember="yes"
@@ -272,7 +260,7 @@ def test_the_browser_remembers_who_wants_it_and_forgets_who_does_not(
     form = html.document_fromstring(page.text).forms[0]
     assert (form.fields["name"], form.fields["website"]) == ("Ann", "https://ann.example")
     assert form.fields["remember"] == "yes"
-    assert page.cache_control.no_store, "it is nobody else's"
+    assert page.cache_control.no_store, "it is private"
     for each in (client._cookies or {}).values():
         assert each.http_only
         assert each.secure
@@ -285,7 +273,7 @@ def test_the_browser_remembers_who_wants_it_and_forgets_who_does_not(
     assert form.fields["name"] == ""
 
 
-def test_a_comment_is_nobodys_when_its_writer_wants_to_be_forgotten(
+def test_forgotten_commenter_is_anonymous(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -298,9 +286,7 @@ def test_a_comment_is_nobodys_when_its_writer_wants_to_be_forgotten(
     assert third is None
 
 
-def test_the_field_that_people_do_not_see_catches_programs(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_honeypot_catches_bots(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     response = client.send_comment("a-title", text="Hello", subject="Great offer")
 
@@ -310,7 +296,7 @@ def test_the_field_that_people_do_not_see_catches_programs(
     assert all_comments(db) == []
 
 
-def test_a_form_that_is_sent_again_leads_to_the_comment_that_is_there(
+def test_resubmitted_form_leads_to_comment(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -327,7 +313,7 @@ def test_a_form_that_is_sent_again_leads_to_the_comment_that_is_there(
     assert len(all_comments(db)) == 4, "another person, another entry"
 
 
-def test_a_reply_that_is_sent_again_after_its_parent_was_deleted_is_one_comment(
+def test_resubmitted_reply_without_parent(
     client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     parent = make_comment(make_entry()).id
@@ -339,7 +325,7 @@ def test_a_reply_that_is_sent_again_after_its_parent_was_deleted_is_one_comment(
     assert [(c.text, c.parent_id) for c in all_comments(db)] == [("A reply", None)]
 
 
-def test_others_can_write_while_a_decision_reads_a_comment(
+def test_decision_does_not_block_writers(
     engine: Engine, db: Session, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
@@ -353,7 +339,7 @@ def test_others_can_write_while_a_decision_reads_a_comment(
         assert {is_free for _, is_free in counts} == {True}
 
 
-def test_a_decision_on_a_long_comment_takes_few_statements(
+def test_decision_on_long_comment_is_cheap(
     engine: Engine, db: Session, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     comment = make_comment(make_entry(), " ".join(f"word{number}" for number in range(300))).id
@@ -362,11 +348,11 @@ def test_a_decision_on_a_long_comment_takes_few_statements(
     for decide in (moderation.approve, moderation.mark_spam):
         decide(db, [comment])
 
-    assert len(statements) < 60, "while it takes them, others wait to write"
+    assert len(statements) < 60, "other writers wait meanwhile"
     assert {(w.spam, w.real) for w in db.scalars(select(SpamWord))} == {(1, 0)}
 
 
-def test_a_form_that_is_sent_twice_at_once_is_one_comment(
+def test_concurrent_submission_is_one_comment(
     app: Blog, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -390,9 +376,7 @@ def test_a_form_that_is_sent_twice_at_once_is_one_comment(
     assert len(all_comments(db)) == 1
 
 
-def test_a_network_that_sends_too_many_is_asked_to_wait(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_network_rate_limit(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     for number in range(30):
         client.address = f"203.0.113.{number}"
@@ -413,7 +397,7 @@ def test_a_network_that_sends_too_many_is_asked_to_wait(
     assert client.send_comment("a-title", text="Later").status_code == 303
 
 
-def test_a_clock_that_was_set_back_locks_nobody_out(
+def test_clock_set_back_locks_nobody_out(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -436,21 +420,21 @@ def test_a_clock_that_was_set_back_locks_nobody_out(
         ("unix:", "unix:"),
     ],
 )
-def test_the_network_of_an_address(address: str, network: str) -> None:
+def test_network_of_address(address: str, network: str) -> None:
     assert network_of(address) == network
 
 
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6, network="2000::/3"))
-def test_an_address_lies_in_its_network(address: ipaddress.IPv4Address) -> None:
+def test_address_lies_in_its_network(address: ipaddress.IPv4Address) -> None:
     assert address in ipaddress.ip_network(network_of(str(address)))
 
 
 @given(st.text(max_size=50))
-def test_what_is_no_address_has_a_network_too(address: str) -> None:
+def test_invalid_address_has_a_network(address: str) -> None:
     assert network_of(address) == network_of(address)
 
 
-def test_no_address_is_stored(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
+def test_address_is_not_stored(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     client.send_comment("a-title", text="Hello", remember="yes")
     (comment,) = all_comments(db)
@@ -459,7 +443,7 @@ def test_no_address_is_stored(client: BlogClient, db: Session, make_entry: MakeE
         assert re.fullmatch("[0-9a-f]{64}", value or "")
 
 
-def test_what_was_stored_of_an_address_is_removed_in_time(
+def test_network_hash_expires(
     client: BlogClient, app: Blog, engine: Engine, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -476,10 +460,10 @@ def test_what_was_stored_of_an_address_is_removed_in_time(
         (True, True),
         (False, False),
     ]
-    assert db.scalar(text("SELECT version FROM site")) == version, "nobody sees it"
+    assert db.scalar(text("SELECT version FROM site")) == version, "readers do not see it"
 
 
-def test_the_filter_learns_from_decisions_and_unlearns_with_them(
+def test_filter_learns_and_unlearns(
     client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
@@ -504,7 +488,7 @@ def test_the_filter_learns_from_decisions_and_unlearns_with_them(
     assert [(w.spam, w.real) for w in words if w] == [(0, 12), (12, 12)]
 
 
-def test_a_comment_that_is_deleted_leaves_its_answers(
+def test_deleted_comment_leaves_replies(
     client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
@@ -519,9 +503,7 @@ def test_a_comment_that_is_deleted_leaves_its_answers(
     assert [c.parent_id for c in all_comments(db)] == [None, top.id]
 
 
-def test_a_preview_shows_the_comment_and_stores_nothing(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_preview_stores_nothing(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     make_entry()
     response = client.send_comment(
         "a-title", text="Look <b>here</b>", name="Ann", website="ann.example", preview="yes"
@@ -536,7 +518,7 @@ def test_a_preview_shows_the_comment_and_stores_nothing(
     assert all_comments(db) == []
 
 
-def test_a_reply_stands_below_what_it_answers(
+def test_reply_is_below_parent(
     client: BlogClient, db: Session, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
@@ -575,7 +557,7 @@ def test_a_reply_stands_below_what_it_answers(
         "x" * 300,
     ],
 )
-def test_a_website_that_is_none_is_explained(
+def test_invalid_website_is_explained(
     client: BlogClient, db: Session, make_entry: MakeEntry, website: str
 ) -> None:
     make_entry()
@@ -587,9 +569,7 @@ def test_a_website_that_is_none_is_explained(
     assert all_comments(db) == []
 
 
-def test_a_name_leads_to_a_website_without_a_recommendation(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_website_link_is_nofollow(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     client.send_comment("a-title", text="Hello", name="Ann", website="https://ann.example/?a=1&b=2")
 
@@ -599,9 +579,7 @@ def test_a_name_leads_to_a_website_without_a_recommendation(
     assert (link.text, link.get("href")) == ("Ann", "https://ann.example/?a=1&b=2")
 
 
-def test_a_website_may_begin_with_a_capital_as_telephones_write_it(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_website_scheme_ignores_case(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     client.send_comment("a-title", text="Hello", name="Ann", website="Https://ann.example")
 
@@ -623,7 +601,7 @@ def test_a_website_may_begin_with_a_capital_as_telephones_write_it(
         "👩\u200d💻🏳️\u200d🌈",
     ],
 )
-def test_whatever_is_typed_into_a_field_is_shown_as_it_is(
+def test_form_fields_are_escaped(
     client: BlogClient, db: Session, make_entry: MakeEntry, typed: str
 ) -> None:
     make_entry()
@@ -639,7 +617,7 @@ def test_whatever_is_typed_into_a_field_is_shown_as_it_is(
         document = html.document_fromstring(page.text)
         author = document.find_class("p-author")[0]
         assert author.text == typed
-        assert author.get("dir") == "auto", "or what stands beside it is turned, too"
+        assert author.get("dir") == "auto", "without it, the text beside it is reversed, too"
         shown = document.xpath(
             "//*[contains(@class, 'comment')]//*[@dir][starts-with(@class, 'e-')]"
         )
@@ -650,7 +628,7 @@ def test_whatever_is_typed_into_a_field_is_shown_as_it_is(
 
 
 @pytest.mark.parametrize("nothing", ["\u200b", "\u202e\u200f", "\u00ad \u2060", "\u2028"])
-def test_a_comment_that_nobody_could_see_is_none(
+def test_invisible_comment_is_refused(
     client: BlogClient, db: Session, make_entry: MakeEntry, nothing: str
 ) -> None:
     make_entry()
@@ -661,7 +639,7 @@ def test_a_comment_that_nobody_could_see_is_none(
     assert comment.author == "Anonymous"
 
 
-def test_markdown_in_comments_has_few_elements(
+def test_comment_markdown_is_restricted(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     make_entry()
@@ -681,24 +659,20 @@ def test_markdown_in_comments_has_few_elements(
     assert set(link.get("rel").split()) >= {"ugc", "nofollow"}
 
 
-def test_comments_close_some_days_after_the_entry_appeared(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_comments_close_after_days(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("Young", timestamp=NOW - timedelta(days=6))
     make_entry("Old", timestamp=NOW - timedelta(days=8))
     closing = with_settings(client, comments_close_after=7)
 
     assert "<textarea" in closing.get("/blog/young").text
     assert "Comments are closed" in closing.get("/blog/old").text
-    token = closing.get("/blog/young").text.split('csrf_token" value="')[1].split('"')[0]
+    token = form_token(closing.get("/blog/young").text)
     data = {"csrf_token": token, "text": "Late"}
     assert closing.post("/blog/old/comments", data=data).status_code == 403
 
 
 @pytest.mark.parametrize("days", [7, 36_500])
-def test_an_entry_scheduled_for_the_year_9999_stops_no_page(
-    client: BlogClient, make_entry: MakeEntry, days: int
-) -> None:
+def test_entry_of_year_9999_is_served(client: BlogClient, make_entry: MakeEntry, days: int) -> None:
     make_entry("Old", timestamp=NOW - timedelta(days=8))
     make_entry("Never", timestamp=datetime(9999, 12, 31, tzinfo=UTC))
     closing = with_settings(client, comments_close_after=days)
@@ -707,7 +681,7 @@ def test_an_entry_scheduled_for_the_year_9999_stops_no_page(
     assert [closing.get(path).status_code for path in paths] == [200] * 5
 
 
-def test_a_form_of_last_month_is_shown_again_with_what_was_typed(
+def test_expired_form_keeps_input(
     client: BlogClient, db: Session, make_entry: MakeEntry, app: Blog
 ) -> None:
     from itsdangerous import Signer
@@ -724,7 +698,7 @@ def test_a_form_of_last_month_is_shown_again_with_what_was_typed(
     assert again.status_code == 303
 
 
-def test_deep_threads_are_indented_to_the_set_depth(
+def test_thread_indentation_is_limited(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
@@ -742,13 +716,13 @@ def test_deep_threads_are_indented_to_the_set_depth(
         assert shown == [f"depth-{min(number, depth)}" for number in range(6)]
 
 
-def test_the_page_about_what_is_stored_tells_the_days(client: BlogClient) -> None:
+def test_privacy_page_names_days(client: BlogClient) -> None:
     page = with_settings(client, comment_days=12).get("/blog/privacy").text
 
     assert "after 12 days" in page
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**31, 9_999_999_999, 2**63, 2**70, -(2**70)])
-def test_a_number_that_no_comment_has_is_named(db: Session, number: int) -> None:
+def test_unknown_comment_id_is_named(db: Session, number: int) -> None:
     with pytest.raises(moderation.UnknownCommentError, match=f"no comment {number}, "):
         moderation.delete(db, [number])

@@ -1,4 +1,4 @@
-"""A blog below a path of a larger site: what its authors link to, and its old addresses."""
+"""A blog below a path of a larger site: links in texts, and old addresses."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ from tests.conftest import SITE_URL, BlogClient, MakeEntry
         ("/?p=7", "/?p=7&utm_source=a"),
     ],
 )
-def test_an_old_address_leads_to_where_the_blog_is_mounted(
+def test_old_address_redirects_below_mount(
     client: BlogClient, db: Session, make_entry: MakeEntry, stored: str, asked: str
 ) -> None:
     db.add(Redirect(path=stored, entry_id=make_entry().id))
@@ -51,13 +51,13 @@ def addresses(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("mount", ["", "/journal", "/blog", "/a/b"])
-def test_links_in_texts_lead_to_where_the_blog_is_mounted(
+def test_links_in_texts_follow_mount(
     app: Blog,
     make_entry: MakeEntry,
     make_comment: Callable[..., Comment],
     mount: str,
 ) -> None:
-    """The same database wherever it is mounted: what is stored of a text knows no mount."""
+    """One database works with every mount, because stored texts do not contain it."""
     entry = make_entry(body=MOUNTED, summary="[A](/media/a.png)")
     make_comment(entry, "[B](/blog/other)", format="markdown")
     config = replace(app.config, site_url=f"https://blog.example{mount}")
@@ -65,7 +65,7 @@ def test_links_in_texts_lead_to_where_the_blog_is_mounted(
     clients = {mount: BlogClient(blog), "": BlogClient(app)}
     for each, client in clients.items():
         own = f"https://blog.example{each}"
-        # What begins with the mount has it already.
+        # A link that begins with the mount is left unchanged.
         below = "" if each == "/blog" else each
         page = html.document_fromstring(client.get("/blog/a-title", base_url=own).text)
         (body,) = page.find_class("prose")

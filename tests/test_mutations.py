@@ -1,4 +1,4 @@
-"""Each line of the list of triggers is held by a test."""
+"""Each line of the list of triggers is covered by a test."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.mutations import survivors
 
 
 @pytest.mark.long
-def test_a_line_less_is_noticed(migrated: Path) -> None:
+def test_every_mutation_is_noticed(migrated: Path) -> None:
     number, survived = survivors(migrated)
 
     assert number > 100

@@ -1,4 +1,4 @@
-"""Outages: what visitors are told, and the lines in the log by which an operator can end them."""
+"""Outages: pages for visitors, and log lines that tell the operator the remedy."""
 
 import errno
 import logging
@@ -27,22 +27,23 @@ from blog.operations import migration
 from blog.operations.outages import QUIET, Outage, Outages, outage
 from tests.apache import open_directory
 from tests.conftest import BlogClient, MakeEntry
+from tests.locks import write_lock
 from tests.processes import PATIENCE, THREADLEAF, Server, environment
 from tests.test_cli import blog, new_blog  # noqa: F401 - fixtures
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged; none of it may be a traceback."""
+    """Return the logged messages; none may have a traceback."""
     assert [record for record in caplog.records if record.exc_info] == []
     return [record.getMessage() for record in caplog.records]
 
 
-# What a request meets
+# Failing requests
 
 
 @contextmanager
 def failing(engine: Engine, *statements: str) -> Iterator[None]:
-    """Let SQLite fail for a while as it does by itself, on each connection."""
+    """Make SQLite itself fail on each connection while the block runs."""
 
     def fail(connection: sqlite3.Connection, _: object) -> None:
         for statement in statements:
@@ -59,9 +60,8 @@ def failing(engine: Engine, *statements: str) -> Iterator[None]:
 def another_writer(engine: Engine) -> Iterator[None]:
     with (
         failing(engine, "PRAGMA busy_timeout = 0"),
-        closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as shell,
+        write_lock(engine.url.database),
     ):
-        shell.execute("BEGIN IMMEDIATE")
         yield
 
 
@@ -83,7 +83,7 @@ def another_writer(engine: Engine) -> Iterator[None]:
     ],
     ids=["full", "read-only", "locked"],
 )
-def test_a_comment_that_cannot_be_stored(
+def test_unstorable_comment_gets_503(
     app: Blog,
     engine: Engine,
     make_entry: MakeEntry,
@@ -95,13 +95,13 @@ def test_a_comment_that_cannot_be_stored(
     client = BlogClient(Blog(replace(app.config, comment_length=50_000), engine, app.secret))
     with fault(engine):  # type: ignore[attr-defined]
         for number in range(3):
-            # Larger than what is free in the file.
+            # Larger than the free space in the file.
             response = client.send_comment(
                 "a-title", text=f"Long thought {number} " + "x " * 20_000
             )
             assert response.status_code == 503
             assert f"Long thought {number}" in response.text
-            # Readers are served, which does not end the outage.
+            # Serving readers does not end the outage.
             assert client.get(f"/blog/search?q=a{number}").status_code == 200
     assert client.send_comment("a-title", text="Long thought").status_code == 303
 
@@ -122,7 +122,7 @@ DATES = [
 
 @pytest.mark.parametrize(("table", "column"), DATES)
 @pytest.mark.parametrize("value", ["2026-13-45", "yesterday", "2020-02-31 00:00:00", 7, b"x"])
-def test_a_date_that_is_not_one(
+def test_invalid_date_in_database(
     client: BlogClient,
     engine: Engine,
     make_entry: MakeEntry,
@@ -159,7 +159,7 @@ def test_a_date_that_is_not_one(
         "month",
     ],
 )
-def test_a_damaged_page_of_the_file(
+def test_damaged_database_page(
     config: Config,
     engine: Engine,
     app: Blog,
@@ -198,7 +198,7 @@ def test_a_damaged_page_of_the_file(
     assert line.endswith("see what `PRAGMA integrity_check` says of it, and restore a backup.")
 
 
-def test_a_site_without_its_row_is_refused(config: Config, engine: Engine) -> None:
+def test_missing_site_row_stops_start(config: Config, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM site"))
 
@@ -206,7 +206,7 @@ def test_a_site_without_its_row_is_refused(config: Config, engine: Engine) -> No
         create_app(config)
 
 
-def test_a_site_that_loses_its_row_while_it_is_served(
+def test_missing_site_row_while_serving(
     client: BlogClient, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     with engine.begin() as connection:
@@ -219,7 +219,7 @@ def test_a_site_that_loses_its_row_while_it_is_served(
     assert "restore a backup" in line
 
 
-# Which errors are outages
+# Classification of errors
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_site_that_loses_its_row_while_it_is_served(
         (errno.ENXIO, "check that it is there"),
     ],
 )
-def test_what_the_system_refuses(app: Blog, engine: Engine, number: int, remedy: str) -> None:
+def test_errors_of_operating_system(app: Blog, engine: Engine, number: int, remedy: str) -> None:
     name = str(engine.url.database)
     for path, subject in [
         (name, f"The database {Path(name)}"),
@@ -245,7 +245,7 @@ def test_what_the_system_refuses(app: Blog, engine: Engine, number: int, remedy:
         assert remedy in sentence
 
 
-def test_a_mistake_in_a_query_is_none(engine: Engine) -> None:
+def test_programming_error_is_not_an_outage(engine: Engine) -> None:
     for statement in ("SELEC 1", "SELECT nothing(1)", "INSERT INTO site (id) VALUES (1)"):
         with engine.connect() as connection, pytest.raises(DBAPIError) as raised:
             connection.exec_driver_sql(statement)
@@ -254,7 +254,7 @@ def test_a_mistake_in_a_query_is_none(engine: Engine) -> None:
         assert outage(engine, error) is None
 
 
-# When an outage starts and ends
+# Start and end of an outage
 
 FULL, AWAY = (
     Outage(subject, "reason", remedy, None)
@@ -268,7 +268,7 @@ FULL, AWAY = (
         max_size=40,
     )
 )
-def test_each_outage_is_logged_twice_with_the_number_of_its_failures(
+def test_outage_is_logged_twice_with_count(
     requests: list[tuple[int, Outage | None, bool]],
 ) -> None:
     now = 0.0
@@ -303,7 +303,7 @@ def test_each_outage_is_logged_twice_with_the_number_of_its_failures(
         assert sum(failures) == [failure for _, failure, _ in requests].count(each)
 
 
-def test_reading_does_not_end_an_outage_of_writing(caplog: pytest.LogCaptureFixture) -> None:
+def test_read_does_not_end_write_outage(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
     outages = Outages(clock=lambda: now)
     outages.failed(FULL, "POST /blog/a/comments", is_writing=True)
@@ -321,7 +321,7 @@ def test_reading_does_not_end_an_outage_of_writing(caplog: pytest.LogCaptureFixt
 
 @pytest.fixture
 def folder(blog: Path) -> Iterator[Path]:  # noqa: F811
-    """The folder of a blog that belongs to a user to whom permissions apply."""
+    """A blog's folder that belongs to a user without root's privileges."""
     if sys.platform == "win32":
         pytest.skip("Windows has other permissions")
     with open_directory() as directory:
@@ -330,7 +330,7 @@ def folder(blog: Path) -> Iterator[Path]:  # noqa: F811
             try:
                 subprocess.run([sys.executable, "-c", ""], user="nobody", check=True)
             except (PermissionError, subprocess.CalledProcessError):
-                pytest.skip(f"the user nobody may not run {sys.executable}")
+                pytest.skip(f"the user nobody cannot run {sys.executable}")
             for each in (path, *path.iterdir()):
                 shutil.chown(each, "nobody")
         yield path
@@ -361,10 +361,10 @@ def status(url: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_a_folder_that_is_closed_for_a_while(folder: Path) -> None:
+def test_closed_folder_while_serving(folder: Path) -> None:
     with Server(as_user(folder, "serve", "--port", 0)) as server:
         folder.chmod(0)
-        time.sleep(1.1)  # a look at the file is good for a second
+        time.sleep(1.1)  # the file is checked once per second
         for path in ("/blog", "/blog", "/blog/none", "/healthz"):
             code, page = status(server.url + path)
             assert code == 503
@@ -380,7 +380,7 @@ def test_a_folder_that_is_closed_for_a_while(folder: Path) -> None:
     assert f"The database {database} can be used again: 4 requests failed in " in end
 
 
-def test_a_read_only_file_is_reported_at_the_start(folder: Path) -> None:
+def test_read_only_file_is_reported_at_start(folder: Path) -> None:
     (folder / "threadleaf.db").chmod(0o444)
     with Server(as_user(folder, "serve", "--port", 0)) as server:
         assert status(server.url + "/blog")[0] == 200
@@ -400,7 +400,7 @@ def test_a_read_only_file_is_reported_at_the_start(folder: Path) -> None:
         ("threadleaf.db", 0, "check that its folder exists and that the user "),
     ],
 )
-def test_a_command_says_what_it_may_not_do(
+def test_cli_reports_missing_permission(
     folder: Path, command: tuple[object, ...], file: str, mode: int, said: str
 ) -> None:
     (folder / file).chmod(mode)

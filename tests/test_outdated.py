@@ -1,6 +1,5 @@
-"""A process that was started before an upgrade: it says so once, and stores nothing."""
+"""A process started before an upgrade stores nothing, and logs it once."""
 
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,12 +13,13 @@ from urllib.request import urlopen
 import pytest
 
 from blog.operations.migration import HEAD
+from tests.conftest import form_token
 from tests.processes import PATIENCE, ROOT, THREADLEAF, environment, start
 from tests.test_cli import done, rows, serving
 
 NEXT = f"{int(HEAD) + 1:04}"
 
-#: What a future version may change, and whether this one can still read the blog.
+#: Changes by a future version, and whether this version can still read the blog.
 FUTURE = {
     "a column": ("op.add_column('comment', sa.Column('mood', sa.Text))", True),
     "a column that must be given": (
@@ -77,18 +77,14 @@ def blog(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", FUTURE)
-def test_a_process_of_an_older_version_stores_nothing_and_says_so_once(
-    tmp_path: Path, blog: Path, name: str
-) -> None:
+def test_outdated_process_stores_nothing(tmp_path: Path, blog: Path, name: str) -> None:
     change, is_readable = FUTURE[name]
     with serving(blog, "serve") as server:
-        page = server.get("/blog/the-page")
-        found = re.search(r'name="csrf_token" value="([^"]+)"', page)
-        assert found
+        token = form_token(server.get("/blog/the-page"))
         upgrade_by_future_code(tmp_path / "future", blog, change)
 
         for number in range(3):
-            form = {"csrf_token": found[1], "text": f"Long thought about, {number}."}
+            form = {"csrf_token": token, "text": f"Long thought about, {number}."}
             status, answer = ask(f"{server.url}/blog/the-page/comments", form)
             assert status == 503
             assert form["text"] in answer
@@ -105,8 +101,8 @@ def test_a_process_of_an_older_version_stores_nothing_and_says_so_once(
     assert rows(blog / "threadleaf.db", "SELECT count(*) FROM comment") == [(0,)]
 
 
-def test_a_command_of_an_older_version_stores_nothing(tmp_path: Path, blog: Path) -> None:
-    """An import is under way when the upgrade comes."""
+def test_outdated_command_stores_nothing(tmp_path: Path, blog: Path) -> None:
+    """The upgrade happens during an import."""
     posts = tmp_path / "posts"
     posts.mkdir()
     for number in range(200):

@@ -1,4 +1,4 @@
-"""Nobody receives what was made for another visitor, whatever a view reads."""
+"""No visitor receives a response made for another one, whatever a view reads."""
 
 import ast
 import itertools
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 
 HOUR_AGO = NOW - timedelta(hours=1)
 
-#: An address of each endpoint. Those in braces are known once the blog is filled.
+#: An address for each endpoint; braces are filled in with ids.
 ADDRESSES = {
     "reader.home": "/",
     "reader.blog": "/blog",
@@ -66,16 +66,16 @@ ADDRESSES = {
     "files.media": "/media/notes.txt",
 }
 
-#: What a cache, ours or another, goes by.
+#: Headers that caches depend on.
 HEADERS = ("Cache-Control", "Vary", "ETag", "Set-Cookie", "Content-Type", "Content-Length", "Age")
 
 
-def test_every_endpoint_is_asked_for() -> None:
+def test_every_endpoint_has_an_address() -> None:
     assert set(ADDRESSES) == {rule.endpoint for rule in url_map.iter_rules()}
 
 
 def remembered(app: Blog, name: str) -> str:
-    """Return the Cookie header of a visitor who is remembered."""
+    """Return the Cookie header of a remembered commenter."""
     request = Request(create_environ("/"), app.config, app.sessions, app.secret)
     response = Response()
     commenter.keep(request, response, Person(name, "", f"number-of-{name}"))
@@ -87,7 +87,7 @@ def seen(response: TestResponse) -> tuple[int, bytes, list[str | None]]:
 
 
 @pytest.mark.parametrize("endpoint", sorted(ADDRESSES))
-def test_visitors_receive_what_is_made_for_them_in_every_order(
+def test_visitors_get_their_own_pages(
     config: Config,
     engine: Engine,
     app: Blog,
@@ -125,10 +125,10 @@ def test_visitors_receive_what_is_made_for_them_in_every_order(
     for first in visitors:
         blog = Blog(config, engine, app.secret)
         for visitor in [first, *visitors, first]:
-            assert ask(blog, visitor) == expected[visitor], f"{visitor}, and {first} came first"
+            assert ask(blog, visitor) == expected[visitor], f"{visitor}, after {first}"
 
 
-# Views that read what is not in their key
+# Views that read more than their key
 
 READS: dict[str, Callable[[Request], object]] = {
     "a cookie": lambda request: request.cookies.get("session"),
@@ -144,8 +144,8 @@ READS: dict[str, Callable[[Request], object]] = {
 }
 
 
-def of(name: str) -> dict[str, str]:
-    """The headers of a visitor, all of them different from another's."""
+def headers_of(name: str) -> dict[str, str]:
+    """Return headers of a visitor, each with a value unique to the visitor."""
     return {
         "Cookie": f"session={name}",
         "Accept-Language": name,
@@ -164,13 +164,12 @@ def of(name: str) -> dict[str, str]:
 
 
 def known(name: str) -> dict[str, str]:
-    """The headers of a visitor who says who it is."""
+    """Return headers that identify a visitor."""
     cookie = f"session={name}; __Host-threadleaf-theme={name}"
-    return {**of(name), "Cookie": cookie, "Authorization": f"Bearer {name}"}
+    return {**headers_of(name), "Cookie": cookie, "Authorization": f"Bearer {name}"}
 
 
-def test_a_view_reads_what_it_declares_and_is_cached(app: Blog) -> None:
-    """As the counterpart of what follows."""
+def test_declared_parameters_are_cached(app: Blog) -> None:
     numbers = itertools.count()
 
     def view(request: Request) -> Response:
@@ -180,7 +179,7 @@ def test_a_view_reads_what_it_declares_and_is_cached(app: Blog) -> None:
     app.views["reader.blog"] = (anyone, view)
 
     def ask(page: int, name: str) -> TestResponse:
-        headers = {**of(name), "If-Match": "*"}
+        headers = {**headers_of(name), "If-Match": "*"}
         return BlogClient(app, use_cookies=False).get(
             f"/blog?page={page}&x={name}", headers=headers
         )
@@ -192,9 +191,9 @@ def test_a_view_reads_what_it_declares_and_is_cached(app: Blog) -> None:
 
 
 @pytest.mark.parametrize("what", READS)
-@pytest.mark.parametrize("headers", [of, known])
+@pytest.mark.parametrize("headers", [headers_of, known])
 @pytest.mark.parametrize("says", ["", "public, max-age=60"])
-def test_what_was_made_for_one_visitor_is_for_no_other(
+def test_personal_response_is_not_shared(
     app: Blog, what: str, headers: Callable[[str], dict[str, str]], says: str
 ) -> None:
     def view(request: Request) -> Response:
@@ -205,7 +204,7 @@ def test_what_was_made_for_one_visitor_is_for_no_other(
 
     app.views["reader.archive"] = (anyone, view)
     shown = []
-    # The first has nothing of what is read, and the last is a robot.
+    # The first visitor sends none of these values, and the last is the second one again.
     for name in ("", "anna", "bob", "anna"):
         client = BlogClient(app, use_cookies=False)
         address = {"REMOTE_ADDR": name}
@@ -217,13 +216,13 @@ def test_what_was_made_for_one_visitor_is_for_no_other(
         if name and (headers is known or what not in {"credentials", "a cookie of ours"}):
             assert name in response.text
         if name in response.text and name:
-            assert response.headers["Cache-Control"] == "private, no-store", "whatever it says"
+            assert response.headers["Cache-Control"] == "private, no-store", "despite the view"
             assert "ETag" not in response.headers
     assert "anna" not in shown[0] + shown[2]
     assert "bob" not in shown[3]
 
 
-def test_a_view_gets_the_same_method_for_get_and_head(app: Blog) -> None:
+def test_view_gets_get_for_head(app: Blog) -> None:
     app.views["reader.archive"] = (anyone, lambda request: Response(request.method))
     client = BlogClient(app)
 
@@ -233,7 +232,7 @@ def test_a_view_gets_the_same_method_for_get_and_head(app: Blog) -> None:
     assert head.headers == get.headers
 
 
-def test_conditional_headers_are_for_one_response(app: Blog) -> None:
+def test_conditional_response_is_not_cached(app: Blog) -> None:
     def view(request: Request) -> Response:
         return Response(f"{request.conditions.get('HTTP_RANGE')}")
 
@@ -243,7 +242,7 @@ def test_conditional_headers_are_for_one_response(app: Blog) -> None:
         assert response.text == range_
 
 
-def test_a_form_is_for_one_visitor_even_with_get(app: Blog) -> None:
+def test_form_by_get_is_private(app: Blog) -> None:
     app.views["reader.archive"] = (anyone, lambda request: Response(request.form["name"]))
     for name in ("anna", "bob"):
         response = BlogClient(app).get("/blog/archive", data={"name": name})
@@ -252,20 +251,20 @@ def test_a_form_is_for_one_visitor_even_with_get(app: Blog) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "BREW"])
-def test_other_methods_get_no_cached_page(client: BlogClient, method: str) -> None:
+def test_unsafe_method_skips_cache(client: BlogClient, method: str) -> None:
     for _ in range(2):
         assert client.open("/blog/archive", method=method).status_code in {204, 405}
         assert client.get("/blog/archive").status_code == 200
 
 
-def test_a_status_other_than_200_stays_what_it_is(app: Blog) -> None:
+def test_only_status_200_is_cached(app: Blog) -> None:
     app.views["reader.archive"] = (anyone, lambda _request: Response("Gone.", 410))
 
     assert [BlogClient(app).get("/blog/archive").status_code for _ in range(2)] == [410, 410]
 
 
 @pytest.mark.parametrize("says", ["private", "no-store", "max-age=60, private"])
-def test_what_a_view_calls_private_is_not_cached(app: Blog, says: str) -> None:
+def test_private_response_is_not_cached(app: Blog, says: str) -> None:
     numbers = itertools.count()
 
     def view(_request: Request) -> Response:
@@ -276,7 +275,7 @@ def test_what_a_view_calls_private_is_not_cached(app: Blog, says: str) -> None:
     assert [BlogClient(app).get("/blog/archive").text for _ in range(2)] == ["0", "1"]
 
 
-def test_a_parameter_that_no_rule_names_reaches_no_view(app: Blog, client: BlogClient) -> None:
+def test_undeclared_parameter_is_hidden(app: Blog, client: BlogClient) -> None:
     def view(request: Request) -> Response:
         return Response(f"<p>{request.args.get('sort')} {request.args.getlist('sort')}</p>")
 
@@ -285,7 +284,7 @@ def test_a_parameter_that_no_rule_names_reaches_no_view(app: Blog, client: BlogC
     assert client.get("/blog/archive?sort=title").text == "<p>None []</p>"
 
 
-def test_a_page_that_sets_a_cookie_is_for_one_visitor(app: Blog) -> None:
+def test_cookie_makes_response_private(app: Blog) -> None:
     numbers = itertools.count()
 
     def view(_request: Request) -> Response:
@@ -301,8 +300,8 @@ def test_a_page_that_sets_a_cookie_is_for_one_visitor(app: Blog) -> None:
     assert {each.headers["Cache-Control"] for each in responses} == {"private, no-store"}
 
 
-def test_a_streamed_body_is_for_one_visitor(app: Blog) -> None:
-    """It may read while it is sent."""
+def test_streamed_response_is_private(app: Blog) -> None:
+    """It may read the request while it is sent."""
 
     def view(request: Request) -> Response:
         def body() -> Iterator[str]:
@@ -317,8 +316,8 @@ def test_a_streamed_body_is_for_one_visitor(app: Blog) -> None:
         assert response.headers["Cache-Control"] == "private, no-store"
 
 
-def test_a_file_is_sent_as_it_is_now(app: Blog, tmp_path: Path) -> None:
-    """No version tells when a file changes."""
+def test_file_is_not_cached(app: Blog, tmp_path: Path) -> None:
+    """The version of the database does not cover files."""
     file = tmp_path / "file.txt"
     app.views["reader.archive"] = (
         anyone,
@@ -329,15 +328,13 @@ def test_a_file_is_sent_as_it_is_now(app: Blog, tmp_path: Path) -> None:
         assert BlogClient(app).get("/blog/archive").text == content
 
 
-# Visitors who say who they are
+# Identified visitors
 
 
 @pytest.mark.parametrize(
     "headers", [{"Authorization": "Bearer x"}, {"Cookie": "a=b; __Host-threadleaf-session=x"}]
 )
-def test_who_is_known_neither_gets_nor_makes_a_cached_page(
-    app: Blog, headers: dict[str, str]
-) -> None:
+def test_known_visitor_skips_cache(app: Blog, headers: dict[str, str]) -> None:
     numbers = itertools.count()
     app.views["reader.archive"] = (anyone, lambda _request: Response(f"{next(numbers)}"))
 
@@ -353,8 +350,8 @@ ORDERS = sorted(set(itertools.permutations(["no", "no", "token", "token"])))
 
 @pytest.mark.parametrize("asked", ["as is", "/Blog/Archive/"])
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_guarded_section_is_in_no_cache(app: Blog, order: tuple[str, ...], asked: str) -> None:
-    """The guard reads nothing that is noted: the section alone decides."""
+def test_guarded_section_is_not_cached(app: Blog, order: tuple[str, ...], asked: str) -> None:
+    """The section alone decides, even if the guard reads nothing that is recorded."""
     holders: list[bool] = []
 
     def guard(_request: Request) -> None:
@@ -379,7 +376,7 @@ def test_a_guarded_section_is_in_no_cache(app: Blog, order: tuple[str, ...], ask
             assert each.headers["Cache-Control"] == "private, no-store"
 
 
-# Nothing of a request is past the recorder
+# Every attribute is recorded
 
 
 QUERIES = st.lists(
@@ -393,7 +390,7 @@ QUERIES = st.lists(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(query=QUERIES, path=st.sampled_from(["/blog", "/blog/search", "/blog/tags", "/nowhere"]))
 @example(query="page=1&page=2", path="/blog")
-def test_the_parameters_of_a_view_are_those_in_the_key(app: Blog, query: str, path: str) -> None:
+def test_view_parameters_are_in_key(app: Blog, query: str, path: str) -> None:
     environ = create_environ(path)
     environ["QUERY_STRING"] = query.encode().decode("latin-1")
     key = app.page_cache.key_of(environ)
@@ -405,8 +402,8 @@ def test_the_parameters_of_a_view_are_those_in_the_key(app: Blog, query: str, pa
     assert not request.is_private
 
 
-def test_nothing_that_differs_between_the_requests_for_a_page_is_read_unnoticed(app: Blog) -> None:
-    """Whatever Werkzeug's Request has, or will have."""
+def test_all_of_request_is_recorded(app: Blog) -> None:
+    """All attributes of Werkzeug's Request, in any version."""
 
     def made(name: str, method: str, scheme: str, host: str) -> Request:
         address = {"REMOTE_ADDR": name, "REMOTE_USER": name}
@@ -415,7 +412,7 @@ def test_nothing_that_differs_between_the_requests_for_a_page_is_read_unnoticed(
             f"{scheme}://{host}/",
             name,
             method=method,
-            headers=of(name),
+            headers=headers_of(name),
             environ_base=address,
         )
         assert app.page_cache.key_of(environ) == ("", "/blog", ())
@@ -442,11 +439,11 @@ def test_nothing_that_differs_between_the_requests_for_a_page_is_read_unnoticed(
         if differs and not noted:
             unnoticed.add(name)
 
-    # The moment is in CachedResponse.moments; the others have no value but their place in memory.
+    # The moment is in CachedResponse.moments; the others differ only by identity.
     assert unnoticed == {"now", "urls", "db"}
 
 
-def test_a_method_of_werkzeugs_request_is_noted_when_it_is_looked_up(app: Blog) -> None:
+def test_request_method_lookup_is_recorded(app: Blog) -> None:
     own = set(dir(Request))
     for name in sorted(set(dir(WerkzeugRequest)) - own):
         request = Request(create_environ("/blog"), app.config, app.sessions, app.secret)
@@ -459,7 +456,7 @@ def test_a_method_of_werkzeugs_request_is_noted_when_it_is_looked_up(app: Blog) 
             assert request.is_private, name
 
 
-def test_only_the_recorder_knows_werkzeugs_request() -> None:
+def test_only_recorder_knows_werkzeug_request() -> None:
     for path in ROOT.glob("blog/**/*.py"):
         if path.name == "request.py":
             continue

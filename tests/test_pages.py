@@ -1,4 +1,4 @@
-"""Finished pages: which are kept, for how long, and how they are sent."""
+"""Rendered pages: which are cached, for how long, and how they are sent."""
 
 import gzip
 import sys
@@ -17,36 +17,29 @@ from blog.caches import Cache
 from blog.config import Config
 from blog.models import Comment, Site
 from blog.urls import PARAMETERS
-from tests.conftest import NOW, BlogClient, MakeEntry
+from tests.conftest import NOW, BlogClient, MakeEntry, form_token
+from tests.test_page_cache import ADDRESSES
 
 MakeComment = Callable[..., Comment]
 
 GZIP = {"Accept-Encoding": "gzip"}
 
-#: A page of each kind that is cached.
-PAGES = {
-    "reader.blog": "/blog",
-    "reader.archive": "/blog/archive",
-    "reader.year": f"/blog/{NOW - timedelta(hours=1):%Y}",
-    "reader.month": f"/blog/{NOW - timedelta(hours=1):%Y/%m}",
-    "reader.tags": "/blog/tags",
-    "reader.tag": "/blog/tag/tea",
-    "reader.entry": "/blog/a-title",
-    "comments.privacy": "/blog/privacy",
-    "search.results": "/blog/search",
-    "search.description": "/blog/search.xml",
-    "feeds.blog": "/blog/feed.atom",
-    "feeds.tag": "/blog/tag/tea/feed.rss",
-    "feeds.comments": "/blog/a-title/feed.json",
-    "crawlers.sitemap": "/sitemap.xml",
-    "crawlers.sitemap_part": "/sitemap-1.xml",
-    "crawlers.robots": "/robots.txt",
+#: Endpoints whose address in ADDRESSES gives a redirect, a private response, a file or an error.
+UNCACHED = {
+    "reader.home",
+    "reader.series",
+    "comments.add",
+    "comments.receipt",
+    "comments.reply",
+    "files.media",
+    "files.static",
+    "health.healthz",
 }
 
 
 @contextmanager
 def counting(engine: Engine) -> Iterator[list[str]]:
-    """Note the statements of sessions: what is asked for a page that has to be made."""
+    """Record the statements of sessions, which only a rendered page executes."""
     seen: list[str] = []
 
     def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
@@ -57,7 +50,7 @@ def counting(engine: Engine) -> Iterator[list[str]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
-def is_kept(client: BlogClient, engine: Engine, path: str, **options: object) -> bool:
+def is_cached(client: BlogClient, engine: Engine, path: str, **options: object) -> bool:
     with counting(engine) as seen:
         assert client.get(path, **options).status_code == 200
     return not seen
@@ -70,13 +63,13 @@ def is_kept(client: BlogClient, engine: Engine, path: str, **options: object) ->
         *("/blog/feed.atom", "/blog/feed.json", "/sitemap.xml", "/robots.txt", "/blog?page=1"),
     ],
 )
-def test_a_page_that_was_made_is_kept(
+def test_page_is_cached(
     client: BlogClient, engine: Engine, make_entry: MakeEntry, path: str
 ) -> None:
     make_entry(tags=("tea",))
     first = client.get(path)
 
-    assert is_kept(client, engine, path)
+    assert is_cached(client, engine, path)
     second = client.get(path)
     assert second.data == first.data
     assert second.headers == first.headers
@@ -88,13 +81,13 @@ def test_head_and_get_share_a_page(
     make_entry()
     head = client.head("/blog")
 
-    assert is_kept(client, engine, "/blog")
+    assert is_cached(client, engine, "/blog")
     get = client.get("/blog")
     assert head.data == b""
     assert head.headers == get.headers
 
 
-def test_parameters_that_no_page_listens_to_make_no_other_page(
+def test_unknown_parameters_share_a_page(
     client: BlogClient, engine: Engine, make_entry: MakeEntry
 ) -> None:
     for number in range(12):
@@ -102,22 +95,24 @@ def test_parameters_that_no_page_listens_to_make_no_other_page(
     first = client.get("/blog?page=2")
 
     for query in ("utm_source=x&page=2", "page=2&page=1", "page=%32", "&&page=2&", "page=2&q%5B=ü"):
-        assert is_kept(client, engine, f"/blog?{query}"), query
+        assert is_cached(client, engine, f"/blog?{query}"), query
         assert client.get(f"/blog?{query}").data == first.data
-    assert not is_kept(client, engine, "/blog?page=1&page=2")
+    assert not is_cached(client, engine, "/blog?page=1&page=2")
 
 
-@pytest.mark.parametrize("endpoint", sorted(PAGES))
-def test_only_the_parameters_of_a_page_make_another_page(
+@pytest.mark.parametrize("endpoint", sorted(ADDRESSES.keys() - UNCACHED))
+def test_known_parameters_have_own_pages(
     client: BlogClient, engine: Engine, make_entry: MakeEntry, endpoint: str
 ) -> None:
     make_entry(tags=("tea",))
-    path = PAGES[endpoint]
+    make_entry("About", kind="page")
+    path = ADDRESSES[endpoint]
+    mark = "&" if "?" in path else "?"
     first = client.get(path)
 
     for name in {"q", "page", "tag", "year", "sort", "utm_source"} - PARAMETERS[endpoint]:
-        assert is_kept(client, engine, f"{path}?{name}=1"), name
-        assert client.get(f"{path}?{name}=1").data == first.data
+        assert is_cached(client, engine, f"{path}{mark}{name}=1"), name
+        assert client.get(f"{path}{mark}{name}=1").data == first.data
 
 
 @pytest.mark.parametrize(
@@ -129,7 +124,7 @@ def test_only_the_parameters_of_a_page_make_another_page(
         "UPDATE entry SET body = 'Changed', summary = NULL",
     ],
 )
-def test_a_change_from_anywhere_ends_every_page(
+def test_any_change_expires_all_pages(
     client: BlogClient, engine: Engine, make_entry: MakeEntry, change: str
 ) -> None:
     make_entry()
@@ -138,10 +133,10 @@ def test_a_change_from_anywhere_ends_every_page(
         connection.execute(text(change))
 
     assert "Changed" in client.get("/blog/a-title").text
-    assert not is_kept(client, engine, "/blog")
+    assert not is_cached(client, engine, "/blog")
 
 
-def test_a_change_that_nobody_sees_ends_none(
+def test_invisible_change_expires_nothing(
     client: BlogClient, engine: Engine, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
@@ -149,10 +144,10 @@ def test_a_change_that_nobody_sees_ends_none(
     make_comment(entry, state="held")
     make_entry("A draft", state="draft")
 
-    assert is_kept(client, engine, "/blog/a-title")
+    assert is_cached(client, engine, "/blog/a-title")
 
 
-def test_what_has_gone_is_gone_at_once(
+def test_deleted_entry_is_gone_at_once(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     entry = make_entry()
@@ -163,10 +158,10 @@ def test_what_has_gone_is_gone_at_once(
     assert client.get("/blog/a-title").status_code == 404
 
 
-def test_the_same_number_of_another_history_is_no_match(
+def test_version_of_other_history_differs(
     client: BlogClient, engine: Engine, make_entry: MakeEntry
 ) -> None:
-    """As after a backup was restored: versions are given out again."""
+    """After a restored backup, version numbers are reused."""
     make_entry()
     client.get("/blog")
     with engine.begin() as connection:
@@ -176,23 +171,19 @@ def test_the_same_number_of_another_history_is_no_match(
     assert "Restored" in client.get("/blog").text
 
 
-def test_a_page_is_for_all_but_those_with_a_message(
-    client: BlogClient, engine: Engine, make_entry: MakeEntry
-) -> None:
+def test_message_is_not_cached(client: BlogClient, engine: Engine, make_entry: MakeEntry) -> None:
     make_entry()
     client.get("/blog")
     other = BlogClient(client.application, use_cookies=False)
 
-    assert is_kept(other, engine, "/blog", headers={"Cookie": "theirs=1"})
+    assert is_cached(other, engine, "/blog", headers={"Cookie": "theirs=1"})
     client.send_comment("a-title", text="Mine")
     assert "Your comment is published" in client.get("/blog").text
     for _ in range(2):
         assert "Your comment is published" not in other.get("/blog").text
 
 
-def test_answers_other_than_200_are_not_kept(
-    client: BlogClient, engine: Engine, make_entry: MakeEntry
-) -> None:
+def test_only_success_is_cached(client: BlogClient, engine: Engine, make_entry: MakeEntry) -> None:
     for path in ("/nowhere", "/", "/blog/", "/healthz"):
         for _ in range(2):
             with counting(engine) as seen:
@@ -202,17 +193,17 @@ def test_answers_other_than_200_are_not_kept(
     assert client.get("/nowhere").status_code == 200
 
 
-def test_without_memory_for_pages_none_is_kept(
+def test_cache_of_size_0_is_off(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()
     client = BlogClient(Blog(replace(config, page_cache=0), engine, app.secret))
     client.get("/blog")
 
-    assert not is_kept(client, engine, "/blog")
+    assert not is_cached(client, engine, "/blog")
 
 
-def test_pages_that_nobody_asked_for_the_longest_go_first(
+def test_least_recently_used_page_is_evicted(
     config: Config, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     for number in range(30):
@@ -222,12 +213,12 @@ def test_pages_that_nobody_asked_for_the_longest_go_first(
     client.get("/blog/entry-0")
     for number in range(1, 30):
         client.get(f"/blog/entry-{number}")
-        assert is_kept(client, engine, "/blog/entry-0"), "asked for all the time"
-    assert is_kept(client, engine, "/blog/entry-29")
-    assert not is_kept(client, engine, "/blog/entry-1")
+        assert is_cached(client, engine, "/blog/entry-0"), "requested all the time"
+    assert is_cached(client, engine, "/blog/entry-29")
+    assert not is_cached(client, engine, "/blog/entry-1")
 
 
-def test_values_are_found_while_others_make_room() -> None:
+def test_lookup_during_eviction() -> None:
     cache: Cache[int, str] = Cache(20)
     is_over = threading.Event()
 
@@ -251,16 +242,14 @@ def test_values_are_found_while_others_make_room() -> None:
         for thread in finding:
             thread.join()
 
-    # Alone now: what the threads looked up last was moved to the end.
+    # Without other threads now, whose lookups had moved entries to the end.
     for number in range(40):
         cache.put(number, f"{number}", 1)
     assert cache.get(39) == "39"
     assert cache.get(0) is None
 
 
-def test_one_thread_makes_a_page_that_many_ask_for(
-    app: Blog, engine: Engine, make_entry: MakeEntry
-) -> None:
+def test_concurrent_requests_render_once(app: Blog, engine: Engine, make_entry: MakeEntry) -> None:
     make_entry()
     together = threading.Barrier(8)
     answers: list[bytes] = []
@@ -281,9 +270,7 @@ def test_one_thread_makes_a_page_that_many_ask_for(
     assert sum("max(entry.timestamp)" in statement for statement in seen) == 1
 
 
-def test_a_page_is_compressed_for_those_who_take_it(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_page_is_compressed_on_request(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     plain = client.get("/blog")
     packed = client.get("/blog", headers=GZIP)
@@ -319,7 +306,7 @@ def test_a_page_is_compressed_for_those_who_take_it(
         (";;q=,", None),
     ],
 )
-def test_the_encoding_is_one_that_the_browser_takes(
+def test_encoding_is_negotiated(
     client: BlogClient, make_entry: MakeEntry, accepted: str, encoding: str | None
 ) -> None:
     make_entry()
@@ -328,11 +315,11 @@ def test_the_encoding_is_one_that_the_browser_takes(
     assert answer.headers.get("Content-Encoding") == encoding
 
 
-def test_an_answer_to_a_form_is_not_compressed(client: BlogClient, make_entry: MakeEntry) -> None:
-    """It has the form's token beside what the visitor sent: https://www.breachattack.com/"""
+def test_form_response_is_not_compressed(client: BlogClient, make_entry: MakeEntry) -> None:
+    """It has the form's token and input of the visitor: https://www.breachattack.com/"""
     make_entry()
     page = client.get("/blog/a-title").text
-    token = page.split('name="csrf_token" value="')[1].split('"')[0]
+    token = form_token(page)
     data = {"csrf_token": token, "text": ""}
     answer = client.post("/blog/a-title/comments", data=data, headers=GZIP)
 
@@ -340,7 +327,7 @@ def test_an_answer_to_a_form_is_not_compressed(client: BlogClient, make_entry: M
     assert "Content-Encoding" not in answer.headers
 
 
-def test_the_stylesheet_is_small_on_its_way(client: BlogClient) -> None:
+def test_stylesheet_is_compressed(client: BlogClient) -> None:
     address = client.get("/blog").text.split('rel="stylesheet" href="')[1].split('"')[0]
     answer = client.get(address, headers=GZIP)
 
@@ -349,7 +336,7 @@ def test_the_stylesheet_is_small_on_its_way(client: BlogClient) -> None:
     assert len(answer.data) < len(client.get(address).data) / 2
 
 
-def test_a_date_is_given_once_the_page_is_settled(
+def test_last_modified_waits_for_settled_page(
     client: BlogClient, engine: Engine, app: Blog, make_entry: MakeEntry
 ) -> None:
     make_entry()

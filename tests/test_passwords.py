@@ -1,4 +1,4 @@
-"""The password of a database, in no output: whatever is wrong with the setting or the server."""
+"""No output shows the password of a database, whatever is wrong with the setting."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from tests.test_cli import refused
 
 pytest.importorskip("psycopg", reason="needs psycopg")
 
-#: The beginning and the end of each password below, found nowhere else.
+#: The beginning and the end of each password, which occur nowhere else.
 MARKS = "Zq7", "xK9"
 
-#: Addresses with {} for the password; nothing listens on port 1.
+#: URLs with {} for the password; nothing listens on port 1.
 ADDRESSES = [
     "postgresql+psycopg://ann:{}@127.0.0.1:1/blog",
     "postgresql+psycopg://ann@127.0.0.1:1/blog?password={}",
@@ -44,7 +44,7 @@ SIMPLE = "{}secret{}".format(*MARKS)
 
 
 def outputs(**settings: Any) -> list[str]:
-    """Return what is printed of a blog with these settings, which cannot be used."""
+    """Return the output for a blog with these unusable settings."""
     try:
         config = Config.load(environ={}, **settings)
         engine = connect(config.database)
@@ -59,20 +59,20 @@ def outputs(**settings: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_password_is_never_printed(address: str) -> None:
+def test_password_is_never_printed(address: str) -> None:
     shown = outputs(database=address.format(SIMPLE))
     assert not any(mark in text for text in shown for mark in MARKS), shown
 
 
 @given(st.sampled_from(ADDRESSES[:1] + ADDRESSES[5:14]), st.text(max_size=12))
-def test_nor_is_one_with_characters_that_mean_something_in_a_url(address: str, text: str) -> None:
+def test_special_password_is_never_printed(address: str, text: str) -> None:
     password = f"{MARKS[0]}{text}{MARKS[1]}"
     shown = outputs(database=address.format(password))
     assert not any(mark in text for text in shown for mark in MARKS), shown
 
 
 @pytest.mark.parametrize("name", ["site_url", "title", "host", "trusted_proxy", "port"])
-def test_nor_is_one_in_another_setting(tmp_path: Path, name: str) -> None:
+def test_password_in_other_setting_is_hidden(tmp_path: Path, name: str) -> None:
     settings = tmp_path / "threadleaf.toml"
     settings.write_text(f'{name} = ["https://ann:{SIMPLE}@blog.example"]', encoding="utf-8")
     for given_ in ({"path": settings}, {name: f"https://ann:{SIMPLE}@blog.example/\0"}):
@@ -81,7 +81,7 @@ def test_nor_is_one_in_another_setting(tmp_path: Path, name: str) -> None:
         assert MARKS[0] not in outputs(**given_)[0]
 
 
-def test_the_command_says_a_sentence(tmp_path: Path) -> None:
+def test_cli_hides_password(tmp_path: Path) -> None:
     for command in ("upgrade", "serve"):
         for address in (ADDRESSES[0], ADDRESSES[3], ADDRESSES[8], ADDRESSES[14]):
             said = refused(tmp_path, command, THREADLEAF_DATABASE=address.format(SIMPLE))

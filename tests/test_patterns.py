@@ -1,4 +1,4 @@
-"""No regular expression of the blog or the pool takes more than linear time, whatever it reads."""
+"""Every regular expression of the blog and the pool takes linear time on any text."""
 
 import ast
 import importlib
@@ -70,26 +70,26 @@ QUICK_SEARCHES = [
 
 
 @pytest.mark.parametrize("pattern", SLOW)
-def test_a_pattern_whose_repeats_overlap_is_noticed(pattern: str) -> None:
+def test_overlapping_repeats_are_noticed(pattern: str) -> None:
     assert ambiguity(re.compile(pattern), is_searched=False) is not None
 
 
 @pytest.mark.parametrize("pattern", SLOW + SLOW_SEARCHES)
-def test_a_search_that_reads_on_from_many_places_is_noticed(pattern: str) -> None:
+def test_quadratic_search_is_noticed(pattern: str) -> None:
     assert ambiguity(re.compile(pattern)) is not None
 
 
 @pytest.mark.parametrize("pattern", QUICK + SLOW_SEARCHES[:1] + QUICK_SEARCHES)
-def test_a_pattern_without_an_overlap_passes(pattern: str) -> None:
+def test_unambiguous_pattern_passes(pattern: str) -> None:
     assert ambiguity(re.compile(pattern), is_searched=False) is None
 
 
 @pytest.mark.parametrize("pattern", QUICK_SEARCHES)
-def test_a_search_that_reads_everything_once_passes(pattern: str) -> None:
+def test_linear_search_passes(pattern: str) -> None:
     assert ambiguity(re.compile(pattern)) is None
 
 
-def test_what_is_noticed_is_slow() -> None:
+def test_noticed_pattern_is_slow() -> None:
     text = ambiguity(re.compile(r"\s+$"))
     assert text is not None
 
@@ -98,16 +98,16 @@ def test_what_is_noticed_is_slow() -> None:
         assert re.search(r"\s+$", text * number + "\x00") is None
         return time.thread_time() - before
 
-    # Four times as much text takes some sixteen times as long, and not four times.
-    # Another process can slow one of them down.
+    # Four times the text takes about sixteen times as long, not four times.
+    # Other processes may disturb a measurement.
     assert any(seconds(2_000) > 7 * seconds(500) for _ in range(5))
 
 
-# Those of the house
+# Patterns of the project
 
 
 def compiled(value: object) -> Iterator["re.Pattern[str]"]:
-    """Yield the patterns in the value of a name: itself, in a container, or in a class."""
+    """Yield the patterns in a value: itself, or in a container or a class."""
     if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, dict):
@@ -120,9 +120,9 @@ def compiled(value: object) -> Iterator["re.Pattern[str]"]:
 
 
 def patterns(module: str) -> Iterator[tuple["re.Pattern[str]", bool]]:
-    """Yield the patterns of a module, and whether they may be searched with, or only match.
+    """Yield the patterns of a module, and whether they may search or only match.
 
-    A private name is searched with if the module does so; for any other one nobody knows.
+    A private pattern may search only if its module does so; a public one always may.
     """
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     searched = {
@@ -148,18 +148,18 @@ def calls_of_re(node: ast.AST) -> Iterator[ast.Call]:
 
 
 @pytest.mark.parametrize("module", USERS)
-def test_no_pattern_takes_more_than_linear_time(module: str) -> None:
+def test_every_pattern_is_linear(module: str) -> None:
     for pattern, is_searched in patterns(module):
         text = ambiguity(pattern, is_searched=is_searched)
-        assert text is None, f"{pattern.pattern!r} is slow on a row of {text!r}"
+        assert text is None, f"{pattern.pattern!r} is slow on repetitions of {text!r}"
 
 
-def test_there_are_patterns() -> None:
+def test_patterns_are_found() -> None:
     assert sum(1 for module in USERS for _ in patterns(module)) > 60
 
 
 @pytest.mark.parametrize("module", USERS)
-def test_no_pattern_is_made_of_what_is_read(module: str) -> None:
+def test_patterns_are_constants(module: str) -> None:
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
 

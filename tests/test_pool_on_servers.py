@@ -1,4 +1,4 @@
-"""The pool with fewer connections than the server has threads: under Apache, and under waitress."""
+"""The pool with fewer connections than server threads, on Apache and on waitress."""
 
 import json
 import shutil
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.timeout(120)
 
 SIZE = 4
 
-# It answers 500 when it finds the pool beyond its limit, and holds each connection long enough
-# for others to want one.
+# Responds with 500 if the pool exceeds its limit, and holds each connection long enough for
+# others to need one.
 SCRIPT = """
 import json, os, time
 from pathlib import Path
@@ -63,13 +63,13 @@ def application(environ, start_response):
 
 
 class Files:
-    """Counts, until the block ends, the descriptors of a database that each process has open."""
+    """Counts the open descriptors of a database by process, until the block ends."""
 
     def __init__(self, database: Path) -> None:
         self._database = str(database)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
-        #: The most that were seen of each process.
+        #: The maximum of each process.
         self.most: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
@@ -90,13 +90,13 @@ class Files:
             try:
                 for link in (process / "fd").iterdir():
                     found[process.name] += str(link.readlink()) == self._database
-            except OSError:  # it has ended, or is another user's
+            except OSError:  # the process has ended, or belongs to another user
                 continue
         return +found
 
 
 class Site:
-    """An application in a folder that Apache's user can read."""
+    """An application in a folder readable by Apache's user."""
 
     def __init__(self, folder: Path, *, check_same_thread: bool) -> None:
         self.folder = folder
@@ -118,10 +118,10 @@ class Site:
         return _visits(self.database)
 
     def was_closed(self) -> bool:
-        """Whether the one process that used the database has closed it before its end.
+        """Whether the only process that used the database has closed it before exiting.
 
-        SQLite has removed the write-ahead log then. Two that close it at the same moment may leave
-        it behind, each taking the other for the last.
+        SQLite then removes the write-ahead log. Two processes that close it at the same
+        moment may both leave it, each expecting the other to be last.
         """
         return not self.database.with_name("visits.db-wal").exists()
 
@@ -143,7 +143,7 @@ def _visits(path: Path) -> int:
 @pytest.fixture(params=[False, True], ids=["unchecked", "check_same_thread"])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     if sys.platform != "linux":
-        pytest.skip("open files are counted in /proc")
+        pytest.skip("needs /proc")
     with open_directory() as folder:
         site = Site(folder, check_same_thread=request.param)
         reason = missing(site.script)
@@ -154,7 +154,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @pytest.mark.apache
 @pytest.mark.parametrize("mode", [daemon, embedded])
-def test_threads_of_apache_share_fewer_connections(site: Site, mode: Callable[..., str]) -> None:
+def test_pool_on_apache_shares_connections(site: Site, mode: Callable[..., str]) -> None:
     with (
         Apache(site.folder, mode(site.script, processes=1, threads=15)) as apache,
         Files(site.database) as files,
@@ -170,14 +170,12 @@ def test_threads_of_apache_share_fewer_connections(site: Site, mode: Callable[..
     assert max(files.most.values()) <= SIZE
     assert files.now() == {}
     assert site.was_closed()
-    assert site.visits() >= 1000  # one for each try whether Apache answers
+    assert site.visits() >= 1000  # plus one for each check whether Apache responds
 
 
 @pytest.mark.apache
 @pytest.mark.parametrize("mode", [daemon, embedded])
-def test_a_process_of_apache_ends_amid_requests_and_leaves_nothing_open(
-    site: Site, mode: Callable[..., str]
-) -> None:
+def test_pool_on_apache_closes_on_exit(site: Site, mode: Callable[..., str]) -> None:
     lines = mode(site.script, processes=2, threads=15)
     if mode is daemon:
         lines = lines.replace("graceful-timeout=15", "graceful-timeout=1 maximum-requests=200")
@@ -187,7 +185,7 @@ def test_a_process_of_apache_ends_amid_requests_and_leaves_nothing_open(
         assert hammer([f"{apache.url}/"], total=100, at_a_time=30) == {200: 100}
         first = set(files.now())
         assert hammer([f"{apache.url}/"], total=900, at_a_time=30) == {200: 900}
-        # No two processes may have answered all these.
+        # With 200 requests per process, the first two cannot have served all of them.
         assert eventually(lambda: bool(first - files.now().keys()))
         assert hammer([f"{apache.url}/"], total=100, at_a_time=30) == {200: 100}
         assert "Traceback" not in apache.log()
@@ -197,7 +195,7 @@ def test_a_process_of_apache_ends_amid_requests_and_leaves_nothing_open(
 
 
 @pytest.mark.parametrize("check_same_thread", [False, True])
-def test_threads_of_waitress_share_fewer_connections(
+def test_pool_on_waitress_shares_connections(
     tmp_path: Path, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = tmp_path / "visits.db"
@@ -227,7 +225,7 @@ def test_threads_of_waitress_share_fewer_connections(
         assert stats.timeouts == 0
 
     assert max(crowds) <= SIZE
-    # The server does not wait for the very end of its threads.
+    # The server does not join its threads.
     assert eventually(lambda: (pool.stats().open, pool.stats().threads) == (0, 0))
     assert not database.with_name("visits.db-wal").exists()
     assert _visits(database) == 1000

@@ -1,4 +1,4 @@
-"""PostgreSQL as operators run it: schemas, shells, roles, upgrades, limits and poolers."""
+"""PostgreSQL in operation: schemas, shells, roles, upgrades, limits and poolers."""
 
 import os
 import re
@@ -30,14 +30,14 @@ from blog.operations import backfill, migration
 from tests.apache import open_directory
 from tests.conftest import SITE_URL, BlogClient
 from tests.processes import PATIENCE, ROOT, THREADLEAF, Server, environment, start
-from tests.test_postgres import execute, make_database, server, written  # noqa: F401
+from tests.test_postgres import execute, make_database, server, url_string  # noqa: F401
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
 
-def beside(url: URL, path: str) -> str:
-    """Return the address of the same database with another search path."""
-    return written(url.update_query_dict({"options": f"-csearch_path={path}"}))
+def in_schema(url: URL, path: str) -> str:
+    """Return the URL of the same database with another search path."""
+    return url_string(url.update_query_dict({"options": f"-csearch_path={path}"}))
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def publish(engine: Engine, title: str) -> None:
 
 @contextmanager
 def operator(url: URL, *settings: str) -> Iterator[Connection]:
-    """A shell, with settings of its own."""
+    """A shell with its own settings."""
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
         for setting in settings:
@@ -71,13 +71,13 @@ def operator(url: URL, *settings: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def url(server: URL) -> URL:  # noqa: F811
-    """A database with a schema beside `public`."""
+    """A database with a schema in addition to `public`."""
     url = make_database(server)
     execute(url, "CREATE SCHEMA tl")
     return url
 
 
-#: Shells whose own search path has the tables of the blog in `tl` last, or not at all.
+#: Shells whose search path has the blog's schema `tl` last, or not at all.
 SHELLS = [
     (),
     ("SET search_path = ''",),
@@ -89,13 +89,13 @@ SHELLS = [
 
 @pytest.mark.parametrize("neighbour", [True, False])
 @pytest.mark.parametrize("settings", SHELLS)
-def test_a_shell_leaves_no_page_stale(url: URL, settings: tuple[str, ...], neighbour: bool) -> None:
-    with opened(beside(url, "tl")) as blog, opened(written(url)) as other:
+def test_shell_leaves_no_stale_page(url: URL, settings: tuple[str, ...], neighbour: bool) -> None:
+    with opened(in_schema(url, "tl")) as blog, opened(url_string(url)) as other:
         for engine in (blog, other) if neighbour else (blog,):
             migration.upgrade(engine)
             publish(engine, "The first title")
         published = migration.check(other).version if neighbour else None
-        client = BlogClient(create_app(Config(database=beside(url, "tl"), site_url=SITE_URL)))
+        client = BlogClient(create_app(Config(database=in_schema(url, "tl"), site_url=SITE_URL)))
         with operator(url, *settings) as shell:
             for number in range(3):
                 assert client.get("/blog/a-title").status_code == 200
@@ -108,7 +108,7 @@ def test_a_shell_leaves_no_page_stale(url: URL, settings: tuple[str, ...], neigh
         client.application.engine.dispose()  # type: ignore[attr-defined]
 
 
-#: What there is in the schema `public`.
+#: All objects in the schema `public`.
 CATALOGUE = [
     "SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
     "SELECT oid, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
@@ -117,12 +117,12 @@ CATALOGUE = [
 ]
 
 
-def test_an_upgrade_leaves_the_blog_in_the_other_schema_alone(url: URL) -> None:
+def test_upgrade_leaves_other_schema_alone(url: URL) -> None:
     def objects() -> list[object]:
         with operator(url) as shell:
             return [row for query in CATALOGUE for row in shell.execute(text(query))]
 
-    with opened(written(url)) as other, opened(beside(url, "tl,public")) as blog:
+    with opened(url_string(url)) as other, opened(in_schema(url, "tl,public")) as blog:
         migration.upgrade(other)
         publish(other, "The first title")
         before = objects()
@@ -140,9 +140,9 @@ def test_an_upgrade_leaves_the_blog_in_the_other_schema_alone(url: URL) -> None:
             migration.check(engine)
 
 
-def test_upgrades_beside_writers_and_readers_end_nobody(url: URL) -> None:
+def test_upgrade_beside_readers_and_writers(url: URL) -> None:
     ended = threading.Event()
-    with opened(written(url)) as engine:
+    with opened(url_string(url)) as engine:
         upgrade_database(engine)
         publish(engine, "A title")
 
@@ -193,8 +193,8 @@ def test_upgrades_beside_writers_and_readers_end_nobody(url: URL) -> None:
             assert all(other.result(30) > 0 for other in others)
 
 
-def test_of_two_first_upgrades_one_makes_the_schema(url: URL) -> None:
-    engines = [connect(written(url)) for _ in range(3)]
+def test_concurrent_first_upgrades(url: URL) -> None:
+    engines = [connect(url_string(url)) for _ in range(3)]
     together = threading.Barrier(len(engines))
 
     def upgrade(engine: Engine) -> tuple[str | None, str]:
@@ -210,8 +210,8 @@ def test_of_two_first_upgrades_one_makes_the_schema(url: URL) -> None:
         engine.dispose()
 
 
-def test_an_upgrade_that_is_not_needed_changes_nothing(url: URL) -> None:
-    with opened(written(url)) as engine:
+def test_unneeded_upgrade_changes_nothing(url: URL) -> None:
+    with opened(url_string(url)) as engine:
         upgrade_database(engine)
         publish(engine, "A title")
 
@@ -225,13 +225,16 @@ def test_an_upgrade_that_is_not_needed_changes_nothing(url: URL) -> None:
         assert list(backfill.index_all(engine)) == []
 
 
-def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
+def test_documented_grants_suffice(url: URL) -> None:
     page = (ROOT / "docs" / "postgresql.md").read_text("utf-8")
     grants = re.findall(r"(?m)^GRANT .*;$", page)
     assert len(grants) == 2
     execute(url, "CREATE ROLE blog LOGIN")
     try:
-        with opened(written(url)) as owner, opened(written(url.set(username="blog"))) as engine:
+        with (
+            opened(url_string(url)) as owner,
+            opened(url_string(url.set(username="blog"))) as engine,
+        ):
             migration.upgrade(owner)
             publish(owner, "A title")
             execute(url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO blog")
@@ -259,11 +262,11 @@ def test_a_role_needs_the_documented_grants_and_no_more(url: URL) -> None:
         execute(url, "DROP OWNED BY blog; DROP ROLE blog")
 
 
-def test_an_upgrade_that_waits_for_others_can_be_stopped(url: URL) -> None:
+def test_waiting_upgrade_can_be_stopped(url: URL) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
-    with opened(written(url)) as engine:
+    with opened(url_string(url)) as engine:
         migration.upgrade(engine)
         execute(url, "COMMENT ON TABLE search_index IS 'of another version'")
         with operator(url) as shell:
@@ -278,7 +281,7 @@ def test_an_upgrade_that_waits_for_others_can_be_stopped(url: URL) -> None:
 
 @pytest.fixture
 def limited(server: URL) -> Iterator[URL]:  # noqa: F811
-    """A blog's database, and a role for it that may have 20 connections."""
+    """A blog's database, with a role limited to 20 connections."""
     url = make_database(server)
     execute(server, "CREATE ROLE limited SUPERUSER LOGIN CONNECTION LIMIT 20")
     execute(server, "ALTER ROLE limited NOSUPERUSER")
@@ -289,12 +292,12 @@ def limited(server: URL) -> Iterator[URL]:  # noqa: F811
 
 
 def visit(url: str, number: int, barrier: threading.Barrier) -> Counter[tuple[str, int]]:
-    """Read pages and send a comment, and return how often each method got each status."""
+    """Read pages and send comments; return the number of responses by method and status."""
     statuses: Counter[tuple[str, int]] = Counter()
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)) as connection:
 
         def ask(method: str, path: str, body: str | None = None) -> str:
-            # Of a network each, or there would be too many comments of one.
+            # Each from another network, because each network is limited.
             headers = {"X-Forwarded-For": f"203.0.{number}.7", "X-Forwarded-Proto": "http"}
             if body:
                 headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -314,12 +317,12 @@ def visit(url: str, number: int, barrier: threading.Barrier) -> Counter[tuple[st
     return statuses
 
 
-def test_two_servers_with_64_threads_share_20_connections(limited: URL, tmp_path: Path) -> None:
-    with opened(written(limited)) as engine:
+def test_two_servers_share_20_connections(limited: URL, tmp_path: Path) -> None:
+    with opened(url_string(limited)) as engine:
         migration.upgrade(engine)
         publish(engine, "A title")
     variables = environment(
-        THREADLEAF_DATABASE=written(limited),
+        THREADLEAF_DATABASE=url_string(limited),
         THREADLEAF_THREADS=64,
         THREADLEAF_POOL_SIZE=10,
         THREADLEAF_MAX_IDLE=1,
@@ -342,7 +345,7 @@ def test_two_servers_with_64_threads_share_20_connections(limited: URL, tmp_path
         time.sleep(1.1)
         for each in servers:
             each.get("/blog")
-        assert connections_of("limited", limited) <= 2, "idle ones are closed"
+        assert connections_of("limited", limited) <= 2, "idle connections are closed"
         for each in servers:
             each.stop()
             assert each.ended() == (0, "", "")
@@ -359,16 +362,16 @@ def connections_of(role: str, url: URL) -> int:
 
 
 class Relay:
-    """Passes on what a client and the server say to each other, on a port of its own.
+    """A TCP relay between clients and the server, on its own port.
 
-    :param said: the version of itself that the server names, if it should be another.
+    :param said: replaces the version that the server reports.
     """
 
     def __init__(self, url: URL, said: bytes = b"") -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._server = url
         self._said = said
-        #: What clients have sent, an item for each time that they then waited for a reply.
+        #: Data sent by clients, one item per round trip.
         self.turns: list[bytes] = []
         self.url = url.set(host="127.0.0.1", port=self._listener.getsockname()[1], query={})
         threading.Thread(target=self._accept, daemon=True).start()
@@ -413,17 +416,17 @@ class Relay:
 @pytest.fixture
 def blog_url(server: URL) -> URL:  # noqa: F811
     url = make_database(server)
-    with opened(written(url)) as engine:
+    with opened(url_string(url)) as engine:
         migration.upgrade(engine)
         publish(engine, "A title")
     return url
 
 
-def test_the_freshness_of_a_cached_page_is_one_round_trip(blog_url: URL) -> None:
+def test_freshness_costs_one_round_trip(blog_url: URL) -> None:
     with closing(Relay(blog_url)) as relay:
-        app = create_app(Config(database=written(relay.url), site_url=SITE_URL))
+        app = create_app(Config(database=url_string(relay.url), site_url=SITE_URL))
         client = BlogClient(app)
-        for _ in range(10):  # the driver prepares what it has sent five times
+        for _ in range(10):  # the driver prepares a statement after five executions
             assert client.get("/blog/a-title").status_code == 200
         before = len(relay.turns)
         for _ in range(10):
@@ -434,12 +437,12 @@ def test_the_freshness_of_a_cached_page_is_one_round_trip(blog_url: URL) -> None
 
 @pytest.fixture
 def bouncer(blog_url: URL) -> Iterator[URL]:
-    """PgBouncer in transaction mode before a blog's database, with two connections to it."""
+    """PgBouncer in transaction mode, with two connections to a blog's database."""
     if (program := shutil.which("pgbouncer")) is None:
         pytest.skip("needs PgBouncer")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    # The socket of the server is in a folder that not every user may enter.
+    # The server's socket is in a folder that other users may not enter.
     with open_directory() as folder, closing(Relay(blog_url)) as relay:
         users, settings = folder / "users.txt", folder / "pgbouncer.ini"
         users.write_text('"postgres" ""\n', encoding="utf-8")
@@ -470,8 +473,8 @@ def bouncer(blog_url: URL) -> Iterator[URL]:
             process.terminate()
 
 
-def test_behind_pgbouncer_nothing_of_a_session_is_lost_or_left(bouncer: URL) -> None:
-    app = create_app(Config(database=written(bouncer), site_url=SITE_URL, comment_trust=False))
+def test_pgbouncer_keeps_session_state_apart(bouncer: URL) -> None:
+    app = create_app(Config(database=url_string(bouncer), site_url=SITE_URL, comment_trust=False))
 
     def read_and_write(number: int) -> list[int]:
         client = BlogClient(app)
@@ -494,8 +497,11 @@ def test_behind_pgbouncer_nothing_of_a_session_is_lost_or_left(bouncer: URL) -> 
             assert connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
 
 
-def test_a_server_that_is_too_old_is_refused(blog_url: URL) -> None:
-    with closing(Relay(blog_url, b"PostgreSQL 13")) as relay, opened(written(relay.url)) as engine:
+def test_old_server_is_refused(blog_url: URL) -> None:
+    with (
+        closing(Relay(blog_url, b"PostgreSQL 13")) as relay,
+        opened(url_string(relay.url)) as engine,
+    ):
         for use in (migration.upgrade, migration.check):
             with pytest.raises(
                 migration.DatabaseUnusableError, match=r"PostgreSQL 13\..* needs 14"

@@ -1,6 +1,6 @@
-"""A reverse proxy in front: who it says is asking, and what is logged if it is not trusted.
+"""Reverse proxies: the client's address, and the log line for an untrusted one.
 
-A socket that sends X-Forwarded-For is such a proxy.
+A socket that sends X-Forwarded-For acts as the proxy.
 """
 
 import sys
@@ -14,7 +14,7 @@ from blog.http.client_network import address_of, network_of
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
 from tests.test_cli import done
 
-#: Answers with the address that the server gives for the client, and the header that it leaves.
+#: Responds with REMOTE_ADDR and the remaining header, as the server passes them on.
 ECHO = """
 import sys
 from blog.config import Config
@@ -39,7 +39,7 @@ def echo(trusted_proxy: str) -> Server:
 
 
 def forward(url: str, forwarded: str, path: str = "/") -> str:
-    """Return the body of the answer to a request that came for `forwarded`."""
+    """Return the body of the response to a request forwarded for `forwarded`."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
     connection.request("GET", path, headers={"X-Forwarded-For": forwarded})
     with connection.getresponse() as response:
@@ -48,7 +48,7 @@ def forward(url: str, forwarded: str, path: str = "/") -> str:
     return body
 
 
-#: As proxies write a client, and its bare address.
+#: A client as proxies write it, and its IP address.
 CLIENTS = [
     ("203.0.113.7", "203.0.113.7"),
     ("203.0.113.7:50000", "203.0.113.7"),
@@ -63,14 +63,14 @@ CLIENTS = [
     ("fe80::1%eth0.1", "fe80::1"),
 ]
 
-#: What is not the address of a client: then the request is the proxy's own.
+#: Not the address of a client: the request counts as the proxy's own.
 STRANGE = ["unknown", "_hidden", "", ":80", "[", "]:", "a:b:c.", "1.2.3", "x" * 5000]
 
 
-def test_an_address_is_read_in_all_ways_to_write_it() -> None:
+def test_ip_address_notations() -> None:
     with echo("127.0.0.1") as server:
         for written, address in CLIENTS:
-            # Those before the last are what the client itself sent.
+            # Addresses before the last one come from the client.
             for chain in (written, f"192.0.2.66, {written}", f"nonsense,{written}"):
                 assert forward(server.url, chain).split()[0] == address, chain
         for written in STRANGE:
@@ -80,7 +80,7 @@ def test_an_address_is_read_in_all_ways_to_write_it() -> None:
 
 
 @pytest.mark.parametrize("trusted_proxy", ["", "192.0.2.1", "::1"])
-def test_an_untrusted_proxy_is_logged_once_and_not_believed(trusted_proxy: str) -> None:
+def test_untrusted_proxy_is_logged_once(trusted_proxy: str) -> None:
     with echo(trusted_proxy) as server:
         for _ in range(3):
             assert forward(server.url, "203.0.113.7") == "127.0.0.1 nothing"
@@ -91,7 +91,7 @@ def test_an_untrusted_proxy_is_logged_once_and_not_believed(trusted_proxy: str) 
     assert 'Set trusted_proxy = "127.0.0.1" in the settings.' in logged
 
 
-def test_serve_says_so_and_is_content_with_the_setting(tmp_path: Path) -> None:
+def test_serve_reports_untrusted_proxy(tmp_path: Path) -> None:
     done(tmp_path, "init", "blog")
     said: list[str] = []
     for trusted_proxy in ("", "127.0.0.1"):
@@ -112,12 +112,12 @@ def test_serve_says_so_and_is_content_with_the_setting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("written", "address"), CLIENTS)
-def test_an_address_and_its_network(written: str, address: str) -> None:
+def test_address_and_network(written: str, address: str) -> None:
     assert address_of(written) == address
     assert network_of(written) == network_of(address)
 
 
 @pytest.mark.parametrize("written", STRANGE)
-def test_what_is_not_an_address_is_a_network_of_its_own(written: str) -> None:
+def test_invalid_address_is_own_network(written: str) -> None:
     assert address_of(written) is None
     assert network_of(written) == written

@@ -1,4 +1,4 @@
-"""What publishing keeps in order: slugs, tags, and the addresses that texts once had."""
+"""Publishing: slugs, tags and old addresses."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def paths(db: Session) -> set[str]:
     return set(db.scalars(select(Redirect.path)))
 
 
-def test_a_taken_slug_gets_a_number(db: Session, make_entry: Callable[..., Entry]) -> None:
+def test_taken_slug_gets_number(db: Session, make_entry: Callable[..., Entry]) -> None:
     first = make_entry(slug="news")
     make_entry(slug="news-2")
 
@@ -31,13 +31,13 @@ def test_a_taken_slug_gets_a_number(db: Session, make_entry: Callable[..., Entry
 @pytest.mark.parametrize(
     "slug", ["2026", "archive", "privacy", "search", "series", "tag", "tags", "0000", "12345"]
 )
-def test_an_entry_never_hides_behind_a_list(db: Session, slug: str) -> None:
+def test_entry_slug_avoids_lists(db: Session, slug: str) -> None:
     assert free_slug(db, "entry", slug) == f"{slug}-2"
     assert free_slug(db, "page", slug) == slug
 
 
 @pytest.mark.parametrize("slug", ["blog", "healthz"])
-def test_a_page_never_hides_behind_the_blog(db: Session, slug: str) -> None:
+def test_page_slug_avoids_blog(db: Session, slug: str) -> None:
     assert free_slug(db, "page", slug) == f"{slug}-2"
     assert free_slug(db, "entry", slug) == slug
 
@@ -48,10 +48,10 @@ WORDS = sorted(part for part in PARTS if part and "<" not in part)
 
 @pytest.mark.parametrize("kind", ["entry", "page"])
 @pytest.mark.parametrize("word", [*WORDS, "2026", "feed.atom", "sitemap-1.xml", "hello", "日本"])
-def test_an_entry_that_can_be_read_is_not_shadowed_and_any_other_is(
+def test_shadowed_entries(
     client: BlogClient, db: Session, make_entry: MakeEntry, kind: EntryKind, word: str
 ) -> None:
-    """Each word of an address, tried where a reader looks: the page, and its comments' feed."""
+    """Each word of an address, checked at the page and at its feed of comments."""
     entry = make_entry("Unheard of", slug=word, kind=kind)
     page = client.get(f"/blog/{word}" if kind == "entry" else f"/{word}")
     is_read = page.status_code == 200 and ">Unheard of</h1>" in page.text
@@ -67,16 +67,14 @@ def test_an_entry_that_can_be_read_is_not_shadowed_and_any_other_is(
     assert shadowed(db) == []
 
 
-def test_what_has_no_slug_is_named_for_its_kind(
-    db: Session, make_entry: Callable[..., Entry]
-) -> None:
+def test_missing_slug_is_named_by_kind(db: Session, make_entry: Callable[..., Entry]) -> None:
     make_entry(slug="entry")
 
     assert free_slug(db, "entry", "") == "entry-2"
     assert free_slug(db, "page", "") == "page"
 
 
-def test_a_tag_is_made_once(db: Session) -> None:
+def test_tag_is_created_once(db: Session) -> None:
     tag = tag_named(db, "Site News")
 
     assert (tag.name, tag.slug) == ("Site News", "site-news")
@@ -85,7 +83,7 @@ def test_a_tag_is_made_once(db: Session) -> None:
     assert len(db.scalars(select(Tag)).all()) == 1
 
 
-def test_tags_that_differ_in_a_sign_are_two(db: Session) -> None:
+def test_tags_differing_in_sign_are_two(db: Session) -> None:
     tags = [tag_named(db, name) for name in ("C", "C++", "C#", "C++", "c", "C#", "?", "!", "?")]
 
     assert [tag.slug for tag in tags] == [
@@ -104,7 +102,7 @@ def test_tags_that_differ_in_a_sign_are_two(db: Session) -> None:
         ("/a%20b", "/a b"),
     ],
 )
-def test_an_old_address_leads_to_the_entry(
+def test_redirect_leads_to_entry(
     db: Session, make_entry: Callable[..., Entry], address: str, path: str
 ) -> None:
     entry = make_entry()
@@ -114,25 +112,21 @@ def test_an_old_address_leads_to_the_entry(
     assert paths(db) == {path}
 
 
-def test_the_present_address_needs_no_redirect(
-    db: Session, make_entry: Callable[..., Entry]
-) -> None:
+def test_current_address_needs_no_redirect(db: Session, make_entry: Callable[..., Entry]) -> None:
     assert redirect_from(db, make_entry(slug="here"), "/blog/here/") is None
     assert redirect_from(db, make_entry(slug="there", kind="page"), "/there") is None
     assert paths(db) == set()
 
 
 @pytest.mark.parametrize("address", ["/", "https://old.example", "/blog", "/blog/2026/", ""])
-def test_an_address_of_the_blog_itself_stays_its_own(
+def test_redirect_does_not_shadow_blog(
     db: Session, make_entry: Callable[..., Entry], address: str
 ) -> None:
     assert redirect_from(db, make_entry(), address) == "the blog itself has a page there"
     assert paths(db) == set()
 
 
-def test_an_address_stays_with_the_entry_that_has_it(
-    db: Session, make_entry: Callable[..., Entry]
-) -> None:
+def test_redirect_does_not_shadow_entry(db: Session, make_entry: Callable[..., Entry]) -> None:
     first, second = make_entry(slug="first"), make_entry(slug="second")
     redirect_from(db, first, "/old")
 
@@ -140,5 +134,5 @@ def test_an_address_stays_with_the_entry_that_has_it(
     assert db.scalars(select(Redirect.entry_id)).all() == [first.id]
 
 
-def test_what_is_no_address_is_refused(db: Session, make_entry: Callable[..., Entry]) -> None:
+def test_invalid_redirect_is_refused(db: Session, make_entry: Callable[..., Entry]) -> None:
     assert redirect_from(db, make_entry(), "http://[x") == "it is no address"

@@ -1,4 +1,4 @@
-"""The readers' pages."""
+"""The pages for readers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ MakeComment = Callable[..., Comment]
 
 
 def titles(page: str) -> list[str]:
-    """Return the titles of the entries that a list shows, from top to bottom."""
+    """Return the titles of a list's entries, from top to bottom."""
     found: list[str] = html.document_fromstring(page).xpath(
         "//*[contains(@class, 'h-feed')]//*[contains(@class, 'h-entry')]"
         "//*[contains(@class, 'p-name')]//text()[normalize-space()]"
@@ -34,12 +34,12 @@ def many(make_entry: MakeEntry) -> None:
 
 @pytest.mark.parametrize("path", ["/blog", "/blog.html"])
 @pytest.mark.usefixtures("many")
-def test_the_front_page_has_the_ten_newest_entries(client: BlogClient, path: str) -> None:
+def test_front_page_has_newest_10(client: BlogClient, path: str) -> None:
     assert titles(client.get(path).text) == [f"Entry {n:02}" for n in range(24, 14, -1)]
 
 
 @pytest.mark.usefixtures("many")
-def test_the_last_page_has_the_rest(client: BlogClient) -> None:
+def test_last_page_has_the_rest(client: BlogClient) -> None:
     assert titles(client.get("/blog?page=3").text) == [f"Entry {n:02}" for n in range(4, -1, -1)]
 
 
@@ -47,35 +47,31 @@ def test_the_last_page_has_the_rest(client: BlogClient) -> None:
     "number", ["0", "-1", "01", "4", "x", "", "1e3", "９", "9" * 99, "1000001"]
 )
 @pytest.mark.usefixtures("many")
-def test_an_unknown_page_is_not_found(client: BlogClient, number: str) -> None:
+def test_unknown_page_is_not_found(client: BlogClient, number: str) -> None:
     assert client.get("/blog", query_string={"page": number}).status_code == 404
 
 
-def test_an_empty_blog_has_a_front_page(client: BlogClient) -> None:
+def test_empty_blog_has_front_page(client: BlogClient) -> None:
     assert client.get("/blog").status_code == 200
     assert client.get("/blog/archive").status_code == 200
     assert client.get("/blog/tags").status_code == 200
 
 
-def test_the_root_leads_to_the_blog(client: BlogClient) -> None:
+def test_root_redirects_to_blog(client: BlogClient) -> None:
     response = client.get("/")
 
     assert (response.status_code, response.location) == (302, "/blog")
 
 
 @pytest.mark.usefixtures("many")
-def test_an_older_featured_entry_has_a_place_on_the_first_page_only(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_older_featured_entry_is_on_first_page(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("Old and good", featured=True, timestamp=NOW - timedelta(days=900))
 
     assert "Old and good" in client.get("/blog").text
     assert "Old and good" not in client.get("/blog?page=2").text
 
 
-def test_a_featured_entry_among_the_newest_is_marked_and_stands_once(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_newest_featured_entry_is_marked_once(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("Good", featured=True)
 
     page = client.get("/blog").text
@@ -87,7 +83,7 @@ def test_a_featured_entry_among_the_newest_is_marked_and_stands_once(
     "hidden", [{"state": "draft"}, {"timestamp": NOW + timedelta(days=1)}], ids=["draft", "future"]
 )
 @pytest.mark.parametrize("kind", ["entry", "page"])
-def test_drafts_and_future_entries_are_seen_nowhere(
+def test_hidden_entries_are_nowhere(
     client: BlogClient, make_entry: MakeEntry, hidden: dict[str, object], kind: str
 ) -> None:
     make_entry("Seen", tags=("tea",))
@@ -109,7 +105,7 @@ def test_drafts_and_future_entries_are_seen_nowhere(
         assert client.get(path).status_code == 404, path
 
 
-def test_an_entry_shows_what_it_has(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_entry_shows_its_fields(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("A title", tags=("tea",), author="Ann", timestamp=datetime(2020, 2, 3, tzinfo=UTC))
 
     page = client.get("/blog/a-title").text
@@ -118,14 +114,14 @@ def test_an_entry_shows_what_it_has(client: BlogClient, make_entry: MakeEntry) -
     assert f'<link rel="canonical" href="{SITE_URL}/blog/a-title">' in page
 
 
-def test_a_title_is_text_and_no_markup(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_title_is_escaped(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("<script>alert(1)</script>", slug="a")
 
     for path in ("/blog", "/blog/a", f"/blog/{NOW:%Y/%m}"):
         assert "<script>" not in client.get(path).text
 
 
-def test_comments_stand_in_their_threads_without_held_ones(
+def test_threads_omit_held_comments(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     entry = make_entry()
@@ -143,9 +139,7 @@ def test_comments_stand_in_their_threads_without_held_ones(
     assert "Anonymous" in page
 
 
-def test_a_thread_of_two_thousand_answers_has_a_page(
-    client: BlogClient, db: Session, make_entry: MakeEntry
-) -> None:
+def test_thread_of_2000_replies(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
     entry = make_entry()
     parent = None
     for number in range(2000):
@@ -158,7 +152,7 @@ def test_a_thread_of_two_thousand_answers_has_a_page(
     assert "Answer 1999" in client.get("/blog/a-title").text
 
 
-def test_the_archive_counts_by_year_and_month(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_archive_counts_months(client: BlogClient, make_entry: MakeEntry) -> None:
     for day, title in enumerate(("One", "Two"), 1):
         make_entry(title, timestamp=datetime(2019, 12, 30 + day - 1, 23, 59, tzinfo=UTC))
     make_entry("Three", timestamp=datetime(2020, 1, 1, tzinfo=UTC))
@@ -172,11 +166,11 @@ def test_the_archive_counts_by_year_and_month(client: BlogClient, make_entry: Ma
 
 
 @pytest.mark.parametrize("path", ["/blog/2018", "/blog/2019/13", "/blog/0000", "/blog/9999/12"])
-def test_a_time_without_entries_is_not_found(client: BlogClient, path: str) -> None:
+def test_empty_period_is_not_found(client: BlogClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_a_tag_lists_its_entries(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_tag_lists_its_entries(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("One", tags=("tea",))
     make_entry("Two", tags=("tea", "walks"))
     make_entry("Three")
@@ -185,9 +179,7 @@ def test_a_tag_lists_its_entries(client: BlogClient, make_entry: MakeEntry) -> N
     assert client.get("/blog/tag/none").status_code == 404
 
 
-def test_a_standing_page_is_in_the_navigation_and_in_no_list(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_standing_page_is_in_navigation_only(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("About me", kind="page", slug="about")
 
     assert "<em>About me</em>" in client.get("/about").text
@@ -196,7 +188,7 @@ def test_a_standing_page_is_in_the_navigation_and_in_no_list(
     assert client.get("/blog/about").status_code == 404
 
 
-def test_an_entry_and_a_page_may_share_a_slug(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_entry_and_page_may_share_slug(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("An entry", slug="same")
     make_entry("A page", slug="same", kind="page")
 
@@ -216,7 +208,7 @@ def test_an_entry_and_a_page_may_share_a_slug(client: BlogClient, make_entry: Ma
         ("/alter-kaffee-☕", "/alter-kaffee-%E2%98%95"),
     ],
 )
-def test_an_old_address_leads_to_the_entry(
+def test_old_address_redirects_to_entry(
     client: BlogClient, db: Session, make_entry: MakeEntry, stored: str, asked: str
 ) -> None:
     db.add(Redirect(path=stored, entry_id=make_entry().id))
@@ -226,7 +218,7 @@ def test_an_old_address_leads_to_the_entry(
     assert (response.status_code, response.location) == (301, "/blog/a-title")
 
 
-def test_a_query_with_thousands_of_numbers_is_looked_up_once(
+def test_query_redirect_is_looked_up_once(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     db.add(Redirect(path="/?p=12", entry_id=make_entry().id))
@@ -236,7 +228,7 @@ def test_a_query_with_thousands_of_numbers_is_looked_up_once(
     assert client.get(f"/?{query}").location == "/blog/a-title"
 
 
-def test_an_old_address_of_a_draft_leads_nowhere(
+def test_old_address_of_draft_is_not_found(
     client: BlogClient, db: Session, make_entry: MakeEntry
 ) -> None:
     db.add(Redirect(path="/old", entry_id=make_entry(state="draft").id))
@@ -245,9 +237,7 @@ def test_an_old_address_of_a_draft_leads_nowhere(
     assert client.get("/old").status_code == 404
 
 
-def test_a_page_is_not_modified_until_something_changes(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_etag_changes_with_page(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     for path in ("/blog", "/blog/a-title", "/blog/feed.atom", "/sitemap.xml", "/robots.txt"):
         first = client.get(path)
@@ -260,7 +250,7 @@ def test_a_page_is_not_modified_until_something_changes(
     assert client.get("/blog", headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_a_page_is_not_modified_since_its_date(
+def test_last_modified_gets_304(
     config: Config, app: Blog, db: Session, make_entry: MakeEntry
 ) -> None:
     make_entry()
@@ -274,7 +264,7 @@ def test_a_page_is_not_modified_since_its_date(
 
 
 def settle(app: Blog, db: Session) -> None:
-    """Let an hour pass since the last change and the start of the process."""
+    """Set the last change and the start of the process back by an hour."""
     from blog.models import Site
 
     past = datetime.now(UTC) - timedelta(hours=1)
@@ -283,15 +273,13 @@ def settle(app: Blog, db: Session) -> None:
     db.commit()
 
 
-def test_a_page_that_changed_just_now_has_no_date(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_recently_changed_page_has_no_date(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
 
     assert "Last-Modified" not in client.get("/blog").headers
 
 
-def test_head_has_the_headers_of_get(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_head_has_headers_of_get(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     for path in ("/blog", "/blog/a-title", "/blog/feed.json", "/nowhere"):
         get, head = client.get(path), client.head(path)
@@ -301,9 +289,7 @@ def test_head_has_the_headers_of_get(client: BlogClient, make_entry: MakeEntry) 
         assert head.headers.get("ETag") == get.headers.get("ETag")
 
 
-def test_a_blog_mounted_under_a_path_keeps_to_it(
-    config: Config, app: Blog, make_entry: MakeEntry
-) -> None:
+def test_mounted_blog_has_prefixed_links(config: Config, app: Blog, make_entry: MakeEntry) -> None:
     make_entry(tags=("tea",))
     mounted = Blog(replace(config, site_url="https://example.org/journal"), app.engine, app.secret)
     client = BlogClient(mounted)
@@ -318,9 +304,7 @@ def test_a_blog_mounted_under_a_path_keeps_to_it(
     assert response.location == "/journal/blog"
 
 
-def test_absolute_addresses_come_from_the_settings_and_not_from_the_host_header(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_absolute_urls_come_from_settings(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     for path in ("/blog", "/blog/a-title", "/blog/feed.atom", "/sitemap.xml", "/robots.txt"):
         text = client.get(path, headers={"Host": "203.0.113.9"}).text
@@ -329,7 +313,7 @@ def test_absolute_addresses_come_from_the_settings_and_not_from_the_host_header(
 
 
 def statements(app: Blog, path: str) -> list[str]:
-    """Return the SQL statements that a page takes, without those around the transaction."""
+    """Return the SQL statements of a page, without those that begin and end the transaction."""
     seen: list[str] = []
     engine = app.engine
 
@@ -348,16 +332,16 @@ def statements(app: Blog, path: str) -> list[str]:
         ("/blog", 5),  # entries, their tags, featured, pages, the site's date
         ("/blog?page=2", 4),
         ("/blog/entry-24", 7),  # entry, tags, comments, neighbours, related, pages, date
-        ("/blog/archive", 4),  # months, what is still to come, pages, date
+        ("/blog/archive", 4),  # months, scheduled entries, pages, date
         ("/blog/tags", 3),
         ("/blog/tag/tea", 5),
         ("/blog/feed.atom", 4),
-        ("/sitemap.xml", 4),  # their number, they, series, date
+        ("/sitemap.xml", 4),  # count, entries, series, date
         ("/robots.txt", 1),
         ("/healthz", 1),
     ],
 )
-def test_the_number_of_statements_does_not_grow(
+def test_statement_count_is_constant(
     app: Blog, make_entry: MakeEntry, make_comment: MakeComment, path: str, number: int
 ) -> None:
     for each in range(25):

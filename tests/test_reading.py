@@ -1,4 +1,4 @@
-"""What stands around a text and helps to read on."""
+"""What surrounds a text: neighbours, related entries, contents and metadata."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -42,9 +42,7 @@ def described(client: BlogClient, path: str) -> Any:
     return json.loads(script.text)
 
 
-def test_an_entry_leads_to_the_older_and_the_newer_one(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_entry_links_to_neighbours(client: BlogClient, make_entry: MakeEntry) -> None:
     for age, title in enumerate(("Newest", "Middle", "Oldest")):
         make_entry(title, timestamp=NOW - timedelta(days=age + 1))
     make_entry("Page", kind="page", timestamp=NOW - timedelta(days=1, hours=1))
@@ -56,7 +54,7 @@ def test_an_entry_leads_to_the_older_and_the_newer_one(
     assert neighbours(client, "oldest") == {"next": "Middle"}
 
 
-def test_entries_of_one_moment_are_told_apart(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_entries_of_one_moment_are_ordered(client: BlogClient, make_entry: MakeEntry) -> None:
     for title in ("First", "Second", "Third"):
         make_entry(title, timestamp=NOW)
 
@@ -65,7 +63,7 @@ def test_entries_of_one_moment_are_told_apart(client: BlogClient, make_entry: Ma
     assert neighbours(client, "third") == {"prev": "Second"}
 
 
-def test_an_entry_that_a_shell_wrote_is_not_its_own_neighbour(
+def test_entry_is_not_its_own_neighbour(
     client: BlogClient, make_entry: MakeEntry, engine: Engine
 ) -> None:
     make_entry("Older", timestamp=datetime(2020, 2, 2, tzinfo=UTC))
@@ -78,15 +76,13 @@ def test_an_entry_that_a_shell_wrote_is_not_its_own_neighbour(
     assert neighbours(client, "this") == {"prev": "Older"}
 
 
-def test_a_single_entry_has_no_neighbours(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_single_entry_has_no_neighbours(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
 
     assert neighbours(client, "a-title") == {}
 
 
-def test_related_entries_share_tags_and_a_rare_one_counts_for_more(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_rare_tag_weighs_more(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("This", tags=("common", "rare"))
     make_entry("Rare", tags=("rare",), timestamp=NOW - timedelta(days=900))
     make_entry("Both", tags=("common", "rare"), timestamp=NOW - timedelta(days=800))
@@ -100,9 +96,7 @@ def test_related_entries_share_tags_and_a_rare_one_counts_for_more(
     assert related(client, "other") == []
 
 
-def test_an_entry_with_hundreds_of_tags_has_a_page(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_entry_with_hundreds_of_tags(client: BlogClient, make_entry: MakeEntry) -> None:
     tags = tuple(f"tag-{number:03}" for number in range(600))
     make_entry("Other", tags=tags)
     make_entry(tags=tags)
@@ -110,9 +104,7 @@ def test_an_entry_with_hundreds_of_tags_has_a_page(
     assert related(client, "a-title") == ["Other"]
 
 
-def test_related_entries_cost_no_statement_where_there_are_no_tags(
-    app: Blog, make_entry: MakeEntry
-) -> None:
+def test_untagged_entry_costs_no_statement(app: Blog, make_entry: MakeEntry) -> None:
     make_entry("Other", tags=("tea",))
     make_entry("With", tags=("tea",))
     make_entry("Without")
@@ -120,9 +112,7 @@ def test_related_entries_cost_no_statement_where_there_are_no_tags(
     assert len(statements(app, "/blog/with")) - len(statements(app, "/blog/without")) == 1
 
 
-def test_the_names_of_months_are_said_and_the_exact_instant_is_in_the_title(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_dates_have_month_name_and_exact_time(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry(timestamp=datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC))
 
     for path in ("/blog", "/blog/a-title", "/blog/2020"):
@@ -135,7 +125,7 @@ def test_the_names_of_months_are_said_and_the_exact_instant_is_in_the_title(
 # The table of contents
 
 
-def test_a_long_text_has_a_table_of_contents(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_long_text_has_contents(client: BlogClient, make_entry: MakeEntry) -> None:
     body = f"# One & *two*\n\n{LONG}\n\n## Below\n\n### Deep\n\n# Überschrift 50%\n"
     for kind, path in (("entry", "/blog/a-title"), ("page", "/a-title")):
         make_entry(kind=kind, body=body)
@@ -152,15 +142,13 @@ def test_a_long_text_has_a_table_of_contents(client: BlogClient, make_entry: Mak
 @pytest.mark.parametrize(
     "body", [f"# One\n\n# Two\n\n{LONG}", "# One\n\n# Two\n\n# Three\n\nShort."]
 )
-def test_a_text_that_can_be_looked_over_has_none(
-    client: BlogClient, make_entry: MakeEntry, body: str
-) -> None:
+def test_short_text_has_no_contents(client: BlogClient, make_entry: MakeEntry, body: str) -> None:
     make_entry(body=body)
 
     assert page_of(client, "/blog/a-title").xpath("//details") == []
 
 
-def test_a_mark_of_a_footnote_is_no_part_of_a_heading() -> None:
+def test_footnote_mark_is_not_in_heading() -> None:
     body = render("# A[^1]\n\n# B\n\n# C\n\n[^1]: Note.", "markdown").html
 
     assert contents(body) == [Heading("a", "A"), Heading("b", "B"), Heading("c", "C")]
@@ -175,7 +163,7 @@ def test_a_mark_of_a_footnote_is_no_part_of_a_heading() -> None:
         )
     ).map("\n".join)
 )
-def test_every_line_of_the_contents_leads_to_a_heading(body: str) -> None:
+def test_contents_lead_to_headings(body: str) -> None:
     body = render(body, "html").html
     found = [each for top in contents(body) for each in (top, *top.below)]
     ids = {
@@ -186,12 +174,10 @@ def test_every_line_of_the_contents_leads_to_a_heading(body: str) -> None:
     assert {each.id for each in found} <= ids
 
 
-# What search engines are told
+# Metadata for search engines
 
 
-def test_an_entry_is_described_for_search_engines(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_entry_has_json_ld(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry(
         tags=("tea", "walks"),
         author="Ann",
@@ -222,9 +208,7 @@ def test_an_entry_is_described_for_search_engines(
     assert [step["name"] for step in path["itemListElement"]] == ["Test blog", "A title"]
 
 
-def test_an_entry_without_anything_is_described_all_the_same(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_bare_entry_has_json_ld(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("", slug="a", body="", timestamp=datetime(2020, 2, 3, tzinfo=UTC))
 
     posting = described(client, "/blog/a")["@graph"][0]
@@ -233,7 +217,7 @@ def test_an_entry_without_anything_is_described_all_the_same(
     assert "image" not in posting
 
 
-def test_the_front_page_is_described_as_a_blog(client: BlogClient) -> None:
+def test_front_page_has_json_ld(client: BlogClient) -> None:
     found = described(client, "/blog")
 
     assert (found["@type"], found["name"]) == ("Blog", "Test blog")
@@ -242,9 +226,7 @@ def test_the_front_page_is_described_as_a_blog(client: BlogClient) -> None:
 @pytest.mark.parametrize(
     "title", ["</script><script>alert(1)</script>", "<!--<script>", "\u2028'\"&"]
 )
-def test_no_title_ends_the_description(
-    client: BlogClient, make_entry: MakeEntry, title: str
-) -> None:
+def test_no_title_ends_json_ld(client: BlogClient, make_entry: MakeEntry, title: str) -> None:
     make_entry(title, slug="a")
 
     assert described(client, "/blog/a")["@graph"][0]["headline"] == title
@@ -254,7 +236,7 @@ def test_no_title_ends_the_description(
 # Footnotes
 
 
-def test_both_ways_of_a_footnote_have_names(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_footnote_links_are_named(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry(body="A[^x] and again[^x], and^[a second].\n\n[^x]: The note.")
 
     links = page_of(client, "/blog/a-title").xpath("//*[@class='prose e-content']//a")
@@ -269,9 +251,7 @@ def test_both_ways_of_a_footnote_have_names(client: BlogClient, make_entry: Make
 
 
 @pytest.mark.parametrize("kind", ["entry", "page"])
-def test_a_link_elsewhere_is_shown_with_the_first_picture(
-    client: BlogClient, make_entry: MakeEntry, kind: str
-) -> None:
+def test_open_graph_has_first_image(client: BlogClient, make_entry: MakeEntry, kind: str) -> None:
     make_entry(slug="with", kind=kind, body='![](/media/a.png?b="c"&d) ![](https://x.example/y)')
     make_entry(slug="without", kind=kind, body="No picture")
     above = "/blog" if kind == "entry" else ""

@@ -1,4 +1,4 @@
-"""The recipes in docs/recipes.md, followed to the letter in a copy of the tree."""
+"""The recipes of docs/recipes.md, followed to the letter in a copy of the tree."""
 
 import re
 import shlex
@@ -83,7 +83,7 @@ def run(command: str, tree: Path) -> None:
 
 @contextmanager
 def served(tree: Path, **settings: str) -> Iterator[Server]:
-    """Serve a new blog with the code of the tree."""
+    """Serve a new blog with the code of the copied tree."""
     values = {f"THREADLEAF_{name}": value for name, value in settings.items()}
     environ = {**environment(THREADLEAF_PORT=0, **values), "PYTHONPATH": str(tree)}
     subprocess.run(
@@ -93,19 +93,19 @@ def served(tree: Path, **settings: str) -> Iterator[Server]:
         yield server
 
 
-def test_add_a_page(tree: Path) -> None:
+def test_recipe_page(tree: Path) -> None:
     follow("Add a page", tree)
     with served(tree) as server:
         assert "<p>0 entries in 0 months.</p>" in server.get("/blog/numbers")
 
 
-def test_add_a_setting(tree: Path) -> None:
+def test_recipe_setting(tree: Path) -> None:
     follow("Add a setting", tree)
     with served(tree, FOOTER="Written by hand.") as server:
         assert "<p>Written by hand.</p>" in server.get("/blog")
 
 
-def test_add_a_table(tree: Path) -> None:
+def test_recipe_table(tree: Path) -> None:
     follow("Add a table", tree)
     with served(tree), closing(sqlite3.connect(tree / "new" / "threadleaf.db")) as shell:
         version = "SELECT version FROM site"

@@ -1,4 +1,4 @@
-"""`threadleaf restore`, as the one who runs a blog uses it: after a loss, and with a wrong file."""
+"""`threadleaf restore`: after a loss, while serving, and with a wrong file."""
 
 import shutil
 import sqlite3
@@ -18,6 +18,7 @@ from sqlalchemy import create_engine
 from blog.operations.migration import HEAD, DatabaseUnusableError
 from blog.operations.restore import restore
 from tests.links import make_link
+from tests.locks import write_lock
 from tests.processes import PATIENCE, THREADLEAF, Server, environment, start
 from tests.test_schema import SeedBase
 
@@ -35,14 +36,14 @@ def run(database: Path, *arguments: object) -> "subprocess.CompletedProcess[str]
 
 
 def restored(database: Path, backup: Path) -> str:
-    """Return what the command says when all is well."""
+    """Return the output of a command that succeeds."""
     done = run(database, "restore", backup)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
 def refused(database: Path, backup: Path) -> str:
-    """Return the sentence in which it says that it cannot."""
+    """Return the error message of a refused restore."""
     with pytest.raises(DatabaseUnusableError) as error:
         restore(f"sqlite:///{database.as_posix()}", backup)
     return str(error.value)
@@ -69,7 +70,7 @@ def beside(database: Path) -> list[str]:
 
 @pytest.fixture
 def database(tmp_path: Path, migrated: Path) -> Path:
-    """A blog with one entry, which is in the backup as "Old"."""
+    """A blog with one entry, whose title in the backup is "Old"."""
     folder = tmp_path / "blog"
     folder.mkdir()
     path = folder / "blog.db"
@@ -91,7 +92,7 @@ def backup(database: Path) -> Path:
     return database.parent.parent / "backup.db"
 
 
-def test_a_backup_is_restored_and_what_was_there_is_kept(database: Path, backup: Path) -> None:
+def test_restore_saves_current_database(database: Path, backup: Path) -> None:
     before = backup.read_bytes()
 
     said = restored(database, backup)
@@ -106,9 +107,7 @@ def test_a_backup_is_restored_and_what_was_there_is_kept(database: Path, backup:
     assert backup.read_bytes() == before
 
 
-def test_a_served_blog_shows_what_was_restored_to_readers_who_have_a_page(
-    database: Path, backup: Path
-) -> None:
+def test_restore_while_serving(database: Path, backup: Path) -> None:
     settings = environment(THREADLEAF_DATABASE=database, THREADLEAF_PORT=0)
     with Server(start([*THREADLEAF, "serve"], environ=settings)) as server:
         address = f"{server.url}/blog/entry"
@@ -117,14 +116,14 @@ def test_a_served_blog_shows_what_was_restored_to_readers_who_have_a_page(
             known = dict.fromkeys(["If-Modified-Since"], response.headers["Date"])
         identity = database.stat().st_ino
         restored(database, backup)
-        assert database.stat().st_ino == identity, "the server goes on with its file"
+        assert database.stat().st_ino == identity, "the server keeps its file open"
         with urlopen(Request(address, headers=known), timeout=PATIENCE) as response:
             assert "Old" in response.read().decode()
     assert titles(database) == ["Old"]
 
 
-@pytest.mark.skipif(sys.platform != "win32", reason="other systems let a copy be put over it")
-def test_a_served_database_cannot_be_copied_over(database: Path, backup: Path) -> None:
+@pytest.mark.skipif(sys.platform != "win32", reason="other systems allow overwriting an open file")
+def test_served_database_cannot_be_overwritten(database: Path, backup: Path) -> None:
     settings = environment(THREADLEAF_DATABASE=database, THREADLEAF_PORT=0)
     with Server(start([*THREADLEAF, "serve"], environ=settings)) as server:
         for _ in range(2):
@@ -135,7 +134,7 @@ def test_a_served_database_cannot_be_copied_over(database: Path, backup: Path) -
 
 
 @pytest.mark.parametrize("is_served", [False, True])
-def test_each_restore_saves_what_was_there(database: Path, backup: Path, is_served: bool) -> None:
+def test_each_restore_saves_current_database(database: Path, backup: Path, is_served: bool) -> None:
     url = f"sqlite:///{database.as_posix()}"
     with closing(sqlite3.connect(database)) as server:
         if is_served:
@@ -149,7 +148,7 @@ def test_each_restore_saves_what_was_there(database: Path, backup: Path, is_serv
 
 
 @pytest.mark.parametrize("is_served", [False, True])
-def test_the_file_that_a_link_leads_to_is_restored(
+def test_restore_follows_link(
     database: Path, backup: Path, tmp_path: Path, is_served: bool
 ) -> None:
     link = tmp_path / "link.db"
@@ -164,9 +163,11 @@ def test_the_file_that_a_link_leads_to_is_restored(
     assert done.previous.parent == database.parent
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file size")
 @pytest.mark.parametrize("is_served", [False, True])
-def test_a_full_disk_changes_nothing(database: Path, backup: Path, is_served: bool) -> None:
+def test_restore_on_full_disk_changes_nothing(
+    database: Path, backup: Path, is_served: bool
+) -> None:
     ask(database, "CREATE TABLE large AS SELECT zeroblob(4000000)")
     code = "import resource, sys; from blog.cli.main import main; "
     code += "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)); main()"
@@ -189,11 +190,11 @@ def test_a_full_disk_changes_nothing(database: Path, backup: Path, is_served: bo
 
 
 @pytest.mark.parametrize("damage", ["missing", "moved without its log", "garbage", "empty"])
-def test_a_database_that_is_lost_is_restored(database: Path, backup: Path, damage: str) -> None:
+def test_restore_of_lost_database(database: Path, backup: Path, damage: str) -> None:
     if damage == "missing":
         database.unlink()
     elif damage == "moved without its log":
-        # As a server that was killed leaves it.
+        # As left by a killed server.
         code = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
         code += "c.execute('UPDATE entry SET title = 1'); os._exit(0)"
         subprocess.run([sys.executable, "-c", code, database], check=True)
@@ -210,7 +211,7 @@ def test_a_database_that_is_lost_is_restored(database: Path, backup: Path, damag
     assert "blog.db-wal" not in beside(database)
 
 
-def test_a_backup_of_an_older_version_is_upgraded(database: Path, tmp_path: Path) -> None:
+def test_restore_upgrades_older_backup(database: Path, tmp_path: Path) -> None:
     seed = tmp_path / "seed.db"
     engine = create_engine(f"sqlite:///{seed.as_posix()}")
     SeedBase.metadata.create_all(engine)
@@ -220,7 +221,7 @@ def test_a_backup_of_an_older_version_is_upgraded(database: Path, tmp_path: Path
     assert titles(database) == []
 
 
-def test_a_backup_with_a_log_is_restored_with_what_is_in_it(database: Path, backup: Path) -> None:
+def test_restore_includes_wal(database: Path, backup: Path) -> None:
     with closing(sqlite3.connect(backup, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("UPDATE entry SET title = 'In the log'")
@@ -239,7 +240,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_file_changes_nothing(database: Path, backup: Path, wrong: str) -> None:
+def test_restore_refuses_wrong_file(database: Path, backup: Path, wrong: str) -> None:
     if wrong == "damaged":
         whole = backup.read_bytes()
         backup.write_bytes(whole[: len(whole) // 2] + b"\xff" * (len(whole) // 2))
@@ -262,9 +263,8 @@ def test_a_wrong_file_changes_nothing(database: Path, backup: Path, wrong: str) 
     assert beside(database) == []
 
 
-def test_a_writer_is_waited_for_and_what_it_wrote_is_kept(database: Path, backup: Path) -> None:
-    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
-        writer.execute("BEGIN IMMEDIATE")
+def test_restore_waits_for_writer(database: Path, backup: Path) -> None:
+    with write_lock(database) as writer:
         writer.execute("UPDATE entry SET title = 'Last'")
         with ThreadPoolExecutor(1) as executor:
             command = executor.submit(restored, database, backup)
@@ -277,15 +277,15 @@ def test_a_writer_is_waited_for_and_what_it_wrote_is_kept(database: Path, backup
     assert titles(database.with_name(previous)) == ["Last"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
-def test_nobody_else_can_read_the_files_who_could_not_before(database: Path, backup: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_restore_keeps_permissions(database: Path, backup: Path) -> None:
     database.chmod(0o600)
     restored(database, backup)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in database.parent.iterdir()}
     assert modes == {0o600}
 
 
-def test_postgresql_has_a_command_of_its_own(backup: Path) -> None:
+def test_restore_names_pg_restore(backup: Path) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(DatabaseUnusableError, match="pg_restore"):
         restore("postgresql+psycopg://localhost/blog", backup)

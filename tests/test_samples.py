@@ -1,4 +1,4 @@
-"""The blog with the content of others: real exports, and every link that leads to them."""
+"""The blog with real content of others: links and feeds."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.samples
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Iterator[Engine]:
-    """A database with all that the samples hold."""
+    """A database with all samples."""
     path = tmp_path_factory.mktemp("full") / "full.db"
     engine = connect(f"sqlite:///{path.as_posix()}")
     upgrade(engine)
@@ -39,7 +39,7 @@ def visitor(full: Engine) -> BlogClient:
     return BlogClient(Blog(config, full, check(full).secret))
 
 
-def test_every_link_that_the_blog_makes_leads_somewhere(visitor: BlogClient) -> None:
+def test_samples_links_lead_somewhere(visitor: BlogClient) -> None:
     found = crawl(visitor)
 
     assert {address: status for address, status in found.items() if status != 200} == {}
@@ -47,7 +47,7 @@ def test_every_link_that_the_blog_makes_leads_somewhere(visitor: BlogClient) -> 
 
 
 @pytest.mark.parametrize("path", ["/blog/feed", "/blog/tag/agile/feed", "/blog/comments/feed"])
-def test_every_feed_is_valid(visitor: BlogClient, path: str) -> None:
+def test_samples_feeds_are_valid(visitor: BlogClient, path: str) -> None:
     atom, rss = visitor.get(f"{path}.atom"), visitor.get(f"{path}.rss")
 
     RFC_4287.assertValid(etree.fromstring(atom.data))
@@ -57,7 +57,7 @@ def test_every_feed_is_valid(visitor: BlogClient, path: str) -> None:
         assert parsed.entries
 
 
-def test_feeds_carry_absolute_links(visitor: BlogClient) -> None:
+def test_samples_feeds_have_absolute_urls(visitor: BlogClient) -> None:
     for item in json.loads(visitor.get("/blog/feed.json").data)["items"]:
         for link in etree.HTML(f"<div>{item['content_html']}</div>").xpath("//@href | //@src"):
             assert link.startswith(("https://", "http://", "mailto:", "tel:")), link

@@ -1,4 +1,4 @@
-"""The database: made, upgraded from the seed's own models, and refused when it does not fit."""
+"""The schema: created, upgraded from the seed's models, or refused."""
 
 import os
 import sqlite3
@@ -40,7 +40,7 @@ from tests.conftest import BlogClient, MakeEntry
 
 
 class SeedBase(DeclarativeBase):
-    """The seed's models.py, but for the way in which a base is made today."""
+    """The seed's models.py, except for today's declarative base."""
 
 
 class SeedEntry(SeedBase):
@@ -64,7 +64,7 @@ class SeedComment(SeedBase):
 
 @pytest.fixture
 def seed(tmp_path: Path) -> Iterator[Engine]:
-    """A database of the seed with rows in both tables, and one comment whose entry is gone."""
+    """A database of the seed with rows in both tables, one of them a comment without entry."""
     path = tmp_path / "seed.db"
     engine = create_engine(f"sqlite:///{path.as_posix()}")
     SeedBase.metadata.create_all(engine)
@@ -83,18 +83,18 @@ def seed(tmp_path: Path) -> Iterator[Engine]:
 
 
 def differences(connection: Connection) -> list[Any]:
-    """Return in what the tables are not those of the models, but for the index of words."""
+    """Return how the tables differ from the models, except for the search index."""
     options = {"include_name": lambda name, *_: not (name or "").startswith("search_")}
     context = MigrationContext.configure(connection, opts=options)
     return list(compare_metadata(context, Base.metadata))
 
 
-def test_a_new_database_has_the_tables_of_the_models(engine: Engine) -> None:
+def test_schema_equals_models(engine: Engine) -> None:
     with engine.connect() as connection:
         assert differences(connection) == []
 
 
-def test_the_migrations_allow_the_words_that_the_models_do(engine: Engine) -> None:
+def test_check_constraints_equal_enums(engine: Engine) -> None:
     def checks(engine: Engine) -> dict[tuple[str, str | None], str]:
         found = inspect(engine).get_multi_check_constraints()
         return {(name[1], each["name"]): each["sqltext"] for name in found for each in found[name]}
@@ -106,14 +106,14 @@ def test_the_migrations_allow_the_words_that_the_models_do(engine: Engine) -> No
     modelled.dispose()
 
 
-def test_the_seeds_database_gets_the_same_tables(seed: Engine) -> None:
+def test_seed_upgrade_gives_same_schema(seed: Engine) -> None:
     assert migration.upgrade(seed) == ("0001", migration.HEAD)
 
     with seed.connect() as connection:
         assert differences(connection) == []
 
 
-def test_the_seeds_rows_are_kept_and_its_entries_get_slugs(seed: Engine) -> None:
+def test_seed_rows_are_kept_and_get_slugs(seed: Engine) -> None:
     migration.upgrade(seed)
 
     with seed.connect() as connection:
@@ -136,7 +136,7 @@ def test_the_seeds_rows_are_kept_and_its_entries_get_slugs(seed: Engine) -> None
     ]
 
 
-def test_the_seeds_rows_are_all_on_their_pages(seed: Engine) -> None:
+def test_seed_rows_are_on_pages(seed: Engine) -> None:
     migration.upgrade(seed)
     config = Config(database=str(seed.url))
     client = BlogClient(Blog(config, seed, migration.check(seed).secret))
@@ -151,7 +151,7 @@ def test_the_seeds_rows_are_all_on_their_pages(seed: Engine) -> None:
     assert client.get("/blog/%E6%97%A5%E6%9C%AC%E8%AA%9E").status_code == 200
 
 
-def test_the_seed_gets_the_indexes_that_it_lacked(seed: Engine) -> None:
+def test_seed_gets_missing_indexes(seed: Engine) -> None:
     migration.upgrade(seed)
 
     indexed = {
@@ -170,7 +170,7 @@ def test_the_seed_gets_the_indexes_that_it_lacked(seed: Engine) -> None:
     ],
     ids=["newest", "tagged"],
 )
-def test_a_list_is_a_walk_along_an_index(
+def test_lists_walk_an_index(
     engine: Engine, statement: Executable, values: dict[str, int], index: str
 ) -> None:
     seen: list[list[str]] = []
@@ -188,24 +188,24 @@ def test_a_list_is_a_walk_along_an_index(
 
     (plan,) = seen
     assert any(index in step for step in plan)
-    # What is sorted are the few that were chosen.
+    # Only the few selected rows are sorted.
     chosen = plan[: next(n for n, step in enumerate(plan) if step.startswith("SCAN"))]
     assert not any("TEMP B-TREE" in step for step in chosen)
 
 
-def test_a_second_upgrade_does_nothing(engine: Engine) -> None:
+def test_second_upgrade_does_nothing(engine: Engine) -> None:
     assert migration.upgrade(engine) == (migration.HEAD, migration.HEAD)
 
 
-def test_the_databases_journal_is_a_write_ahead_log(engine: Engine) -> None:
+def test_journal_mode_is_wal(engine: Engine) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert connection.scalar(text("PRAGMA foreign_keys")) == 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the locks by files are of POSIX systems")
-def test_a_disk_that_cannot_have_a_write_ahead_log_will_do(tmp_path: Path) -> None:
-    # Without shared memory, as on many network disks, SQLite keeps the journal that it had.
+@pytest.mark.skipif(os.name != "posix", reason="lock files need POSIX")
+def test_disk_without_wal_is_accepted(tmp_path: Path) -> None:
+    # Without shared memory, as on many network disks, SQLite does not change the journal mode.
     path = (tmp_path / "blog.db").as_posix()
     engine = connect(f"sqlite:///file:{path}?vfs=unix-dotfile&uri=true")
 
@@ -223,14 +223,14 @@ def refusal(url: str) -> str:
     return str(refused.value)
 
 
-def test_an_older_schema_is_refused_with_the_command(seed: Engine) -> None:
+def test_older_schema_is_refused(seed: Engine) -> None:
     message = refusal(str(seed.url))
 
     assert "has schema 0001" in message
     assert message.endswith("run `threadleaf upgrade`.")
 
 
-def test_a_newer_schema_is_refused_with_the_command(config: Config, engine: Engine) -> None:
+def test_newer_schema_is_refused(config: Config, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
@@ -239,14 +239,14 @@ def test_a_newer_schema_is_refused_with_the_command(config: Config, engine: Engi
         migration.upgrade(engine)
 
 
-def test_a_missing_database_is_refused_and_not_made(tmp_path: Path) -> None:
+def test_missing_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.db"
 
     assert refusal(f"sqlite:///{path.as_posix()}").endswith("run `threadleaf init`.")
     assert not path.exists()
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none" / "blog.db"
 
     assert str(path) in refusal(f"sqlite:///{path.as_posix()}")
@@ -254,14 +254,14 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         migration.upgrade(connect(f"sqlite:///{path}"))
 
 
-def test_an_empty_file_is_refused_with_the_command(tmp_path: Path) -> None:
+def test_empty_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "empty.db"
     path.touch()
 
     assert refusal(f"sqlite:///{path.as_posix()}").endswith("run `threadleaf upgrade`.")
 
 
-def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+def test_non_database_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("These are notes. " * 100)
 
@@ -272,9 +272,9 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     assert path.read_text() == "These are notes. " * 100
 
 
-# Databases of others, and what operators have added
+# Foreign databases, and additions by operators
 
-#: What another program may have, each with the tables that the refusal names.
+#: Schemas of other programs, each with the tables named in the error.
 FOREIGN = {
     "a table": "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT)",
     "migrations of its own": "CREATE TABLE alembic_version (version_num TEXT NOT NULL);"
@@ -292,9 +292,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("statements", FOREIGN.values(), ids=FOREIGN)
-def test_another_programs_database_is_refused_and_not_changed(
-    tmp_path: Path, statements: str
-) -> None:
+def test_foreign_database_is_refused(tmp_path: Path, statements: str) -> None:
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as shell:
         shell.executescript(statements)
@@ -310,7 +308,7 @@ def test_another_programs_database_is_refused_and_not_changed(
     assert path.read_bytes() == before
 
 
-#: Objects of an operator with names of ours, and how the refusal calls them.
+#: An operator's objects with our names, and how the error names them.
 IN_THE_WAY = {
     "CREATE TABLE tag (id INTEGER)": "table tag",
     "CREATE TABLE Site (id INTEGER)": "table Site",
@@ -333,9 +331,7 @@ IN_THE_WAY = {
 
 
 @pytest.mark.parametrize(("statements", "named"), IN_THE_WAY.items(), ids=IN_THE_WAY.values())
-def test_what_has_a_name_of_ours_is_named_and_nothing_is_changed(
-    seed: Engine, statements: str, named: str
-) -> None:
+def test_taken_name_is_refused(seed: Engine, statements: str, named: str) -> None:
     with closing(sqlite3.connect(str(seed.url.database))) as shell:
         shell.executescript(statements)
         before = list(shell.iterdump())
@@ -350,7 +346,7 @@ def test_what_has_a_name_of_ours_is_named_and_nothing_is_changed(
         assert list(shell.iterdump()) == before
 
 
-def test_an_index_of_another_table_does_not_give_way(seed: Engine) -> None:
+def test_index_of_other_table_is_refused(seed: Engine) -> None:
     with seed.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE customer (id INTEGER)")
         connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON customer (id)")
@@ -361,7 +357,7 @@ def test_an_index_of_another_table_does_not_give_way(seed: Engine) -> None:
         migration.upgrade(seed)
 
 
-def test_an_index_with_a_name_of_ours_gives_way(seed: Engine) -> None:
+def test_index_with_our_name_is_replaced(seed: Engine) -> None:
     with seed.begin() as connection:
         connection.exec_driver_sql("CREATE INDEX ix_entry_timestamp ON entry (timestamp)")
         connection.exec_driver_sql("CREATE INDEX IX_comment_entry_id ON comment (name)")
@@ -371,7 +367,7 @@ def test_an_index_with_a_name_of_ours_gives_way(seed: Engine) -> None:
         assert differences(connection) == []
 
 
-def test_what_an_operator_has_added_is_there_after_the_upgrade(seed: Engine) -> None:
+def test_operator_additions_survive_upgrade(seed: Engine) -> None:
     added = {
         "CREATE TABLE customer (id INTEGER, favourite INTEGER REFERENCES entry (id))",
         'CREATE INDEX "by title" ON entry (lower(title))',
@@ -395,7 +391,7 @@ def test_what_an_operator_has_added_is_there_after_the_upgrade(seed: Engine) -> 
     assert noted == ["Other"]
 
 
-def test_thousands_of_entries_with_one_title_get_slugs_in_linear_time(tmp_path: Path) -> None:
+def test_equal_titles_get_slugs_in_linear_time(tmp_path: Path) -> None:
     steps = []
     for number in (1_000, 2_000):
         path = tmp_path / f"{number}.db"
@@ -416,7 +412,7 @@ def test_thousands_of_entries_with_one_title_get_slugs_in_linear_time(tmp_path: 
 
 
 def calls(function: Callable[[], object]) -> int:
-    """Return how many calls of Python functions a function makes."""
+    """Return the number of Python function calls that a function makes."""
     counted = 0
 
     def count(_: object, what: str, __: object) -> None:
@@ -431,7 +427,7 @@ def calls(function: Callable[[], object]) -> int:
     return counted
 
 
-def test_a_trigger_that_is_gone_is_made_again(engine: Engine, make_entry: MakeEntry) -> None:
+def test_missing_trigger_is_restored(engine: Engine, make_entry: MakeEntry) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER search_entry_update")
     make_entry("Before", body="Old words")

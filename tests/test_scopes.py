@@ -1,4 +1,4 @@
-"""Which cached responses a change leaves current, and that no other history is taken for ours."""
+"""Scopes: cached responses that a change leaves current, and changes of other histories."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def talkative(client: BlogClient, make_entry: MakeEntry, make_comment: MakeComme
 
 
 def current(app: Blog, client: BlogClient, pages: list[str]) -> set[str]:
-    """Ask for pages, and return those that were served from the cache."""
+    """Request pages, and return those served from the cache."""
     made = {page: app.page_cache.responses.get(("", page, ())) for page in pages}
     for page in pages:
         assert client.get(page).status_code == 200
@@ -58,11 +58,11 @@ ON_TWO = "(SELECT id FROM entry WHERE slug = 'two')"
         ("UPDATE comment SET taught = 'spam'", set()),
         ("UPDATE tag SET name = 'Coffee'", set(SHOWN)),
         ("UPDATE entry SET body = 'Other' WHERE slug = 'one'", set(SHOWN)),
-        # Not known to be a change of something else.
+        # A version without a recorded scope.
         ("UPDATE site SET version = version + 1", set(SHOWN)),
     ],
 )
-def test_a_comment_makes_only_pages_with_it_stale(
+def test_comment_expires_only_its_pages(
     app: Blog, talkative: BlogClient, engine: Engine, statement: str, stale: set[str]
 ) -> None:
     assert current(app, talkative, SHOWN) == set()
@@ -72,7 +72,7 @@ def test_a_comment_makes_only_pages_with_it_stale(
     assert current(app, talkative, SHOWN) == set(SHOWN)
 
 
-def test_a_search_is_made_of_all_comments(
+def test_search_expires_with_any_comment(
     app: Blog, talkative: BlogClient, make_comment: MakeComment, make_entry: MakeEntry
 ) -> None:
     address = "/blog/search?q=heron"
@@ -84,7 +84,9 @@ def test_a_search_is_made_of_all_comments(
     assert "<mark>heron</mark>" in talkative.get(address).text
 
 
-def test_of_many_changes_none_is_missed(app: Blog, talkative: BlogClient, engine: Engine) -> None:
+def test_many_changes_expire_all_their_pages(
+    app: Blog, talkative: BlogClient, engine: Engine
+) -> None:
     many = f"UPDATE comment SET name = 'Ann', text = text || '!' WHERE entry_id = {ON_TWO}"
     current(app, talkative, SHOWN)
     changed_by_hand(engine, *[many] * 20)
@@ -98,7 +100,7 @@ def test_of_many_changes_none_is_missed(app: Blog, talkative: BlogClient, engine
 @pytest.mark.parametrize(
     "statements",
     [
-        # A number twice: another text at a version that was given out before.
+        # A reused version: another text under the same number.
         [
             f"UPDATE comment SET text = 'Other' WHERE entry_id = {ON_TWO}",
             "UPDATE site SET version = version - 1, changed = '2020-01-01 00:00:00.000000'",
@@ -111,7 +113,7 @@ def test_of_many_changes_none_is_missed(app: Blog, talkative: BlogClient, engine
         ],
     ],
 )
-def test_another_history_makes_all_pages_stale(
+def test_other_history_expires_all_pages(
     app: Blog, talkative: BlogClient, engine: Engine, statements: list[str]
 ) -> None:
     current(app, talkative, SHOWN)

@@ -1,4 +1,4 @@
-"""What is looked for is found, whatever is asked, and nothing that readers may not see."""
+"""The search finds what matches, accepts any query, and shows nothing hidden."""
 
 import re
 import sqlite3
@@ -26,7 +26,7 @@ from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 
 MakeComment = Callable[..., Comment]
 
-#: Hypothesis goes on with the one database of a test: each example leaves it to the next.
+#: All examples of Hypothesis share the one database of a test.
 shared = settings(
     max_examples=40,
     deadline=None,
@@ -35,27 +35,25 @@ shared = settings(
 
 
 def found(client: BlogClient, q: str, **scope: str) -> list[str]:
-    """Return the titles of what is found, in their order."""
+    """Return the titles of the results, in order."""
     response = client.get("/blog/search", query_string={"q": q, **scope})
     assert response.status_code == 200, q
     titles = re.findall(r"<article class=\"found\">\s*<h2><a [^>]*>(.*?)</a>", response.text)
     return [unescape(re.sub("</?mark>", "", title)) for title in titles]
 
 
-# What is found
+# Matches
 
 
 @pytest.mark.parametrize("q", ["title", "words", "wor", "subject", "of the body", "WORDS title"])
-def test_an_entry_is_found_by_title_body_and_tag(
-    client: BlogClient, make_entry: MakeEntry, q: str
-) -> None:
+def test_search_in_title_body_and_tag(client: BlogClient, make_entry: MakeEntry, q: str) -> None:
     make_entry("A title", body="The *words* of the body.", tags=("subject",))
     make_entry("Another one", body="Nothing.")
 
     assert found(client, q) == ["A title"]
 
 
-def test_a_page_and_a_comment_are_found_too(
+def test_search_in_pages_and_comments(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     make_entry("About", kind="page", body="Who writes about herons.")
@@ -67,7 +65,7 @@ def test_a_page_and_a_comment_are_found_too(
     assert f'href="/blog/birds#comment-{comment.id}"' in page
 
 
-def test_html_in_a_title_is_no_word_of_it(
+def test_search_ignores_html_in_title(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     titles = ["The <em>Odys</em>sey &amp; more", "A <video> for 1 < 2"]
@@ -83,7 +81,7 @@ def test_html_in_a_title_is_no_word_of_it(
     assert "The <mark>Odyssey</mark> &amp;amp; more" in page
 
 
-def test_an_excerpt_has_the_quotes_of_the_comment(
+def test_excerpt_has_quotes_of_comment(
     config: Config, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     make_comment(make_entry("Birds"), 'I saw a "heron".', format="markdown")
@@ -93,7 +91,7 @@ def test_an_excerpt_has_the_quotes_of_the_comment(
     app.engine.dispose()
 
 
-def test_the_setting_leaves_comments_out(
+def test_search_without_comments(
     config: Config, engine: Engine, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     make_comment(make_entry("Birds"), "I saw a heron.")
@@ -103,7 +101,7 @@ def test_the_setting_leaves_comments_out(
     assert found(BlogClient(Blog(quiet, engine, "secret")), "heron") == []
 
 
-def test_all_words_must_be_there(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_all_words_are_required(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("One", body="red green")
     make_entry("Two", body="red blue")
 
@@ -111,19 +109,17 @@ def test_all_words_must_be_there(client: BlogClient, make_entry: MakeEntry) -> N
     assert sorted(found(client, "red")) == ["One", "Two"]
 
 
-def test_a_phrase_is_words_that_follow_each_other(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_phrase_search(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("One", body="green red")
     make_entry("Two", body="red, green")
 
     assert found(client, '"red green"') == ["Two"]
     assert found(client, '"red gree"') == []
     assert found(client, '"red green') == ["Two"], "the second quote may be missing"
-    assert found(client, "red-green") == ["Two"], "so is what only punctuation divides"
+    assert found(client, "red-green") == ["Two"], "so are words joined by punctuation"
 
 
-def test_what_has_a_minus_must_be_missing(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_excluded_word(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("One", body="red green")
     make_entry("Two", body="red blue")
 
@@ -132,11 +128,11 @@ def test_what_has_a_minus_must_be_missing(client: BlogClient, make_entry: MakeEn
     assert found(client, "-green") == []
 
 
-def test_only_the_last_word_may_be_a_beginning(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_only_last_word_is_a_prefix(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("One", body="elephants dancing")
 
     assert found(client, "elephants danc") == ["One"]
-    assert found(client, "elephants da") == [], "too much begins with two letters"
+    assert found(client, "elephants da") == [], "two letters are no prefix search"
     assert found(client, "elephant dancing") == []
 
 
@@ -165,7 +161,9 @@ def test_only_the_last_word_may_be_a_beginning(client: BlogClient, make_entry: M
         ("don't", "I don’t."),
     ],
 )
-def test_writing_and_accents(client: BlogClient, make_entry: MakeEntry, q: str, body: str) -> None:
+def test_search_ignores_accents(
+    client: BlogClient, make_entry: MakeEntry, q: str, body: str
+) -> None:
     make_entry("One", body=body)
     make_entry("Two", body="Nothing of the kind, nor 日 or 語 alone.")
 
@@ -187,7 +185,7 @@ def test_writing_and_accents(client: BlogClient, make_entry: MakeEntry, q: str, 
         ("ΟΔΟΣ", "οδός", ["οδός"]),
     ],
 )
-def test_what_is_marked(
+def test_marked_words(
     client: BlogClient, make_entry: MakeEntry, q: str, body: str, marked: list[str]
 ) -> None:
     make_entry("One", body=body)
@@ -196,15 +194,13 @@ def test_what_is_marked(
     assert re.findall("<mark>(.*?)</mark>", page) == marked
 
 
-def test_a_long_text_in_a_script_without_spaces_is_found_to_its_end(
-    client: BlogClient, make_entry: MakeEntry
-) -> None:
+def test_long_text_without_spaces_is_indexed(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("One", body="吾輩は猫である。" * 500 + "名前はまだ無い")
 
     assert found(client, "まだ無い") == ["One"]
 
 
-def test_the_best_is_first_and_then_the_newest(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_best_match_then_newest(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("Old", body="A heron stood.", timestamp=NOW - timedelta(days=3))
     make_entry("New", body="A heron stood.", timestamp=NOW - timedelta(days=1))
     make_entry("The heron", body="It stood.", timestamp=NOW - timedelta(days=9))
@@ -212,7 +208,7 @@ def test_the_best_is_first_and_then_the_newest(client: BlogClient, make_entry: M
     assert found(client, "heron") == ["The heron", "New", "Old"]
 
 
-def test_of_very_many_the_latest_are_ranked(
+def test_only_latest_matches_are_ranked(
     client: BlogClient, make_entry: MakeEntry, engine: Engine
 ) -> None:
     make_entry("Entry", body="heron")
@@ -224,7 +220,7 @@ def test_of_very_many_the_latest_are_ranked(
 
 
 def copy(engine: Engine, number: int) -> None:
-    """Copy the entry `entry`, as another program would."""
+    """Copy an entry, as another program would."""
     with engine.begin() as connection:
         for each in range(number):
             connection.exec_driver_sql(
@@ -235,10 +231,10 @@ def copy(engine: Engine, number: int) -> None:
             )
 
 
-# What is not
+# Hidden and changed content
 
 
-def test_what_readers_may_not_see_is_not_found(
+def test_search_omits_hidden_content(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     make_entry("Draft", body="secret", state="draft")
@@ -252,7 +248,7 @@ def test_what_readers_may_not_see_is_not_found(
     assert found(client, "open") == ["Shown"]
 
 
-def test_what_changes_is_found_as_it_is_now(
+def test_search_follows_changes(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment, db: Session
 ) -> None:
     entry = make_entry("One", body="heron", tags=("birds",))
@@ -274,7 +270,7 @@ def test_what_changes_is_found_as_it_is_now(
     assert comment.text == "ibis"
 
 
-def test_what_another_program_writes_is_found_at_once(
+def test_search_follows_other_programs(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment, engine: Engine
 ) -> None:
     make_comment(make_entry("Old", body="heron", tags=("birds",)), "stork")
@@ -294,7 +290,7 @@ def test_what_another_program_writes_is_found_at_once(
         assert found(client, q) == titles, statement
 
 
-def test_the_changes_of_another_program_to_many_texts_are_found(
+def test_search_follows_bulk_changes(
     client: BlogClient, make_entry: MakeEntry, engine: Engine
 ) -> None:
     make_entry("Entry", body="heron")
@@ -306,7 +302,7 @@ def test_the_changes_of_another_program_to_many_texts_are_found(
     assert f"the latest {CANDIDATES}" in client.get("/blog/search?q=lodz").text
 
 
-def test_a_search_does_not_wait_for_a_writer(
+def test_search_does_not_wait_for_writer(
     client: BlogClient, make_entry: MakeEntry, engine: Engine
 ) -> None:
     make_entry("One", body="heron")
@@ -321,7 +317,7 @@ def test_a_search_does_not_wait_for_a_writer(
 
     with other.begin() as connection:
         connection.exec_driver_sql("UPDATE site SET version = version")
-        assert found(client, "heron") == ["One"], "and not what is there no more"
+        assert found(client, "heron") == ["One"], "and no deleted text"
         assert found(client, "stork") == []
         assert "no-store" in client.get("/blog/search?q=stork").headers["Cache-Control"]
     assert found(client, "stork") == ["Two"]
@@ -337,7 +333,7 @@ def test_a_search_does_not_wait_for_a_writer(
         "body = ''",
     ],
 )
-def test_a_damaged_text_is_in_the_way_of_no_other(
+def test_damaged_text_hides_no_other(
     client: BlogClient, make_entry: MakeEntry, engine: Engine, damage: str
 ) -> None:
     make_entry("Damaged")
@@ -393,7 +389,7 @@ ON_SQLITE = [
 
 
 def indexed(engine: Engine) -> list[Any]:
-    """Return what the index has of what there is. What is gone nobody finds, nor looks for."""
+    """Return the index of existing rows. Those of deleted rows are never found."""
     number = "rowid" if engine.dialect.name == "sqlite" else "id"
     columns = "title, tags, text, marks" if engine.dialect.name == "sqlite" else "words"
     with engine.connect() as connection:
@@ -410,14 +406,12 @@ def indexed(engine: Engine) -> list[Any]:
 
 @shared
 @given(steps=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 3), st.integers(1, 3))))
-def test_whatever_was_done_the_index_is_as_if_made_anew(
-    engine: Engine, steps: list[tuple[int, int, int]]
-) -> None:
+def test_index_equals_rebuilt_index(engine: Engine, steps: list[tuple[int, int, int]]) -> None:
     dialect = engine.dialect.name
     statements = BY_ANYBODY + (ON_SQLITE if dialect == "sqlite" else [])
     written = [statements[number % len(statements)].format(a=a, b=b) for number, a, b in steps]
     if dialect == "sqlite":
-        # A shell has no foreign keys switched on.
+        # A shell has foreign keys off.
         with closing(sqlite3.connect(str(engine.url.database))) as shell, shell:
             shell.executescript(";".join(written))
     else:
@@ -460,9 +454,7 @@ def test_any_text_is_a_query(client: BlogClient, q: str) -> None:
         *("\u202e\u202d", "\ufeff", "👩‍👩‍👧‍👦", "ﷺ", "İ", "ß", "ǅ", "\u0e33", "\U0010ffff"),
     ],
 )
-def test_what_looks_like_something_else_is_a_query_too(
-    client: BlogClient, make_entry: MakeEntry, q: str
-) -> None:
+def test_query_syntax_is_harmless(client: BlogClient, make_entry: MakeEntry, q: str) -> None:
     make_entry("One", body="Nothing of this.")
     response = client.get("/blog/search", query_string={"q": q})
 
@@ -470,14 +462,14 @@ def test_what_looks_like_something_else_is_a_query_too(
     assert "<script>alert" not in response.text
 
 
-def test_a_nul_byte_is_passed_over(client: BlogClient) -> None:
+def test_nul_in_search_is_dropped(client: BlogClient) -> None:
     assert client.get("/blog/search?q=a%00b").status_code == 200
 
 
 @pytest.mark.parametrize(
     "scope", [{"tag": "none"}, {"tag": "a" * 5000}, {"year": "x"}, {"year": "٢٠٢٠"}, {"year": "-1"}]
 )
-def test_where_there_is_no_such_tag_or_year_nothing_is_found(
+def test_unknown_tag_or_year_finds_nothing(
     client: BlogClient, make_entry: MakeEntry, scope: dict[str, str]
 ) -> None:
     make_entry("One", body="heron", tags=("birds",))
@@ -488,31 +480,31 @@ def test_where_there_is_no_such_tag_or_year_nothing_is_found(
 # The page
 
 
-def test_without_a_query_there_is_the_form(client: BlogClient) -> None:
+def test_search_form_without_query(client: BlogClient) -> None:
     page = client.get("/blog/search").text
 
     assert 'role="search"' in page
     assert 'role="status"' not in page
 
 
-def test_search_engines_are_told_of_the_form_alone(client: BlogClient) -> None:
+def test_search_canonical_is_the_form(client: BlogClient) -> None:
     page = client.get("/blog/search?q=a").text
 
     assert f'<link rel="canonical" href="{SITE_URL}/blog/search">' in page
 
 
-def test_it_is_said_that_nothing_was_found(client: BlogClient) -> None:
+def test_empty_result_is_explained(client: BlogClient) -> None:
     page = client.get("/blog/search?q=heron").text
 
     assert "Nothing was found." in page
     assert 'value="heron"' in page
 
 
-def test_a_word_that_is_nearly_there_is_proposed(
+def test_misspelt_word_gets_proposal(
     client: BlogClient, make_entry: MakeEntry, engine: Engine
 ) -> None:
     if engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL has no list of the words in an index")
+        pytest.skip("PostgreSQL cannot list the words of an index")
     make_entry("One", body="A grey heron stood.")
     make_entry("Later", body="A hermit.", timestamp=NOW + timedelta(days=1))
 
@@ -522,7 +514,7 @@ def test_a_word_that_is_nearly_there_is_proposed(
     assert "Did you mean" not in client.get("/blog/search?q=heron").text
 
 
-def test_the_excerpt_is_text_with_marks(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_search_excerpt_is_marked_text(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("A <b> heron", body="Long ago. " * 100 + "See `<b>` & the *heron* there. " * 9)
 
     page = client.get("/blog/search?q=heron").text
@@ -531,7 +523,7 @@ def test_the_excerpt_is_text_with_marks(client: BlogClient, make_entry: MakeEntr
     assert "… Long ago" in page or "… ago" in page
 
 
-def test_results_are_narrowed_to_a_tag_and_a_year(
+def test_results_filter_by_tag_and_year(
     client: BlogClient, make_entry: MakeEntry, make_comment: MakeComment
 ) -> None:
     year = datetime(2020, 5, 5, tzinfo=UTC)
@@ -545,10 +537,10 @@ def test_results_are_narrowed_to_a_tag_and_a_year(
     assert found(client, "heron", tag="ponds") == ["Two"]
     assert sorted(found(client, "heron", year="2020")) == ["Anonymous on Three", "One"]
     assert found(client, "heron", year="2020", tag="birds") == ["One"]
-    assert found(client, "year2020") == [], "what narrows is no word"
+    assert found(client, "year2020") == [], "a filter is not searched"
 
 
-def test_results_come_in_pages(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_results_are_paginated(client: BlogClient, make_entry: MakeEntry) -> None:
     for number in range(12):
         make_entry(f"Entry {number}", body="heron")
 
@@ -560,7 +552,7 @@ def test_results_come_in_pages(client: BlogClient, make_entry: MakeEntry) -> Non
     assert client.get("/blog/search?q=heron&page=3").status_code == 404
 
 
-def test_a_browser_learns_of_the_search(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_opensearch_description(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("One", body="heron")
     address = re.search(r'<link rel="search"[^>]* href="([^"]+)">', client.get("/blog").text)
     assert address

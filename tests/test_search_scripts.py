@@ -1,4 +1,4 @@
-"""A hundred queries in many scripts, and their matches, in this order on every database."""
+"""A hundred queries in many scripts: the same results and order on every database."""
 
 import re
 from datetime import timedelta
@@ -11,7 +11,7 @@ from blog.models import Entry, Tag
 from tests.conftest import NOW, BlogClient
 from tests.test_search import found
 
-#: Entries by their titles, the oldest first.
+#: Entries by title, oldest first.
 TEXTS = {
     "Deutsch": "Die Straße zur Donau\u00addampf\u00adschiffahrt, größer als Füße. Ganz naïv.",
     "Polski": "Zażółć gęślą jaźń w mieście Łódź.",
@@ -42,7 +42,7 @@ TEXTS = {
     "Unseen": "in\u200bvis\u2060ible \ufefffeed cafe\u0301s n\u0303\u0331o e\u20ddnd w\ufe0fait",
 }  # fmt: skip
 
-#: The shortest first.
+#: Shortest first.
 PROGRAMS = ["In C#", "In C", "On .NET", "In C++", "The net"]
 
 QUERIES: dict[str, list[str]] = {
@@ -97,7 +97,7 @@ QUERIES: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-#: In the order in which readers see them.
+#: In the order shown to readers.
 TAGS = ["C#", "C++", "çay", "Élan", "ısı", "İstanbul", "Łódź", "Österreich", "zebra"]
 
 
@@ -109,7 +109,7 @@ def fill(db: Session) -> None:
 
 
 def fill_with_ties(db: Session) -> None:
-    """Store entries that match equally well, with all tags."""
+    """Store entries with equal rank, with all tags."""
     tags = [Tag(name=name, slug=f"tag-{number}") for number, name in enumerate(sorted(TAGS))]
     for number in range(4):
         store(db, f"Twin {number}", "Ties are settled by date.", number // 2).tags = tags
@@ -124,21 +124,21 @@ def store(db: Session, title: str, body: str, number: int) -> Entry:
     return entry
 
 
-def test_each_query_finds_its_entries_in_order(client: BlogClient, db: Session) -> None:
+def test_queries_find_entries_in_order(client: BlogClient, db: Session) -> None:
     assert len(QUERIES) >= 100
     fill(db)
 
     assert {q: found(client, q) for q in QUERIES} == QUERIES
 
 
-def test_what_is_found_is_marked(client: BlogClient, db: Session) -> None:
+def test_matches_are_marked(client: BlogClient, db: Session) -> None:
     fill(db)
     for q, titles in QUERIES.items():
         page = client.get("/blog/search", query_string={"q": q}).text
         assert page.count("<mark>") >= len(titles), q
 
 
-def test_ties_are_settled_by_date_and_tags_are_in_order(client: BlogClient, db: Session) -> None:
+def test_ties_are_ordered_by_date(client: BlogClient, db: Session) -> None:
     fill_with_ties(db)
     page = client.get("/blog/tags").text
     assert found(client, "ties") == ["Twin 3", "Twin 2", "Twin 1", "Twin 0"]

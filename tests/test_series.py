@@ -1,4 +1,4 @@
-"""Series: entries in an order, on a page of their own and around each part."""
+"""Series: the order of parts, on the page of the series and on each part."""
 
 import sqlite3
 from contextlib import closing
@@ -45,7 +45,7 @@ def parts(client: BlogClient) -> list[str]:
 
 
 def around(client: BlogClient, slug: str) -> dict[str, str]:
-    """Return what the page of an entry says of its series, and where each of its links leads."""
+    """Return the linked parts on an entry's page by label, and its place in the series."""
     page = html.document_fromstring(client.get(f"/blog/{slug}").text)
     found = {
         row.text_content().split("\n")[0].replace(row.find("a").text, "").strip(): row.find(
@@ -58,12 +58,12 @@ def around(client: BlogClient, slug: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("five")
-def test_numbered_parts_come_first_and_the_others_as_they_appeared(client: BlogClient) -> None:
+def test_numbered_parts_come_first(client: BlogClient) -> None:
     assert parts(client) == ORDER
 
 
 @pytest.mark.usefixtures("five")
-def test_a_part_says_where_it_stands_and_leads_to_the_next(client: BlogClient) -> None:
+def test_part_links_to_neighbours(client: BlogClient) -> None:
     assert around(client, "flour") == {
         "place": "Part 1 of 5 in Bread & butter",
         "Next part": "Water",
@@ -80,7 +80,7 @@ def test_a_part_says_where_it_stands_and_leads_to_the_next(client: BlogClient) -
 
 
 @pytest.mark.usefixtures("five")
-def test_parts_that_readers_do_not_see_are_not_counted(
+def test_hidden_parts_are_not_counted(
     client: BlogClient, make_entry: MakeEntry, series: Series
 ) -> None:
     hidden = {"series_id": series.id, "series_number": 0}
@@ -92,7 +92,7 @@ def test_parts_that_readers_do_not_see_are_not_counted(
     assert around(client, "flour")["place"] == "Part 1 of 5 in Bread & butter"
 
 
-def test_a_series_is_there_when_a_part_of_it_is(
+def test_series_exists_with_visible_part(
     client: BlogClient, make_entry: MakeEntry, series: Series
 ) -> None:
     make_entry("Draft", state="draft", series_id=series.id)
@@ -108,7 +108,7 @@ def test_a_series_is_there_when_a_part_of_it_is(
 
 
 @pytest.mark.usefixtures("five")
-def test_a_change_in_a_shell_is_on_the_page_at_once(client: BlogClient, engine: Engine) -> None:
+def test_series_follows_shell_changes(client: BlogClient, engine: Engine) -> None:
     assert parts(client) == ORDER
     for change in (
         "UPDATE entry SET series_number = 11 WHERE title = 'Flour'",
@@ -124,7 +124,7 @@ def test_a_change_in_a_shell_is_on_the_page_at_once(client: BlogClient, engine: 
 
 
 @pytest.mark.usefixtures("five")
-def test_a_part_of_a_series_that_is_gone_has_a_page(client: BlogClient, engine: Engine) -> None:
+def test_entry_of_deleted_series_has_page(client: BlogClient, engine: Engine) -> None:
     with closing(sqlite3.connect(str(engine.url.database))) as connection:
         connection.execute("DELETE FROM series")
         connection.commit()
@@ -132,7 +132,7 @@ def test_a_part_of_a_series_that_is_gone_has_a_page(client: BlogClient, engine: 
     assert around(client, "flour") == {"place": ""}
 
 
-def test_titles_that_differ_in_case_are_one_series(db: Session) -> None:
+def test_series_titles_ignore_case(db: Session) -> None:
     first = series_titled(db, "Bread & Butter")
 
     assert series_titled(db, "bread &  butter") is first
@@ -151,7 +151,7 @@ def test_titles_that_differ_in_case_are_one_series(db: Session) -> None:
         ("series: Bread & butter\ntype: page", None),
     ],
 )
-def test_an_import_keeps_the_series(
+def test_import_keeps_series(
     tmp_path: Path, engine: Engine, db: Session, front: str, expected: tuple[str, int] | None
 ) -> None:
     (tmp_path / "2020-01-02-a.md").write_text(f"---\n{front}\n---\nText.\n", encoding="utf-8")
@@ -165,9 +165,7 @@ def test_an_import_keeps_the_series(
     assert noted is (front == "weight: 2")
 
 
-def test_a_part_leaves_the_series_when_its_source_does(
-    tmp_path: Path, engine: Engine, client: BlogClient
-) -> None:
+def test_part_leaves_series_with_source(tmp_path: Path, engine: Engine, client: BlogClient) -> None:
     for name in ("one", "two"):
         path = tmp_path / f"2020-01-02-{name}.md"
         path.write_text(f"---\nseries: Bread, butter\n---\n{name}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The server, as a process of its own with real clients: what it answers, and how it ends."""
+"""The server as a separate process: responses to real clients, and shutdown."""
 
 import http.client
 import json
@@ -108,7 +108,7 @@ print("returned", flush=True)
 
 
 class Server(processes.Server):
-    """A served process and its clients."""
+    """A server process and its clients."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         super().__init__(process)
@@ -128,7 +128,7 @@ class Server(processes.Server):
     def stop(self, number: int = STOP) -> float:
         if not WINE:
             return super().stop(number)
-        # wine delivers no console events; the process raises the signal itself.
+        # wine delivers no console events, so the process raises the signal itself.
         before = time.monotonic()
         self._tell(f"{number}")
         return before
@@ -140,7 +140,7 @@ class Server(processes.Server):
             time.sleep(0.01)
 
     def release(self) -> None:
-        """Let the slow requests go on."""
+        """Let the slow requests continue."""
         self._tell("release")
 
     def _tell(self, line: str) -> None:
@@ -189,7 +189,7 @@ def start(script: Path) -> Iterator[Start]:
 # Serving
 
 
-def test_port_0_is_announced_as_the_port_that_was_chosen(start: Start) -> None:
+def test_port_0_is_announced(start: Start) -> None:
     server = start()
     assert server.address[1] != 0
     with server.send("/") as client:
@@ -199,7 +199,7 @@ def test_port_0_is_announced_as_the_port_that_was_chosen(start: Start) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 500, 10_000])
-def test_head_and_body_leave_together(start: Start, size: int) -> None:
+def test_head_and_body_are_sent_together(start: Start, size: int) -> None:
     server = start()
     with server.connect() as client:
         for _ in range(20):
@@ -241,7 +241,7 @@ FORWARDED = (
         ("127.0.0.1", ("203.0.113.7", "https", "example.org")),
     ],
 )
-def test_only_the_trusted_proxy_says_who_asks(
+def test_only_trusted_proxy_is_believed(
     start: Start, trusted: str | None, seen: tuple[str, str, str]
 ) -> None:
     server = start(trusted_proxy=trusted)
@@ -250,12 +250,12 @@ def test_only_the_trusted_proxy_says_who_asks(
     assert seen == (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"], environ["HTTP_HOST"])
 
 
-def test_a_body_over_the_limit_is_refused(start: Start) -> None:
+def test_body_over_limit_is_refused(start: Start) -> None:
     with start().send("/length", f"Content-Length: {MAX_BODY + 1}\r\n") as client:
         assert answer(client)[0].status == 413
 
 
-def test_outside_the_main_thread_it_serves_and_leaves_signals_alone(start: Start) -> None:
+def test_serve_outside_main_thread(start: Start) -> None:
     server = start(in_thread=True)
     with server.send("/") as client:
         assert answer(client)[0].status == 200
@@ -264,10 +264,10 @@ def test_outside_the_main_thread_it_serves_and_leaves_signals_alone(start: Start
         assert server.ended()[0] == -signal.SIGTERM
 
 
-# Not serving
+# Failing to start
 
 
-def test_a_port_in_use() -> None:
+def test_used_port_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ServerError) as caught:
@@ -278,7 +278,7 @@ def test_a_port_in_use() -> None:
     )
 
 
-def test_a_second_server_does_not_take_over_the_port(start: Start, script: Path) -> None:
+def test_second_server_cannot_share_port(start: Start, script: Path) -> None:
     host, port = start().address
     second = run(script, {"host": host, "port": port})
     printed, said = second.communicate(timeout=PATIENCE)
@@ -295,16 +295,16 @@ def test_a_second_server_does_not_take_over_the_port(start: Start, script: Path)
         ("a..b", "Cannot listen on 'a..b': no address is known"),
     ],
 )
-def test_a_host_that_is_not_here(host: str, reason: str) -> None:
+def test_unknown_bind_host_is_reported(host: str, reason: str) -> None:
     with pytest.raises(ServerError) as caught:
         listen(host, 0)
     assert str(caught.value).startswith(reason)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="who may open low ports differs by system")
-def test_a_privileged_port(script: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="rules for low ports differ between systems")
+def test_privileged_port_is_reported(script: Path) -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 7:
-        pytest.skip("on this machine everybody may open every port")
+        pytest.skip("this machine has no privileged ports")
     process = run(script, {"host": "127.0.0.1", "port": 7, "as_nobody": True})
     printed, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, printed) == (1, "")
@@ -317,7 +317,7 @@ def test_a_privileged_port(script: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["SIGTERM", "SIGINT", "SIGHUP"] if os.name == "posix" else ["SIGBREAK"]
 )
-def test_a_running_request_is_finished(start: Start, name: str) -> None:
+def test_drain_finishes_running_request(start: Start, name: str) -> None:
     server = start()
     with server.send(f"/slow?{PATIENCE}") as client:
         assert server.line() == "began"
@@ -329,7 +329,7 @@ def test_a_running_request_is_finished(start: Start, name: str) -> None:
     assert server.ended()[:2] == (0, "returned\n")
 
 
-def test_queued_requests_are_finished(start: Start) -> None:
+def test_drain_finishes_queued_requests(start: Start) -> None:
     server = start(threads=1)
     clients = [server.send(f"/slow?{PATIENCE}") for _ in range(4)]
     assert server.line() == "began"
@@ -341,7 +341,7 @@ def test_queued_requests_are_finished(start: Start) -> None:
     assert server.ended()[0] == 0
 
 
-def test_pipelined_requests_are_finished(start: Start) -> None:
+def test_drain_finishes_pipelined_requests(start: Start) -> None:
     server = start()
     with server.send(f"/slow?{PATIENCE}") as client:
         client.sendall(b"GET /length HTTP/1.1\r\nHost: blog\r\n\r\n")
@@ -355,7 +355,7 @@ def test_pipelined_requests_are_finished(start: Start) -> None:
     assert server.ended()[0] == 0
 
 
-def test_a_request_that_is_still_arriving_is_answered(start: Start) -> None:
+def test_drain_finishes_arriving_request(start: Start) -> None:
     server = start()
     with server.send("/length", "Content-Length: 2000\r\n") as client:
         client.sendall(b"x" * 1000)
@@ -367,7 +367,7 @@ def test_a_request_that_is_still_arriving_is_answered(start: Start) -> None:
     assert server.ended()[0] == 0
 
 
-def test_a_slow_reader_gets_all_of_8_mb(start: Start) -> None:
+def test_drain_finishes_slow_reader(start: Start) -> None:
     server = start()
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -386,7 +386,7 @@ def test_a_slow_reader_gets_all_of_8_mb(start: Start) -> None:
     assert server.ended()[:2] == (0, "returned\n")
 
 
-def test_work_outlives_the_client_that_asked_for_it(start: Start) -> None:
+def test_work_outlives_its_client(start: Start) -> None:
     server = start()
     with server.send("/gone"):
         assert server.line() == "began"
@@ -395,7 +395,7 @@ def test_work_outlives_the_client_that_asked_for_it(start: Start) -> None:
     assert (code, printed) == (0, "committed\nreturned\n")
 
 
-def test_a_head_that_is_still_arriving_is_answered(start: Start) -> None:
+def test_drain_waits_for_partial_head(start: Start) -> None:
     server = start()
     with server.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\nHo")
@@ -406,7 +406,7 @@ def test_a_head_that_is_still_arriving_is_answered(start: Start) -> None:
     assert server.ended()[0] == 0
 
 
-def test_one_that_does_not_arrive_does_not_hold_it_up(start: Start) -> None:
+def test_drain_drops_late_head(start: Start) -> None:
     server = start()
     with server.connect() as half, server.send("/length", "Content-Length: 9\r\n") as body:
         half.sendall(b"GET /blog HT")
@@ -419,7 +419,7 @@ def test_one_that_does_not_arrive_does_not_hold_it_up(start: Start) -> None:
     assert time.monotonic() - stopped < 15
 
 
-def test_idle_connections_do_not_hold_it_up(start: Start) -> None:
+def test_drain_ignores_idle_connections(start: Start) -> None:
     server = start()
     with server.connect() as silent, server.send("/") as kept:
         assert answer(kept)[1] == b"hello"
@@ -430,7 +430,7 @@ def test_idle_connections_do_not_hold_it_up(start: Start) -> None:
     assert time.monotonic() - stopped < 15
 
 
-def test_new_connections_are_refused_while_draining(start: Start) -> None:
+def test_drain_refuses_new_connections(start: Start) -> None:
     server = start()
     with server.send(f"/slow?{PATIENCE}") as client:
         assert server.line() == "began"
@@ -441,23 +441,23 @@ def test_new_connections_are_refused_while_draining(start: Start) -> None:
     assert server.ended()[0] == 0
 
 
-def test_a_second_signal_ends_at_once(start: Start) -> None:
+def test_second_signal_ends_at_once(start: Start) -> None:
     server = start()
     with server.send("/slow?30"), server.send("/endless") as unread:
         assert server.line() == "began"
         unread.recv(1)
         server.drain()
-        time.sleep(0.8)  # sooner, it would be an echo of the first
+        time.sleep(0.8)  # earlier, it would count as an echo of the first
         assert server.process.poll() is None
         again = server.stop()
         code, printed, logged = server.ended()
     assert time.monotonic() - again < 15
-    # Also the answer that nobody read was closed, and with it whatever it held.
+    # The unread response was closed, too, with its resources.
     assert (code, printed) == (0, "closed\nreturned\n")
     assert "Stopped with 2 connections unfinished on a second signal" in logged
 
 
-def test_a_client_that_never_reads_is_given_up(start: Start) -> None:
+def test_drain_gives_up_unread_response(start: Start) -> None:
     server = start(drain_seconds=1)
     with server.send("/large") as client:
         client.recv(1)
@@ -470,7 +470,7 @@ def test_a_client_that_never_reads_is_given_up(start: Start) -> None:
 
 if sys.platform != "win32":
 
-    def test_a_request_that_waits_in_the_kernel_is_answered(start: Start) -> None:
+    def test_drain_serves_kernel_backlog(start: Start) -> None:
         server = start()
         server.process.send_signal(signal.SIGSTOP)
         clients = [server.send("/") for _ in range(5)]
@@ -481,7 +481,7 @@ if sys.platform != "win32":
             client.close()
         assert server.ended()[0] == 0
 
-    def test_a_hangup_is_left_alone_where_it_is_ignored(start: Start, script: Path) -> None:
+    def test_ignored_hangup_stays_ignored(start: Start, script: Path) -> None:
         options = json.dumps({"host": "127.0.0.1", "port": 0})
         with Server(processes.start(["nohup", sys.executable, script, options])) as server:
             server.stop(signal.SIGHUP)
@@ -490,11 +490,11 @@ if sys.platform != "win32":
             server.stop()
             assert server.ended()[0] == 0
 
-    def test_an_echo_of_the_signal_is_not_a_second_one(start: Start) -> None:
+    def test_repeated_signal_is_one_signal(start: Start) -> None:
         server = start()
         with server.send("/slow?1.2") as client:
             assert server.line() == "began"
-            # At the same time, however busy the machine is.
+            # Sent at the same time, however busy the machine is.
             for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
                 server.process.send_signal(number)
             assert answer(client)[1] == b"finished"

@@ -1,4 +1,4 @@
-"""Clients of `threadleaf serve` that do not send, read or leave, beside normal ones."""
+"""Clients of `threadleaf serve` that send, read or leave slowly, beside normal ones."""
 
 import http.client
 import os
@@ -35,7 +35,7 @@ class Server(Process):
             command = ["sh", "-c", f'{before}; exec "$@"', "sh", *map(str, command)]
         super().__init__(start(command, folder, environ))
         self.clients = ExitStack()
-        #: The longest time that a page took, in seconds.
+        #: The slowest page, in seconds.
         self.slowest = 0.0
 
     def __exit__(self, *error: object) -> None:
@@ -43,7 +43,7 @@ class Server(Process):
         super().__exit__(*error)
 
     def client(self, sent: bytes = b"", buffer: int | None = None) -> socket.socket:
-        """Connect and send; with a small receive `buffer`, most of a reply stays at the server."""
+        """Connect and send. With a small receive buffer, most of a response stays at the server."""
         parts = urlsplit(self.url)
         client = self.clients.enter_context(socket.socket())
         if buffer is not None:
@@ -54,7 +54,7 @@ class Server(Process):
         return client
 
     def statuses(self, times: int, at_a_time: int = 8) -> Counter[int]:
-        """Read a page on a new connection so many times, and count the statuses."""
+        """Request a page `times` times, each on a new connection, and count the statuses."""
 
         def read(_: int) -> int:
             connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)
@@ -92,7 +92,7 @@ FILE = get("/media/large.bin")
 
 
 def drained(client: socket.socket) -> int:
-    """Read until the connection ends, and return how many bytes there were."""
+    """Read until the connection ends, and return the number of bytes."""
     received = 0
     with suppress(ConnectionError):
         while data := client.recv(1 << 20):
@@ -101,11 +101,11 @@ def drained(client: socket.socket) -> int:
 
 
 def many(number: int) -> int:
-    # On Windows select() takes 512 sockets, and wine has fewer.
+    # On Windows select() is limited to 512 sockets, and under wine to fewer.
     return number if sys.platform != "win32" else number // 5
 
 
-def test_a_crowd_is_not_noticed(serve: Start) -> None:
+def test_crowd_of_slow_clients(serve: Start) -> None:
     server = serve()
     for _ in range(many(1000)):
         server.client()
@@ -115,7 +115,7 @@ def test_a_crowd_is_not_noticed(serve: Start) -> None:
     assert {client.recv(12) for client in stalled} == {b"HTTP/1.1 200"}
 
     assert server.statuses(1000) == {200: 1000}
-    # Under 0.1 s on a quiet machine; before, each waited two minutes for its turn.
+    # Under 0.1 s on an idle machine, and two minutes if slow clients block the workers.
     assert server.slowest < 30
     last = server.client(get("/blog"))
     assert last.recv(12) == b"HTTP/1.1 200"
@@ -137,7 +137,7 @@ def test_a_crowd_is_not_noticed(serve: Start) -> None:
     ],
     ids=["whole", "all", "range", "pipelined", "then pages", "pages"],
 )
-def test_a_client_that_does_not_read_holds_no_worker(serve: Start, asked: bytes) -> None:
+def test_unread_response_holds_no_worker(serve: Start, asked: bytes) -> None:
     server = serve(THREADS=1)
     for _ in range(3):
         server.client(asked, buffer=4096).recv(1)
@@ -145,7 +145,7 @@ def test_a_client_that_does_not_read_holds_no_worker(serve: Start, asked: bytes)
     assert server.statuses(3) == {200: 3}
 
 
-def test_what_stalled_arrives_in_full_once_it_is_read(serve: Start) -> None:
+def test_stalled_download_arrives_whole(serve: Start) -> None:
     server = serve(THREADS=1)
     client = server.client(FILE + get("/healthz", "Connection: close"), buffer=4096)
     time.sleep(0.5)
@@ -153,7 +153,7 @@ def test_what_stalled_arrives_in_full_once_it_is_read(serve: Start) -> None:
     assert LARGE < drained(client) < LARGE + 2000
 
 
-def test_each_way_to_wait_has_its_deadline(serve: Start) -> None:
+def test_deadlines(serve: Start) -> None:
     server = serve(IDLE_TIMEOUT=1, HEADER_TIMEOUT=1, BODY_TIMEOUT=1, SEND_TIMEOUT=1)
     post = b"POST /blog HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n"
     began = time.monotonic()
@@ -179,7 +179,7 @@ def test_each_way_to_wait_has_its_deadline(serve: Start) -> None:
     assert server.statuses(1) == {200: 1}
 
 
-def test_a_slow_but_steady_reader_is_not_cut_off(serve: Start) -> None:
+def test_slow_steady_reader_is_not_cut_off(serve: Start) -> None:
     server = serve(SEND_TIMEOUT=2)
     client = server.client(get("/media/large.bin", "Range: bytes=0-29999999"), buffer=65_536)
     received = 0
@@ -194,7 +194,7 @@ def test_a_slow_but_steady_reader_is_not_cut_off(serve: Start) -> None:
     assert received > 30_000_000
 
 
-def test_a_full_house_makes_room_for_the_next(serve: Start) -> None:
+def test_full_server_makes_room(serve: Start) -> None:
     server = serve(CONNECTION_LIMIT=20, THREADS=2)
     for _ in range(60):
         server.client()
@@ -210,7 +210,7 @@ def test_a_full_house_makes_room_for_the_next(serve: Start) -> None:
 
 if sys.platform != "win32":
 
-    def test_few_open_files_are_said_once_and_lived_with(serve: Start) -> None:
+    def test_low_file_limit_is_logged_once(serve: Start) -> None:
         server = serve("ulimit -n 64", THREADS=8)
         for _ in range(120):
             server.client()
@@ -221,7 +221,7 @@ if sys.platform != "win32":
         assert (code, logged.count("\n")) == (0, 2)
         assert "At most 12 connections, not 2500: this process may open 64 files." in logged
 
-    def test_the_limit_of_open_files_is_raised_where_it_may_be(serve: Start) -> None:
+    def test_file_limit_is_raised(serve: Start) -> None:
         server = serve("ulimit -Sn 64")
         clients = [server.client(get("/healthz")) for _ in range(120)]
 
@@ -230,7 +230,7 @@ if sys.platform != "win32":
         assert server.ended()[2] == ""
 
 
-def test_a_file_that_becomes_shorter_ends_its_connection(serve: Start, tmp_path: Path) -> None:
+def test_shrinking_file_ends_connection(serve: Start, tmp_path: Path) -> None:
     server = serve()
     client = server.client(FILE, buffer=65_536)
     assert client.recv(12) == b"HTTP/1.1 200"

@@ -1,4 +1,4 @@
-"""Slugs: readable in every script, and safe to put in an address."""
+"""Slugs are readable in every script and safe in a URL."""
 
 import unicodedata
 
@@ -31,20 +31,20 @@ from blog.text.slugs import few, numbered, slugify
         ("", ""),
     ],
 )
-def test_a_title_becomes_its_slug(title: str, slug: str) -> None:
+def test_slug_of_title(title: str, slug: str) -> None:
     assert slugify(title) == slug
 
 
-def test_a_long_slug_is_cut_between_words() -> None:
+def test_long_slug_is_cut_between_words() -> None:
     assert slugify("one two three", max_length=9) == "one-two"
     assert slugify("one two three", max_length=7) == "one-two"
 
 
-def test_a_long_word_is_cut_within() -> None:
+def test_long_word_is_cut() -> None:
     assert slugify("a" * 100) == "a" * 80
 
 
-def test_a_decomposed_title_gives_the_slug_of_the_composed_one() -> None:
+def test_slug_ignores_normal_form() -> None:
     title = "Ålesund, Й, が"
     assert slugify(unicodedata.normalize("NFD", title)) == slugify(title)
 
@@ -52,7 +52,7 @@ def test_a_decomposed_title_gives_the_slug_of_the_composed_one() -> None:
 @given(st.text())
 @example("İ ŉ ǰ ΐ ᾳ ẖ")
 @example("a_\u0301b \u0345 \u05bf\u0301")
-def test_a_slug_is_clean_and_stays_as_it_is(title: str) -> None:
+def test_slug_is_idempotent(title: str) -> None:
     slug = slugify(title)
     assert slugify(slug) == slug
     assert len(slug) <= 80
@@ -64,7 +64,7 @@ def test_a_slug_is_clean_and_stays_as_it_is(title: str) -> None:
 
 
 @given(st.sets(st.integers(1, 100)))
-def test_a_number_makes_a_slug_free(numbers: set[int]) -> None:
+def test_slug_numbers(numbers: set[int]) -> None:
     taken = {"a" if number == 1 else f"a-{number}" for number in numbers}
     found = numbered("a", taken.__contains__)
 
@@ -73,7 +73,7 @@ def test_a_number_makes_a_slug_free(numbers: set[int]) -> None:
         assert found == next(slug for slug in few("a") if slug not in taken)
 
 
-def test_a_thousand_slugs_are_looked_through_in_few_steps() -> None:
+def test_free_slug_is_found_in_few_steps() -> None:
     taken = {"a", *(f"a-{number}" for number in range(2, 1_001))}
     asked: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The filter: what makes a comment wait, and that it says why."""
+"""The filter: which comments it holds, and the reasons it gives."""
 
 import random
 
@@ -23,14 +23,14 @@ from blog.comments.spam import (
 )
 
 NOTHING = Learnt(0, 0, {})
-# Less than nothing: what was learnt with one Python may be unlearnt with another.
+# Negative counts: words learnt by one version of Python may be unlearnt by another.
 COUNTS = st.tuples(st.integers(-2, 40), st.integers(-2, 40))
 LEARNT = st.dictionaries(st.sampled_from(["pills", "rain", "a link", "buy now"]), COUNTS).map(
     lambda words: Learnt(40, 40, words)
 )
 
 
-def test_a_plain_comment_is_published() -> None:
+def test_plain_comment_is_published() -> None:
     verdict = judge(Signals(read("Thank you, I did not know that.")), NOTHING)
 
     assert (verdict.decision, verdict.reasons) == ("publish", ())
@@ -49,7 +49,7 @@ def test_a_plain_comment_is_published() -> None:
         ),
     ],
 )
-def test_what_makes_a_comment_wait_is_told(signals: Signals, reason: str) -> None:
+def test_signals_that_hold_comment(signals: Signals, reason: str) -> None:
     verdict = judge(signals, NOTHING)
 
     assert (verdict.decision, str(verdict)) == ("hold", reason)
@@ -65,11 +65,11 @@ def test_what_makes_a_comment_wait_is_told(signals: Signals, reason: str) -> Non
         Signals(read("", links=["https://a.example"] * TRUSTED_LINKS), is_trusted=True),
     ],
 )
-def test_and_what_does_not(signals: Signals) -> None:
+def test_signals_that_do_not_hold(signals: Signals) -> None:
     assert judge(signals, NOTHING).decision == "publish"
 
 
-def test_words_are_explained_with_their_numbers() -> None:
+def test_words_are_explained_with_numbers() -> None:
     learnt = Learnt(20, 25, {"pills": (18, 0), "cheap": (15, 1), "the": (18, 22)})
     verdict = judge(Signals(read("The cheap PILLS")), learnt)
 
@@ -79,13 +79,13 @@ def test_words_are_explained_with_their_numbers() -> None:
     )
 
 
-def test_a_few_decisions_say_nothing() -> None:
+def test_few_decisions_decide_nothing() -> None:
     words = {"pills": (DECISIONS - 1, 0)}
 
     assert judge(Signals(read("pills")), Learnt(DECISIONS - 1, 500, words)).decision == "publish"
 
 
-def test_letters_that_only_look_like_others_are_those_others() -> None:
+def test_lookalike_letters_are_folded() -> None:
     assert {"pills", "named bob", "link a.example", "a link"} <= tokens(
         "ＰＩＬＬＳ", "Bob", ["https://www.A.example/x"]
     )
@@ -102,7 +102,7 @@ def test_letters_that_only_look_like_others_are_those_others() -> None:
         ("http: //a.example, example.org, https://", []),
     ],
 )
-def test_an_address_is_what_readers_take_for_one(text: str, hosts: list[str]) -> None:
+def test_visible_addresses_are_counted(text: str, hosts: list[str]) -> None:
     links = addresses(text)
 
     assert len(links) == len(hosts)
@@ -119,7 +119,7 @@ def test_an_address_is_what_readers_take_for_one(text: str, hosts: list[str]) ->
         "mailto:b@a.example",
     ],
 )
-def test_the_host_of_a_link_is_what_a_browser_takes_for_it(link: str) -> None:
+def test_link_host_as_browser_sees_it(link: str) -> None:
     assert "link a.example" in tokens("", links=[link])
 
 
@@ -133,9 +133,7 @@ def test_any_comment_is_judged(text: str, name: str, links: list[str], learnt: L
 
 
 @given(st.lists(COUNTS, min_size=1, max_size=60), st.integers(DECISIONS, 40))
-def test_words_that_make_a_comment_wait_are_named(
-    counts: list[tuple[int, int]], total: int
-) -> None:
+def test_words_that_hold_comment_are_named(counts: list[tuple[int, int]], total: int) -> None:
     words = {f"word{number}": count for number, count in enumerate(counts)}
     verdict = judge(Signals(read(" ".join(words))), Learnt(total, total, words))
 
@@ -143,7 +141,7 @@ def test_words_that_make_a_comment_wait_are_named(
 
 
 @given(st.lists(st.sampled_from(["pills", "rain", "a", "buy now", "x"])), LEARNT)
-def test_the_order_of_words_makes_no_difference(words: list[str], learnt: Learnt) -> None:
+def test_word_order_does_not_matter(words: list[str], learnt: Learnt) -> None:
     other = random.Random(1).sample(words, len(words))
 
     assert probability(words, learnt) == probability(other, learnt)
@@ -164,7 +162,7 @@ def test_the_order_of_words_makes_no_difference(words: list[str], learnt: Learnt
     ids=["word", "schemes", "hosts", "words", "marks", "mixed marks", "ligatures", "signs"],
 )
 @pytest.mark.timeout(60)
-def test_the_work_is_bounded(text: str) -> None:
+def test_filter_work_is_bounded(text: str) -> None:
     links = [*addresses(text), text]
     found = tokens(text, text, links)
 
@@ -177,7 +175,7 @@ def test_the_work_is_bounded(text: str) -> None:
     ("decisions", "real_that_wait", "spam_that_passes"),
     [(50, 0.02, 0.45), (200, 0.02, 0.25), (500, 0.025, 0.18)],
 )
-def test_the_filter_is_as_good_as_the_docs_say(
+def test_filter_is_as_good_as_documented(
     decisions: int, real_that_wait: float, spam_that_passes: float
 ) -> None:
     waiting, passing = medians(decisions, 7)
@@ -186,7 +184,7 @@ def test_the_filter_is_as_good_as_the_docs_say(
     assert passing <= spam_that_passes
 
 
-def test_every_comment_that_waits_comes_with_a_reason() -> None:
+def test_held_comment_has_a_reason() -> None:
     held = run(judged(), 50, 1).held
 
     assert len(held) > 300

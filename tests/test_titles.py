@@ -1,4 +1,4 @@
-"""A title is text: tags in it are emphasis where HTML is possible, and nothing elsewhere."""
+"""Titles: tags are emphasis in HTML and dropped in plain text."""
 
 import json
 
@@ -25,13 +25,13 @@ from tests.conftest import BlogClient, MakeEntry
         ("<em onclick=alert(1)>x</em>", "<em>x</em>", "x"),
     ],
 )
-def test_a_title_is_text_with_emphasis(written: str, shown: str | None, text: str | None) -> None:
+def test_title_is_text_with_emphasis(written: str, shown: str | None, text: str | None) -> None:
     assert title_html(written) == (escape(written) if shown is None else shown)
     assert title_text(written) == (written if text is None else text)
 
 
 @given(st.lists(st.sampled_from("<em> </em> <b> </B> <a x=y> </a> <br> < > & x".split())))  # noqa: SIM905
-def test_a_title_is_valid_and_loses_no_word(parts: list[str]) -> None:
+def test_title_is_valid_and_keeps_words(parts: list[str]) -> None:
     title = "".join(parts)
     found = html.fragment_fromstring(str(title_html(title)), create_parent="div")
 
@@ -39,7 +39,7 @@ def test_a_title_is_valid_and_loses_no_word(parts: list[str]) -> None:
     assert {element.tag for element in found.iter()} <= {"div", "em", "b"}
 
 
-def test_a_title_with_emphasis_on_all_pages(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_title_emphasis_on_pages(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry("Action <em>and</em> <title>", slug="a")
     make_entry("The <i>page</i>", slug="page", kind="page")
     page = client.get("/blog/a").text

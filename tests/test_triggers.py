@@ -1,4 +1,4 @@
-"""What the database keeps true by itself, after any sequence of statements from anybody."""
+"""Data kept true by triggers, after any sequence of statements by any program."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -52,7 +52,7 @@ STATEMENTS = st.lists(
 
 
 def kept(connection: Any, *unknown: str) -> list[Any]:
-    """Return what the triggers keep, without the numbers of months that are not known."""
+    """Return the data of the triggers, without the months whose number is unknown."""
     for month in unknown:
         connection.execute(text("DELETE FROM month WHERE month = :month"), {"month": month})
     return [
@@ -66,15 +66,13 @@ def kept(connection: Any, *unknown: str) -> list[Any]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(statements=STATEMENTS)
-def test_what_triggers_keep_is_what_counting_anew_would_find(
-    engine: Engine, statements: list[str]
-) -> None:
+def test_counts_equal_recount(engine: Engine, statements: list[str]) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("INSERT INTO tag VALUES (1, 'one', 'one'), (2, 'two', 'two')")
         for statement in statements:
             connection.exec_driver_sql(statement)
-        # The number of a month in which a row was replaced, or nearly, is not known any more: it is
-        # counted for the page.
+        # A replaced row, or an attempt to replace one, leaves the number of its month unknown: the
+        # page counts it.
         unknown = connection.scalars(text("SELECT month FROM month WHERE entries IS NULL")).all()
         found = kept(connection, *unknown)
         stale = connection.scalar(
@@ -88,17 +86,17 @@ def test_what_triggers_keep_is_what_counting_anew_would_find(
         connection.rollback()
 
 
-# What readers see, and what they do not
+# Visible and invisible changes
 
 
-def test_every_table_and_column_is_listed_as_seen_or_as_unseen() -> None:
+def test_all_columns_are_seen_or_unseen() -> None:
     tables = Base.metadata.tables
     assert sorted([*SEEN, *UNSEEN]) == sorted(tables)
     for name, seen in SEEN.items():
         assert sorted([*seen.columns, *seen.unseen]) == sorted(tables[name].columns.keys())
 
 
-def test_the_tests_change_every_table_and_column() -> None:
+def test_tests_cover_all_columns() -> None:
     assert set(changes.UNSEEN_TABLES) == set(UNSEEN)
     assert {name: set(values) for name, values in changes.SEEN.items()} == {
         name: set(seen.columns) for name, seen in SEEN.items()
@@ -110,7 +108,7 @@ def test_the_tests_change_every_table_and_column() -> None:
 
 @pytest.fixture
 def shell(engine: Engine) -> Iterator[Connection]:
-    """Another program, which sets nothing and has no foreign keys on SQLite."""
+    """Another program, without settings, and on SQLite without foreign keys."""
     other = create_engine(engine.url, poolclass=NullPool)
     with other.connect() as connection:
         changes.fill(connection)
@@ -120,12 +118,10 @@ def shell(engine: Engine) -> Iterator[Connection]:
 @pytest.mark.parametrize(
     ("table", "event"), dict.fromkeys((each.table, each.event) for each in changes.changes())
 )
-def test_a_change_raises_the_version_if_readers_see_it(
-    shell: Connection, table: str, event: str
-) -> None:
+def test_visible_changes_raise_version(shell: Connection, table: str, event: str) -> None:
     given = [each for each in changes.changes() if (each.table, each.event) == (table, event)]
-    assert changes.misjudged(shell, given) == []
+    assert changes.wrong_changes(shell, given) == []
 
 
-def test_the_triggers_keep_counts_lists_renderings_and_notes(shell: Connection) -> None:
-    assert changes.miskept(shell, changes.kept()) == []
+def test_triggers_keep_derived_data(shell: Connection) -> None:
+    assert changes.wrong_kept(shell, changes.kept()) == []

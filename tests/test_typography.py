@@ -1,4 +1,4 @@
-"""What the typographer changes is a short list, and none of it is code."""
+"""The typographer changes a short list of marks, never in code."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ from tests.conftest import BlogClient, MakeEntry
 
 
 def everywhere(text: str) -> list[str]:
-    """Return a paragraph as it is shown in an entry, a comment and a summary."""
+    """Return a paragraph as shown in an entry, a comment and a summary."""
     body = str(render(text, "markdown").html).strip()
     comment = str(render_comment(text, "markdown")).strip()
     assert body.startswith("<p>")
@@ -43,7 +43,7 @@ def everywhere(text: str) -> list[str]:
         *("what????", "really!!!!!", "+---+", "a ----", "a|---|b", "1--2"),
     ],
 )
-def test_what_was_typed_stays(typed: str) -> None:
+def test_typed_text_stays(typed: str) -> None:
     assert everywhere(typed) == [typed, typed]
 
 
@@ -60,13 +60,13 @@ def test_what_was_typed_stays(typed: str) -> None:
         ('\\-- a \\... \\"b\\"', '-- a ... "b"'),
     ],
 )
-def test_the_safe_cases_are_set(typed: str, shown: str) -> None:
+def test_unambiguous_marks_are_set(typed: str, shown: str) -> None:
     # As nh3 writes quotes in text.
     assert everywhere(typed) == [shown, shown]
 
 
 @pytest.mark.parametrize("name", ["code", "kbd", "samp", "var", "tt", "CODE"])
-def test_code_in_html_is_left_alone(name: str) -> None:
+def test_inline_html_code_is_unchanged(name: str) -> None:
     tag = name.lower().replace("tt", "code")
     typed = f'x <{name}>a -- "b" \'c\' ... (c)</{name}> "y" <{name}>--</{name}> -- z'
     shown = f"x <{tag}>a -- \"b\" 'c' ... (c)</{tag}> “y” <{tag}>--</{tag}> – z"
@@ -83,7 +83,7 @@ def test_code_in_html_is_left_alone(name: str) -> None:
         '<ul>\n<li><code>\n\na -- "b" ...\n</code></li>\n</ul>',
     ],
 )
-def test_code_in_blocks_is_left_alone(typed: str) -> None:
+def test_code_blocks_are_unchanged(typed: str) -> None:
     page = render(f'{typed}\n\n"Then" -- this', "markdown").html
     assert 'a -- "b" ...' in page.replace("&quot;", '"')
     assert "“Then” – this" in page
@@ -101,7 +101,7 @@ def test_code_in_blocks_is_left_alone(typed: str) -> None:
         ('"\'Tis," he said, "an \'a\'."', "“’Tis,” he said, “an ‘a’.”"),
     ],
 )
-def test_apostrophes_are_as_people_write_them(typed: str, shown: str) -> None:
+def test_apostrophes(typed: str, shown: str) -> None:
     assert everywhere(typed) == [shown, shown]
 
 
@@ -115,7 +115,7 @@ def only_quotes(state: StateCore) -> None:
 @settings(deadline=None)
 @given(st.text("ab '\".(-\n*`[(\\", max_size=40).filter(lambda text: "\"'" not in text))
 @example("'\" 'a' \"b\" *'c* d' a'b'")
-def test_quotes_are_those_of_markdown_it(text: str) -> None:
+def test_quotes_equal_markdown_it(text: str) -> None:
     theirs = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
     ours = MarkdownIt("commonmark", {"typographer": True}).enable(["smartquotes"])
     ours.core.ruler.at("smartquotes", only_quotes)
@@ -123,7 +123,7 @@ def test_quotes_are_those_of_markdown_it(text: str) -> None:
     assert ours.render(text) == theirs.render(text)
 
 
-# Addresses
+# URLs
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,12 @@ def test_quotes_are_those_of_markdown_it(text: str) -> None:
         ("<https://e.org/a--b>", "https://e.org/a--b", "{}"),
     ],
 )
-def test_a_bare_address_is_a_link(typed: str, address: str, around: str) -> None:
+def test_bare_url_is_link(typed: str, address: str, around: str) -> None:
     shown = around.format(f'<a href="{address}">{address}</a>')
     assert everywhere(typed) == [shown, shown]
 
 
-def test_an_address_without_a_scheme_is_a_link_too() -> None:
+def test_url_without_scheme_is_link() -> None:
     assert everywhere("www.example.com.")[0] == (
         '<a href="http://www.example.com">www.example.com</a>.'
     )
@@ -156,17 +156,17 @@ def test_an_address_without_a_scheme_is_a_link_too() -> None:
         *("javascript://e.org", "`https://e.org`", "\\https\\://e.org"),
     ],
 )
-def test_what_is_no_bare_address_is_no_link(typed: str) -> None:
+def test_not_a_bare_url(typed: str) -> None:
     assert not any("<a " in page for page in everywhere(typed))
 
 
 @pytest.mark.parametrize("typed", ["[https://e.org](/x)", '<a href="/x">https://e.org</a>'])
-def test_a_link_has_no_link_in_it(typed: str) -> None:
+def test_links_do_not_nest(typed: str) -> None:
     shown = '<a href="/x">https://e.org</a>'
     assert everywhere(typed) == [shown, shown]
 
 
-# Quotes of languages
+# Quotes by language
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_link_has_no_link_in_it(typed: str) -> None:
         ("tlh", "“Hallo ‘du’” it’s"),
     ],
 )
-def test_quotes_follow_the_language(language: str, shown: str) -> None:
+def test_quotes_follow_language(language: str, shown: str) -> None:
     typed = "\"Hallo 'du'\" it's"
 
     assert plain(render(typed, "markdown", language).html) == shown.replace("\u202f", " ")
@@ -197,7 +197,7 @@ def test_quotes_follow_the_language(language: str, shown: str) -> None:
     assert render_comment(typed, "markdown", language) == f"<p>{shown}</p>\n"
 
 
-def test_a_blog_has_the_quotes_of_its_language(
+def test_blog_quotes_follow_its_language(
     config: Config, make_entry: MakeEntry, make_comment: Callable[..., Comment], engine: Engine
 ) -> None:
     entry = make_entry(body='Er sagt "ja".', summary='"Ja"')
@@ -215,7 +215,7 @@ def test_a_blog_has_the_quotes_of_its_language(
     app.engine.dispose()
 
 
-def test_an_upgrade_renders_the_texts_again_after_a_change_of_language(
+def test_language_change_renders_again(
     config: Config, make_entry: MakeEntry, engine: Engine, db: Session
 ) -> None:
     make_entry(body='Er sagt "ja".')
@@ -231,7 +231,7 @@ def test_an_upgrade_renders_the_texts_again_after_a_change_of_language(
     assert "„ja“" in db.scalars(select(Rendering.html)).one()
 
 
-def test_saving_a_text_renders_it_in_the_language_of_the_blog(config: Config, db: Session) -> None:
+def test_save_renders_in_blog_language(config: Config, db: Session) -> None:
     german = connect(config.database, language="de")
     with session_factory(german)() as session:
         begin_writing(session)

@@ -1,4 +1,4 @@
-"""A large blog's upgrade: told beforehand, in portions, and the same after any number of kills."""
+"""Upgrade of a large blog: forecast, progress, and the same result after any kills."""
 
 import os
 import random
@@ -22,14 +22,15 @@ from blog.operations import backfill, migration
 from blog.operations.backfill import PORTION
 from blog.operations.migration import HEAD
 from tests.conftest import BlogClient
+from tests.locks import write_lock
 from tests.processes import PATIENCE, THREADLEAF, WINE, environment
-from tests.test_cli import done, held, make_seed, rows, run
+from tests.test_cli import done, make_seed, rows, run
 
 pytestmark = pytest.mark.long
 
 ENTRIES = 2 * PORTION + 50
 
-#: What of an upgraded database is the same for each upgrade. The uids are drawn.
+#: The data that every upgrade produces identically. The uids are random.
 CONTENTS = [
     "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite%' ORDER BY type, name",
     "SELECT id, title, body, timestamp, featured, slug, state, format, kind FROM entry ORDER BY id",
@@ -64,7 +65,7 @@ def large_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def upgraded(large_seed: Path) -> Path:
-    """The same after an upgrade that nothing interrupted."""
+    """The same database after an uninterrupted upgrade."""
     path = large_seed.with_name("upgraded.db")
     path.write_bytes(large_seed.read_bytes())
     done(path.parent, "upgrade", THREADLEAF_DATABASE=path.name)
@@ -78,7 +79,7 @@ def database(tmp_path: Path, large_seed: Path) -> Path:
     return path
 
 
-def test_it_says_beforehand_what_it_takes(tmp_path: Path, database: Path) -> None:
+def test_upgrade_forecast(tmp_path: Path, database: Path) -> None:
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
 
     assert said.startswith(
@@ -91,8 +92,8 @@ def test_it_says_beforehand_what_it_takes(tmp_path: Path, database: Path) -> Non
     assert database.stat().st_size < int(needed[1]) * 1_000_000
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only on POSIX systems is a long file sparse")
-def test_a_disk_that_is_too_small_is_refused(tmp_path: Path, database: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="needs sparse files")
+def test_upgrade_on_small_disk_is_refused(tmp_path: Path, database: Path) -> None:
     before = rows(database, "SELECT * FROM sqlite_master")
     os.truncate(database, shutil.disk_usage(tmp_path).free // 2 + 2**20)
 
@@ -106,8 +107,8 @@ def test_a_disk_that_is_too_small_is_refused(tmp_path: Path, database: Path) -> 
     assert rows(database, "SELECT * FROM sqlite_master") == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a terminal can be had from POSIX systems")
-def test_each_bar_moves_on_a_terminal(tmp_path: Path, database: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_progress_bars_advance(tmp_path: Path, database: Path) -> None:
     ours, theirs = os.openpty()
     with subprocess.Popen(
         [*THREADLEAF, "upgrade"],
@@ -117,7 +118,7 @@ def test_each_bar_moves_on_a_terminal(tmp_path: Path, database: Path) -> None:
     ):
         os.close(theirs)
         said = b""
-        with suppress(OSError):  # Linux has an error for the end of a terminal
+        with suppress(OSError):  # Linux raises an error at the end of a terminal
             while part := os.read(ours, 4096):
                 said += part
     os.close(ours)
@@ -126,28 +127,26 @@ def test_each_bar_moves_on_a_terminal(tmp_path: Path, database: Path) -> None:
         assert {0, 100} < shown, label
 
 
-def test_a_second_upgrade_returns_at_once_whoever_is_writing(
-    tmp_path: Path, database: Path, upgraded: Path
-) -> None:
+def test_current_schema_returns_at_once(tmp_path: Path, database: Path, upgraded: Path) -> None:
     database.write_bytes(upgraded.read_bytes())
 
-    with held(database):
+    with write_lock(database):
         said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
     assert said == f"The database {database} is up to date.\n"
 
 
-def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: Path) -> None:
+def test_concurrent_renderings_and_edits(tmp_path: Path) -> None:
     path = tmp_path / "blog.db"
     make_large_seed(path, backfill.WORTH_PROCESSES)
     engine = connect(f"sqlite:///{path.as_posix()}")
     migration.upgrade(engine)
 
     def render_all() -> int:
-        """Return how many entries have a rendering, each that of its text."""
+        """Return the number of rendered entries, each with the rendering of its text."""
         with engine.connect() as connection:
             ids = backfill.unrendered(connection)
         for number, _ in enumerate(backfill.render_all(engine, ids)):
-            if number == 0:  # other portions have been read, but not stored
+            if number == 0:  # other portions have been read but not stored
                 with closing(sqlite3.connect(path)) as shell, shell:
                     shell.execute("UPDATE entry SET body = body || ' Edited.' WHERE id % 2")
         stored = rows(
@@ -167,9 +166,9 @@ def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: P
     engine.dispose()
 
 
-# What ends it
+# Interrupted upgrades
 
-#: Limits the size of a file as a full disk does, or sends Ctrl-C from the terminal.
+#: Code that limits the size of files, like a full disk, or sends Ctrl-C.
 STOPPED = {
     "full disk": "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))",
     "Ctrl-C": "import signal; from sqlalchemy import Engine, event\n"
@@ -180,7 +179,7 @@ STOPPED = {
 
 
 def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python code that runs the command, as `threadleaf upgrade`."""
+    """Run Python code in a process with the arguments of `threadleaf upgrade`."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", program, "upgrade"],
         cwd=folder,
@@ -197,12 +196,12 @@ def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
     [
         pytest.param(
             *("full disk", 1, "blog.db cannot be used ("),
-            marks=pytest.mark.skipif(os.name != "posix", reason="Windows has no such limit"),
+            marks=pytest.mark.skipif(os.name != "posix", reason="needs a limit on file size"),
         ),
         ("Ctrl-C", 130, "Stopped. What is done stays; "),
     ],
 )
-def test_what_stops_it_is_said_and_nothing_is_changed(
+def test_stopped_upgrade_changes_nothing(
     tmp_path: Path, database: Path, stop: str, code: int, said: str
 ) -> None:
     before = rows(database, "SELECT * FROM sqlite_master")
@@ -213,7 +212,7 @@ def test_what_stops_it_is_said_and_nothing_is_changed(
     assert rows(database, "SELECT * FROM sqlite_master") == before
 
 
-#: Ends the process, as a power cut would, before the given statement that it executes or commits.
+#: Code that ends the process, like a power cut, before the given statement or commit.
 KILLED = """
 import os, signal, sys
 from sqlalchemy import Engine, event
@@ -231,13 +230,13 @@ print("ended with", left, "left", file=sys.stderr)
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 @pytest.mark.parametrize("seed", range(3))
-def test_after_a_kill_at_any_moment_the_next_run_goes_on(
+def test_killed_upgrade_is_resumable(
     tmp_path: Path, database: Path, upgraded: Path, seed: int
 ) -> None:
     chance = random.Random(seed)
-    # In the 575 statements up to the schema, in the 40 of the portions, and then among the rest.
+    # Among the 575 statements of the schema, the 40 of the portions, and the rest.
     for at in (chance.randint(1, 570), chance.randint(575, 612), chance.randint(30, 60)):
         killed = subprocess.run(
             [sys.executable, "-W", "error", "-c", KILLED, str(at), "upgrade"],
@@ -248,7 +247,7 @@ def test_after_a_kill_at_any_moment_the_next_run_goes_on(
             check=False,
         )
         assert killed.returncode in {-signal.SIGKILL, 0}, killed.stderr
-        # Nothing, or the whole schema: the old code can serve, or the new one.
+        # No change or the whole schema: either the old or the new code can serve.
         with closing(sqlite3.connect(database)) as shell:
             columns = {row[1] for row in shell.execute("PRAGMA table_info(entry)")}
             tables = {row[0] for row in shell.execute("SELECT name FROM sqlite_master")}
@@ -259,7 +258,7 @@ def test_after_a_kill_at_any_moment_the_next_run_goes_on(
         assert rows(database, query) == rows(upgraded, query), query
 
 
-#: Ends the processes that render, as a system without memory would.
+#: Code that kills the rendering processes, like a system out of memory.
 STARVED = """
 import multiprocessing
 from sqlalchemy import Engine, event
@@ -272,10 +271,10 @@ main()
 """
 
 
-# A process pool could hang on Windows until 3.11.6, whose library the Python for wine may lack.
+# A process pool could hang on Windows until 3.11.6, and the Python for wine may be older.
 @pytest.mark.skipif(WINE, reason="see https://github.com/python/cpython/issues/107219")
-@pytest.mark.skipif(os.cpu_count() == 1, reason="one processor renders in the command itself")
-def test_a_process_that_the_system_has_ended_is_told_in_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two processors")
+def test_killed_process_is_explained(tmp_path: Path) -> None:
     make_large_seed(tmp_path / "blog.db", backfill.WORTH_PROCESSES)
     starved = upgrade(tmp_path, STARVED)
     assert starved.returncode == 1
@@ -286,7 +285,7 @@ def test_a_process_that_the_system_has_ended_is_told_in_a_sentence(tmp_path: Pat
 
 
 def interrupt(path: Path) -> None:
-    """Leave a database as a kill after the first portion would."""
+    """Make an upgraded database look as if the upgrade was killed after the first portion."""
     engine = connect(f"sqlite:///{path.as_posix()}")
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DELETE FROM rendering WHERE entry_id > {PORTION}")
@@ -296,7 +295,7 @@ def interrupt(path: Path) -> None:
     engine.dispose()
 
 
-def test_a_server_says_that_an_upgrade_was_interrupted(
+def test_serve_reports_interrupted_upgrade(
     database: Path, upgraded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database.write_bytes(upgraded.read_bytes())
@@ -305,7 +304,7 @@ def test_a_server_says_that_an_upgrade_was_interrupted(
     app = create_app(Config(database=f"sqlite:///{database.as_posix()}"))
     client = BlogClient(app)
     assert client.get("/blog/day-7").status_code == 200
-    lacking = 2 * ENTRIES - PORTION - PORTION  # one was indexed by what the start itself writes
+    lacking = 2 * ENTRIES - PORTION - PORTION  # one was indexed by a write at the start
     assert caplog.messages == [
         f"{lacking} texts are not indexed yet, because an upgrade was interrupted or another "
         "program changed them: run `threadleaf upgrade`, or the next searches take longer."

@@ -1,4 +1,4 @@
-"""The map of addresses, and the walk over every link that the blog makes itself."""
+"""The URL map, and a crawl of every link that the blog generates."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tests.conftest import NOW, SITE_URL, BlogClient, MakeEntry
 
 
 @pytest.mark.parametrize("endpoint", sorted({rule.endpoint for rule in url_map.iter_rules()}))
-def test_every_endpoint_has_a_view_of_its_name_and_a_guard(endpoint: str) -> None:
+def test_endpoints_have_view_and_guard(endpoint: str) -> None:
     guard, view = resolve(endpoint)
 
     assert f"{view.__module__}.{view.__name__}" == f"blog.views.{endpoint}"
@@ -23,13 +23,13 @@ def test_every_endpoint_has_a_view_of_its_name_and_a_guard(endpoint: str) -> Non
 
 
 @pytest.mark.parametrize("endpoint", ["reader.entri", "nowhere.entry"])
-def test_a_misspelt_endpoint_stops_the_start(endpoint: str) -> None:
+def test_misspelt_endpoint_stops_start(endpoint: str) -> None:
     with pytest.raises((AttributeError, KeyError)):
         resolve(endpoint)
 
 
 def links(text: str) -> Iterator[str]:
-    """Yield what a page, a feed or a sitemap links to, without the bodies that authors wrote."""
+    """Yield the links of a page, feed or sitemap, without those in bodies by authors."""
     if text.startswith("<?xml"):
         root = etree.fromstring(text.encode())
         yield from root.xpath("//*[local-name() = 'loc' or local-name() = 'link']/text()")
@@ -42,7 +42,7 @@ def links(text: str) -> Iterator[str]:
 
 
 def crawl(client: BlogClient, start: str = "/") -> dict[str, int]:
-    """Follow every link within the site, and return each address with its final status."""
+    """Follow every internal link, and return the final status of each address."""
     seen: dict[str, int] = {}
     waiting = [SITE_URL + start, SITE_URL + "/sitemap.xml", SITE_URL + "/robots.txt"]
     while waiting:
@@ -59,7 +59,7 @@ def crawl(client: BlogClient, start: str = "/") -> dict[str, int]:
     return seen
 
 
-def test_every_link_that_the_blog_makes_leads_somewhere(
+def test_links_lead_somewhere(
     client: BlogClient, make_entry: MakeEntry, make_comment: Callable[..., Comment]
 ) -> None:
     for number in range(45):
@@ -82,7 +82,7 @@ def test_every_link_that_the_blog_makes_leads_somewhere(
     assert len(found) > 150
 
 
-def test_the_sitemap_lists_what_readers_see(client: BlogClient, make_entry: MakeEntry) -> None:
+def test_sitemap_lists_visible_pages(client: BlogClient, make_entry: MakeEntry) -> None:
     make_entry()
     make_entry("About", kind="page")
     make_entry("Draft", state="draft")
@@ -95,11 +95,11 @@ def test_the_sitemap_lists_what_readers_see(client: BlogClient, make_entry: Make
     assert client.get("/sitemap-2.xml").status_code == 404
 
 
-def test_robots_find_the_sitemap(client: BlogClient) -> None:
+def test_robots_name_sitemap(client: BlogClient) -> None:
     assert f"Sitemap: {SITE_URL}/sitemap.xml" in client.get("/robots.txt").text
 
 
-def test_a_static_file_is_kept_for_ever_under_a_name_of_its_content(client: BlogClient) -> None:
+def test_static_file_is_immutable(client: BlogClient) -> None:
     page = html.document_fromstring(client.get("/blog").text)
     (address,) = page.xpath("//link[@rel='stylesheet']/@href")
     response = client.get(address)
@@ -112,7 +112,7 @@ def test_a_static_file_is_kept_for_ever_under_a_name_of_its_content(client: Blog
     assert client.get(address, headers={"If-None-Match": etag}).status_code == 304
 
 
-def test_a_monitor_can_ask_for_health(client: BlogClient) -> None:
+def test_health(client: BlogClient) -> None:
     response = client.get("/healthz")
 
     assert (response.status_code, response.text) == (200, "ok\n")

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it serves where there is no checkout."""
+"""The wheel: its content, and that it serves without a checkout."""
 
 import re
 import shutil
@@ -15,10 +15,10 @@ from tests.processes import PATIENCE, ROOT, Server, environment, start
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(300)]
 
-# Seconds for pip: it may have to fetch setuptools.
+# Timeout of pip in seconds: it may download setuptools.
 _BUILD = 200
 
-#: What tools leave in a checkout; a source is what remains.
+#: Files that tools leave in a checkout.
 LITTER = shutil.ignore_patterns(
     ".git", ".*_cache", ".hypothesis", ".nox", ".venv", "__pycache__", "*.egg-info", "build", "dist"
 )
@@ -38,7 +38,7 @@ def pip(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkout without what an earlier build left in it, which setuptools would take in."""
+    """The checkout without files of an earlier build, which setuptools would include."""
     return shutil.copytree(ROOT, tmp_path_factory.mktemp("source") / "threadleaf", ignore=LITTER)
 
 
@@ -48,7 +48,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
     tools = pip("download", "--dest", folder / "tools", *project["build-system"]["requires"])
     if tools.returncode:
-        pytest.skip(f"what builds the wheel cannot be had: {tools.stdout.strip().splitlines()[-1]}")
+        pytest.skip(f"the build backend is not available: {tools.stdout.strip().splitlines()[-1]}")
     built = pip(
         "wheel", "--no-deps", "--no-index", f"--find-links={folder / 'tools'}", "-w", folder, source
     )
@@ -57,7 +57,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_each_file_of_the_packages_and_nothing_else_is_in_it(source: Path, wheel: Path) -> None:
+def test_wheel_has_exactly_the_packages(source: Path, wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
 
@@ -70,20 +70,20 @@ def test_each_file_of_the_packages_and_nothing_else_is_in_it(source: Path, wheel
     }
 
 
-def test_the_licence_travels_with_it(wheel: Path) -> None:
+def test_wheel_has_licence(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         assert any(name.endswith(".dist-info/licenses/LICENSE") for name in archive.namelist())
 
 
 @pytest.fixture(scope="module")
 def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The installed `threadleaf`, in an environment that borrows our dependencies."""
+    """The installed `threadleaf`, in an environment that uses our dependencies."""
     folder = tmp_path_factory.mktemp("installed") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     names = {"base": folder, "platbase": folder}
     libraries = Path(sysconfig.get_path("purelib", "venv", names))
-    # Only the folder is put on the path; a .pth file in it, such as that of an editable install of
-    # the checkout, is not read.
+    # Only the folder is added to the path. Its .pth files, such as one of an editable install,
+    # are not read.
     ours = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     (libraries / "borrowed.pth").write_text("\n".join(ours), encoding="utf-8")
     scripts = Path(sysconfig.get_path("scripts", "venv", names))
@@ -95,8 +95,8 @@ def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(found)
 
 
-def test_it_serves_from_an_empty_folder(command: Path, tmp_path: Path) -> None:
-    # Without the checkout on the path, and without anything that Python would say to developers.
+def test_wheel_serves_from_empty_folder(command: Path, tmp_path: Path) -> None:
+    # Without the checkout on the path, and without warnings for developers.
     variables = environment(PYTHONPATH="")
     for arguments in (["init"], ["upgrade"]):
         result = subprocess.run(

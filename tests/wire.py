@@ -1,4 +1,4 @@
-"""Requests as bytes on a connection, some of them such that no browser would send them."""
+"""Requests as bytes on a connection, some of them invalid."""
 
 import random
 import re
@@ -8,16 +8,16 @@ from tests.fuzz import Wanted
 
 
 class Wire:
-    """Writes requests down as bytes, sometimes such that no browser would send.
+    """Serialises requests, some of them invalidly.
 
-    :param seed: the same seed makes the same bytes of the same requests.
+    :param seed: the same seed gives the same bytes for the same requests.
     """
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def write(self, wanted: Wanted) -> tuple[bytes, bool]:
-        """Return the bytes, and whether they are a request that a server has to answer."""
+        """Return the bytes, and whether a server must respond to them."""
         target = quote_from_bytes(wanted.path, safe="/%:;=@&+$,!~*'()\x7f").encode()
         if wanted.query:
             target += b"?" + re.sub(rb"[\x00-\x20\x7f]", b"", wanted.query)

@@ -1,10 +1,10 @@
-"""A process that writes to a blog, one number after the other, and notes when.
+"""A process that writes successive numbers to a blog and records when.
 
     python -m tests.writers DATABASE BLOG NOTES KIND…
 
-It says when it has written a few numbers of each kind, and goes on until its standard input ends.
-Each line of NOTES is a write: its kind, its number, and the moments before it began and after it
-was committed (monotonic, of the one clock that all processes share).
+It prints a line once it has written a few numbers of each kind, and continues until its standard
+input ends. Each line of NOTES is a write: its kind, its number, and the moments before it began and
+after its commit (monotonic; all processes share the clock).
 """
 
 import random
@@ -24,19 +24,19 @@ from urllib.parse import urlencode, urlsplit
 import click
 from sqlalchemy import make_url
 
-#: Seconds between two writes of a process: some follow at once, and others leave pages a while.
+#: Seconds between two writes of a process: some follow at once, others let pages be cached.
 PAUSES = [0.0, 0.001, 0.01, 0.03, 0.1]
 
-#: How far all numbers have come when a process says so.
+#: The number that all kinds have reached when the process reports.
 FEW = 6
 
-#: What a write does with its number, having been told the database and the blog.
+#: A function that writes a number, made for a database and a blog.
 Act = Callable[[int], None]
 
 
 def with_models(database: str) -> dict[str, Act]:
-    """What the blog itself does: an edit, and a deletion with something new in its place."""
-    # Here, because it takes a second, and not all need it.
+    """Writes by the blog's own models: an edit, and a deletion with a replacement."""
+    # Imported here because it takes a second and only this writer needs it.
     from blog.database import begin_writing, connect, session_factory
     from blog.entries.rendering import render_entry
     from blog.models import Entry
@@ -66,20 +66,20 @@ def with_models(database: str) -> dict[str, Act]:
 
 
 def by_hand(database: str) -> dict[str, Act]:
-    """What somebody does in an SQL shell."""
+    """Writes from an SQL shell."""
     execute = shell(database)
     is_sqlite = make_url(database).get_backend_name() == "sqlite"
 
     def edit(number: int) -> None:
         execute(f"UPDATE entry SET title = 'raw {number}' WHERE slug = 'raw'")
         if is_sqlite and number % 5 == 0:
-            # The log begins anew.
+            # Restarts the log.
             execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if number % 20 == 0:
             execute("VACUUM")
 
     def publish(number: int) -> None:
-        # Not yet seen by anybody.
+        # Not yet visible.
         execute(
             "INSERT INTO entry (title, slug, uid, body, timestamp, updated, kind, format, state, "
             f"featured, comments_open) SELECT 'draft {number}', 'draft-{number}', "
@@ -98,7 +98,7 @@ def by_hand(database: str) -> dict[str, Act]:
 
 
 def shell(database: str) -> Callable[[str], object]:
-    """Return what runs one statement, past the blog and past SQLAlchemy."""
+    """Return a function that runs one statement without the blog and SQLAlchemy."""
     url = make_url(database)
     if url.get_backend_name() == "sqlite":
         return sqlite3.connect(str(url.database), isolation_level=None, timeout=30).execute
@@ -109,7 +109,7 @@ def shell(database: str) -> Callable[[str], object]:
 
 
 def as_visitor(database: str, blog: str) -> dict[str, Act]:
-    """What a visitor does: open the page, fill in the form, send it. The author lets it pass."""
+    """Comments of visitors, through page and form, approved by the author."""
     connection = HTTPConnection(urlsplit(blog).netloc, timeout=30)
     execute = shell(database)
 
@@ -119,7 +119,7 @@ def as_visitor(database: str, blog: str) -> dict[str, Act]:
             return response.status, response.read().decode()
 
     def comment(number: int) -> None:
-        # Each visitor comes from another network.
+        # Each visitor has another network.
         visitor = {"X-Forwarded-For": f"10.{number // 250}.{number % 250}.1"}
         _, page = ask("GET", "/blog/talk", **visitor)
         fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page)
@@ -130,14 +130,14 @@ def as_visitor(database: str, blog: str) -> dict[str, Act]:
         status, answer = ask("POST", "/blog/talk/comments", body, **visitor)
         if status != 303:
             raise RuntimeError(f"Comment {number} got {status}: {answer}")
-        # There may be more of them in an hour than the blog is used to.
+        # The hourly limits hold some of them.
         execute(f"UPDATE comment SET state = 'published' WHERE text = '{words}' AND state = 'held'")
 
     return {"remark": comment}
 
 
 def write(acts: dict[str, Act], notes: Path, stopped: Callable[[], bool]) -> None:
-    """Act again and again, the first time with number 2, and write down when."""
+    """Write repeatedly, beginning with number 2, and record when."""
     numbers = dict.fromkeys(acts, 1)
     with notes.open("w", encoding="ascii") as file:
         while not stopped():
