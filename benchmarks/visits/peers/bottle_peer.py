@@ -42,7 +42,7 @@ def application(config: Config) -> "WSGIApplication":
     }
 
     def page(db: Any, template: str, context: dict[str, Any]) -> Any:
-        request.root_path, request.secret, request.now = "", SECRET, datetime.now(UTC)
+        request.mount, request.secret, request.now = "", SECRET, datetime.now(UTC)
         request.pages = [tuple(row) for row in rows.pages(db)]
         return jinja2_template(
             template,

@@ -33,6 +33,7 @@ def make(config: Config, queries: Queries) -> Flask:
     app = Flask(__name__, template_folder=appearance.FOLDERS[-1], static_folder=None)
 
     class PeerRequest(Request):
+        mount = ""
         secret = SECRET
 
         @property

@@ -85,7 +85,7 @@ def environment(**options: Any) -> Environment:
 
 def context(request: Any) -> dict[str, Any]:
     """What each template gets."""
-    request.root_path, request.secret, request.now = "", SECRET, timezone.now()
+    request.mount, request.secret, request.now = "", SECRET, timezone.now()
     request.pages = list(Entry.visible("page").order_by("title").values_list("slug", "title"))
     # Django's own is a text, where our templates call for a function.
     return {"csrf_token": csrf_token}
