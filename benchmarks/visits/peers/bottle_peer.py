@@ -35,7 +35,7 @@ def application(config: Config) -> "WSGIApplication":
         "trim_blocks": True,
         "lstrip_blocks": True,
         "autoescape": True,
-        # Bottle's own loader says of each template that it has changed, and compiles it anew.
+        # Otherwise Bottle's loader compiles each template again for each page.
         "auto_reload": False,
         "filters": appearance.FILTERS,
         "globals": appearance.additions(url_for, config.site_url),
