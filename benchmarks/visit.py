@@ -45,7 +45,7 @@ class Amount(NamedTuple):
     threads: tuple[int, ...] = (8, 64)
     #: Runs of each mixture, and the seconds of each.
     mixtures: int = 3
-    mixed: float = 10
+    mixed: float = 8
     #: Requests before the memory is measured.
     requests: int = 10_000
     starts: int = 5

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from html import unescape
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from wsgiref.util import setup_testing_defaults
@@ -65,8 +66,8 @@ def measure_pages(file: Path, rounds: int, seconds: float) -> Pages:
         for page, address in PAGES.items()
     }
     for (name, page), get in calls.items():
-        if _words(get()) != _words(calls[CACHED, page]()):
-            raise RuntimeError(f"The {page} of {name} has other words than ours.")
+        if found := _difference(_words(get()), _words(calls[CACHED, page]())):
+            raise RuntimeError(f"The {page} of {name} has other words than ours: {found}.")
     return _rounds(calls, rounds, seconds)
 
 
@@ -93,6 +94,15 @@ def measure_growth(
 def _words(page: bytes) -> list[str]:
     """Return the words that a reader sees."""
     return unescape(re.sub(r"<[^>]*>", " ", page.decode())).split()
+
+
+def _difference(theirs: list[str], ours: list[str]) -> str:
+    """Return the first words that differ, with a few around them; empty if none do."""
+    for place, (one, other) in enumerate(zip_longest(theirs, ours)):
+        if one != other:
+            near = slice(max(0, place - 3), place + 6)
+            return f"{' '.join(theirs[near])!r}, not {' '.join(ours[near])!r}"
+    return ""
 
 
 def call(application: "WSGIApplication", address: str) -> Callable[[], bytes]:
