@@ -164,6 +164,7 @@ def test_the_visit_is_measured_for_whoever_is_installed_and_written_into_the_doc
     mixed = next(n for n, row in enumerate(table) if row[0].startswith("95 % read"))
     assert table[mixed + 1][0] == "Threadleaf, 2 threads"
     assert {row[-1] for row in table[mixed + 1 : mixed + 3]} == {"none"}
+    assert 50 < float(table[mixed + 1][2].split()[0]) <= 100, "the share of reads from the cache"
     drawing = ElementTree.parse(tmp_path / "docs" / "images" / "speed.svg")
     words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert "Threadleaf" in words

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CEILING = "constant bytes"
 
-#: Where ours says how many GET requests the page cache has passed on.
+#: The path at which ours tells how many GET requests its page cache has passed on.
 RENDERED = "/benchmark/rendered"
 
 

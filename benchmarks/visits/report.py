@@ -242,7 +242,8 @@ def mixed_table(measured: Measured) -> str:
     head = ["95 % reads, 5 % comments", "requests per second", "reads from the cache, %"]
     head += ["with the page after a comment, %", "comments published", "errors"]
     return docs.table(head, rows) + (
-        "\nThe page after a comment thanks one visitor: it is private, and always rendered.\n"
+        "\nEach page was visited once before a run. The page after a comment thanks one visitor: "
+        "it is private, and always rendered.\n"
     )
 
 
