@@ -24,7 +24,7 @@ END = BEGINNING.replace(year=2026)
 TEXTS = 300
 
 TAGS = 40
-COMMENTS = 12  # on the entry that is measured, and one on each entry
+COMMENTS = 12  # on the entry that is measured, beside the one that each entry has
 
 #: The slug of the entry that is measured, the ids of its tags, and the slug of one. They are the
 #: same in each blog: more tags make the page more expensive.

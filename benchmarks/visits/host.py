@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CEILING = "constant bytes"
 
-#: The path at which ours tells how many GET requests its page cache has passed on.
+#: The path of the number of GET requests that the page cache has passed on.
 RENDERED = "/benchmark/rendered"
 
 
@@ -59,7 +59,7 @@ class CountingBlog(Blog):
 
 
 def rendered(url: str) -> int:
-    """Return how many GET requests the page cache of ours has passed on."""
+    """Return the number of GET requests that the page cache of ours has passed on."""
     with urlopen(url + RENDERED, timeout=60) as response:  # noqa: S310 - our own server
         return int(response.read())
 
@@ -89,8 +89,8 @@ def main(name: str, file: Path, threads: int) -> None:
     if name in {CACHED, UNCACHED}:
         if name == UNCACHED:
             config = replace(config, page_cache=0)
-        # A run has more comments in seconds than a blog has in weeks. All the other checks of a
-        # comment stay.
+        # A run takes seconds, and the filter's limit per hour would hold most of its comments. All
+        # other checks of a comment stay.
         spam.COMMENTS_AN_HOUR = sys.maxsize
         # As `threadleaf serve` does.
         serve(
