@@ -1,10 +1,10 @@
-"""What a byte of hostile input costs: CPU time for each kind of text that somebody else may write.
+"""The cost of a byte of hostile input: CPU time for each kind of text that others may write.
 
     python benchmarks/bounds.py            # a minute; prints a table in Markdown
     python benchmarks/bounds.py --write    # puts it into docs/bounds.md
 
-Each text is one of many short ones, repeated. ``tests/test_bounded_work.py`` reads the same tables,
-and asserts that four times the text takes four times the work.
+Each text is a short one, repeated. ``tests/test_bounded_work.py`` reads the same tables and asserts
+that four times the text takes four times the work.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from blog.text.slugs import slugify  # noqa: E402
 
 PAGE = ROOT / "docs" / "bounds.md"
 
-#: The length of the texts that are measured, in characters.
+#: The length of each text, in characters.
 LENGTH = 10_000
 
 QUOTES = ["'\" ", "'", "\"'", "a'", "a''b "]
@@ -196,7 +196,7 @@ def mend(text: str) -> None:
     _name(text, 1)
 
 
-#: What is Python: its work is the number of lines that run, which is the same each time.
+#: Pure Python. Its work is the number of lines that run, which is the same each time.
 COUNTED: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "Markdown": (to_html, MARKDOWN),
     "a comment's Markdown": (comment_to_html, MARKDOWN),
@@ -213,7 +213,7 @@ COUNTED: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "an IRI": (is_iri, SHORT),
 }
 
-#: What is more than Python: its work is CPU time.
+#: Everything that is more than Python. Its work is CPU time.
 TIMED: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "Markdown": (lambda text: markup.render.__wrapped__(text, "markdown"), MARKDOWN),
     "HTML": (lambda text: contents(markup.render.__wrapped__(text, "html").html), HTML),
@@ -245,14 +245,14 @@ def report(length: int) -> str:
         shown = ascii(worst).replace("|", "\\|")
         plain = min(seconds(do, "Plain words. " * (length // 13)) for _ in range(3)) / length * 1e6
         rows.append([name, f"`` {shown} ``", docs.digits(per_byte[worst]), docs.digits(plain)])
-    head = ["what reads it", "the worst text, repeated", "µs per byte", "for plain words"]
+    head = ["reader", "worst text, repeated", "µs per byte", "plain words, µs per byte"]
     return f"{docs.table(head, rows)}\n{docs.surroundings()}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put the table into docs/bounds.md")
-    parser.add_argument("--length", type=int, default=LENGTH, help="of each text, in characters")
+    parser.add_argument("--length", type=int, default=LENGTH, help="characters per text")
     arguments = parser.parse_args()
     around = docs.page_around(PAGE) if arguments.write else None
     table = report(arguments.length)

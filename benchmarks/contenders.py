@@ -1,4 +1,4 @@
-"""What `benchmarks/pool.py` compares: the operations, and each pool's way to do them."""
+"""The operations that `benchmarks/pool.py` compares, with each pool."""
 
 import itertools
 import sqlite3
@@ -23,7 +23,7 @@ OPERATIONS = CHECKOUT, CORE, SESSION, COMMIT = (
 BASE = "QueuePool"
 RAW = "raw sqlite3"
 
-#: Seconds to wait for the file's one write lock.
+#: Seconds to wait for the write lock of the file.
 PATIENCE = 60
 INCREMENT = "UPDATE hits SET number = number + 1"
 
@@ -31,7 +31,7 @@ Operation = Callable[[], object]
 
 
 class Key(NamedTuple):
-    """Who does what, in how many threads at once."""
+    """An operation, a pool, and the number of threads at a time."""
 
     operation: str
     pool: str
@@ -39,7 +39,7 @@ class Key(NamedTuple):
 
 
 def pools(threads: int) -> dict[str, dict[str, Any]]:
-    """The arguments of `create_engine` for each pool, in the order of the tables."""
+    """Return the arguments of `create_engine` for each pool, in the order of the tables."""
     return {
         "ThreadLocalPool": {"poolclass": ThreadLocalPool},
         f"ThreadLocalPool(pool_size={threads})": {
@@ -55,7 +55,7 @@ def pools(threads: int) -> dict[str, dict[str, Any]]:
 
 
 def make_database(file: Path) -> None:
-    """Make a file in WAL mode with a table of one row."""
+    """Make a database in WAL mode with a table of one row."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE hits (number INTEGER NOT NULL)")
@@ -64,14 +64,14 @@ def make_database(file: Path) -> None:
 
 
 def set_up(connection: Any, _record: object = None) -> None:
-    """Do the least that an application with WAL does to a new connection."""
+    """Set up a new connection as an application in WAL mode does at least."""
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def engine_operations(
     file: Path, options: dict[str, Any], stack: ExitStack
 ) -> dict[str, Operation]:
-    """The operations through SQLAlchemy, on an engine that `stack` disposes of."""
+    """Return the operations through SQLAlchemy, on an engine that `stack` disposes of."""
     url = URL.create("sqlite", database=str(file))
     engine = create_engine(url, connect_args={"timeout": PATIENCE}, **options)
     stack.callback(engine.dispose)
@@ -97,7 +97,7 @@ def engine_operations(
 
 
 class OwnConnection(threading.local):
-    """A connection of the bare driver for each thread, closed by `stack`."""
+    """A connection of the bare driver per thread, closed by `stack`."""
 
     def __init__(self, file: Path, stack: ExitStack) -> None:
         self.connection = sqlite3.connect(file, timeout=PATIENCE, check_same_thread=False)
@@ -106,7 +106,7 @@ class OwnConnection(threading.local):
 
 
 def raw_operations(file: Path, stack: ExitStack) -> dict[str, Operation]:
-    """The statements alone, without SQLAlchemy and without a checkout."""
+    """Return the statements alone, without SQLAlchemy and without a checkout."""
     own = OwnConnection(file, stack)
 
     def query() -> None:
@@ -120,14 +120,14 @@ def raw_operations(file: Path, stack: ExitStack) -> dict[str, Operation]:
 
 
 def all_operations(threads: int, directory: Path, stack: ExitStack) -> dict[Key, Operation]:
-    """Each operation of each pool, for one thread and for `threads`; `stack` closes it all.
+    """Return each operation with each pool, for one thread and for `threads`; `stack` closes all.
 
-    Each pool has a file of its own for either, so that none works on what another left behind.
+    Each pool has a separate file for each number of threads.
     """
     operations: dict[Key, Operation] = {}
     arguments = pools(threads)
     for number, pool in itertools.product((1, threads), [*arguments, RAW]):
-        # All threads at once on one connection is a mistake, which SQLAlchemy warns of.
+        # Several threads at once on one connection are a mistake that SQLAlchemy warns of.
         if pool == "StaticPool" and number > 1:
             continue
         file = directory / f"{len(operations)}.db"

@@ -1,4 +1,4 @@
-"""What the benchmarks write into the docs: figures, where they were measured, and where to."""
+"""How the benchmarks write their figures, and where they were measured, into the docs."""
 
 import os
 import platform
@@ -17,25 +17,25 @@ BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 
 def digits(value: float) -> str:
-    """A figure, as exact as it can be told."""
+    """Return a figure with as many digits as it deserves."""
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 def spread(values: list[float]) -> str:
-    """The median, and the least and the greatest value in brackets."""
+    """Return the median, with the minimum and the maximum in brackets."""
     return f"{digits(statistics.median(values))} ({digits(min(values))} to {digits(max(values))})"
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A table in Markdown, its first column to the left."""
+    """Return a table in Markdown, with all columns but the first aligned to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def surroundings(*more: str) -> str:
-    """What was measured on, by which command.
+    """Return the machine, the software, the date and the command of a measurement.
 
-    :param more: other software, with its version.
+    :param more: further software, with its version.
     """
     software = [
         f"Python {platform.python_version()}",
@@ -51,7 +51,7 @@ def surroundings(*more: str) -> str:
 
 
 def page_around(page: Path) -> tuple[str, str]:
-    """The text before and after the report in a page, with the markers."""
+    """Return the text before and after the report in a page, with the markers."""
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -78,7 +78,7 @@ def write(page: Path, around: tuple[str, str], report: str, picture: str, captio
 
 
 def _processor() -> str:
-    """The name of the processor, as far as the system tells."""
+    """Return the name of the processor, or its architecture."""
     if platform.system() == "Darwin":
         return subprocess.check_output(
             ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], text=True

@@ -1,10 +1,10 @@
-"""How much `threadleaf serve` grows when strangers send what no browser would.
+"""The memory growth of `threadleaf serve` under requests that no browser would send.
 
     python benchmarks/growth.py            # 10,000 requests
     python benchmarks/growth.py 2000
 
-Long queries, long headers and random parameters, each different from all others. Prints the growth
-of the resident memory; what of it lies beyond `page_cache` is to be less than 30 MB. Needs /proc.
+Long queries, long headers and random parameters, all different. Prints the growth of the resident
+memory; beyond `page_cache` it should be less than 30 MB. Needs /proc.
 """
 
 import os
@@ -30,7 +30,7 @@ THREADLEAF = [sys.executable, "-m", "blog"]
 CLIENTS = 8
 MB = 1_000_000
 
-#: An entry of the blog that is served.
+#: An entry of the blog.
 ENTRY = "---\ntitle: Entry {n}\ndate: 2020-01-{n:02}\ntags: [tea]\n---\n{text}"
 PATHS = ["/blog", "/blog/entry-1", "/blog/search", "/blog/tags", "/blog/tag/tea", "/blog/feed.atom"]
 PATHS += ["/sitemap.xml", "/blog/archive", "/nowhere", "/Blog/Archive/", "/", "/blog/2020"]
@@ -41,7 +41,7 @@ def word(random: Random, length: int) -> str:
 
 
 def requests(random: Random, number: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield addresses and headers. A server takes 64 KiB of both together."""
+    """Yield addresses and headers. The server accepts 64 KiB of both together."""
 
     def headers(length: int) -> dict[str, str]:
         accepted = f"br, gzip;q=0.5, {word(random, length)}"

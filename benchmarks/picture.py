@@ -1,18 +1,18 @@
-"""Bars for medians, as an SVG that can be read on a light and on a dark page."""
+"""Medians as bars, in an SVG for light and dark pages."""
 
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-#: Median by label; one value for each series, or None where nothing was measured.
+#: The medians by label: one per series, or None where there is none.
 Panel = Mapping[str, Sequence[float | None]]
 
-# In pixels. The labels are the widest names of pools at this size of type.
+# In pixels. The labels are as wide as the longest name of a pool at this font size.
 LABELS, BARS, NUMBERS, GAP = 190, 170, 56, 28
 BAR, ROW, TITLE, LEGEND = 9, 27, 36, 26
 COLUMN = LABELS + BARS + NUMBERS
 COLUMNS = 2
 
-# An SVG that a page shows as an image sees the colours the reader prefers, but not the page's own.
+# An SVG shown as an image knows the colour scheme that the reader prefers, but not the page's.
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600; font-size: 13px }
@@ -30,7 +30,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 
 
 def bar(x: float, y: float, value: float | None, longest: float, style: str) -> str:
-    """A bar with its number; one that is longer than `longest` is broken near its end."""
+    """Return a bar with its number. A bar longer than `longest` has a gap near its end."""
     if value is None:
         return f'<text class="number" x="{x}" y="{y + 8.5:.1f}">–</text>'
     width = BARS * min(value / longest, 1)
@@ -48,11 +48,11 @@ def bar(x: float, y: float, value: float | None, longest: float, style: str) -> 
 def draw(title: str, series: Sequence[str], panels: Mapping[str, Panel], ours: str) -> str:
     """Return an SVG document.
 
-    :param title: what is measured, with its unit; stands above everything.
-    :param series: the names of the values that each label has, in order: one or two.
-    :param panels: the bars by the title of their panel. Each panel has its own scale, and a bar
-        that is more than twice as long as the median one is broken.
-    :param ours: what the labels begin with whose bars have the other colour.
+    :param title: the title of the picture.
+    :param series: the names of the one or two values of each label, in order.
+    :param panels: the bars by the title of their panel. Each panel has its own scale; a bar longer
+        than twice the median one has a gap.
+    :param ours: the beginning of the labels whose bars have the other colour.
     """
     height = TITLE + ROW * max(len(panel) for panel in panels.values())
     width = COLUMN * COLUMNS + GAP

@@ -1,10 +1,10 @@
-"""How well the filter of comments tells spam from real ones, after so many decisions.
+"""How well the spam filter tells spam from real comments, by the number of decisions.
 
     python benchmarks/spam.py            # a minute; prints tables in Markdown
     python benchmarks/spam.py --write    # puts them into docs/spam.md
 
-1,000 spam and 1,000 real comments, judged by people (tests/judged), come in a random order. The
-author decides on the first of them, whatever they are; the filter judges all that follow.
+1,000 spam and 1,000 real comments, judged by people (tests/judged), are sent in a random order. The
+author decides on the first of them, spam or not; the filter judges all that follow.
 """
 
 import argparse
@@ -29,9 +29,9 @@ PAGE = ROOT / "docs" / "spam.md"
 
 DECISIONS = (20, 50, 200, 500)
 ORDERS = 21
-#: How many explanations are printed.
+#: The number of held comments that are printed.
 SHOWN = 6
-#: How much of each comment, in characters.
+#: The printed part of each, in characters.
 LENGTH = 160
 
 
@@ -42,7 +42,7 @@ class Comment(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What the filter made of the comments after the decisions, by what they are."""
+    """The verdicts on the comments after the decisions, by kind."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     held: list[tuple[Comment, Verdict]] = field(default_factory=list)
@@ -53,13 +53,13 @@ class Outcome:
 
 
 def judged() -> list[Comment]:
-    """Return all comments, with what people said of them: ``spam`` or ``real``."""
+    """Return all comments, each with the judgement of people: ``spam`` or ``real``."""
     lines = JUDGED.read_text(encoding="utf-8").splitlines()
     return [Comment(*line.split("\t", 1)) for line in lines]
 
 
 def learn(comments: Sequence[Comment]) -> Learnt:
-    """Return what is learnt when the author decides on `comments`."""
+    """Return what the filter learns when the author decides on `comments`."""
     kinds = Counter(comment.kind for comment in comments)
     words: dict[str, Counter[str]] = {}
     for comment in comments:
@@ -72,11 +72,11 @@ def learn(comments: Sequence[Comment]) -> Learnt:
 def run(comments: Sequence[Comment], decisions: int, order: int) -> Outcome:
     """Let the filter judge all but the first comments.
 
-    :param decisions: on how many of them the author decides.
-    :param order: the seed of the order in which they come.
+    :param decisions: the number of comments that the author decides on.
+    :param order: the seed of the order of the comments.
     """
     stream = list(comments)
-    random.Random(order).shuffle(stream)  # noqa: S311 - nobody is to guess anything
+    random.Random(order).shuffle(stream)  # noqa: S311 - no secret
     learnt = learn(stream[:decisions])
     seen = Counter(comment.text for comment in stream[:decisions])
     outcome = Outcome()
@@ -92,7 +92,7 @@ def run(comments: Sequence[Comment], decisions: int, order: int) -> Outcome:
 
 
 def report(orders: int) -> str:
-    """Return the tables: both kinds of error, and explanations as they are given."""
+    """Return the tables: both kinds of error, and some held comments with the reasons."""
     comments = judged()
     rows = []
     for decisions in DECISIONS:
@@ -100,7 +100,7 @@ def report(orders: int) -> str:
         errors = (("real", "hold"), ("spam", "publish"))
         cells = ([outcome.share(*error) * 100 for outcome in outcomes] for error in errors)
         rows.append([f"{decisions}", *(docs.spread(each) for each in cells)])
-    head = ["decisions", "real comments that wait, %", "spam that is published, %"]
+    head = ["decisions", "real comments held, %", "spam published, %"]
     held = run(comments, 50, 0).held
     examples = [[_cell(c.text[:LENGTH]), c.kind, _cell(str(why))] for c, why in held[:SHOWN]]
     examples += [
@@ -108,11 +108,11 @@ def report(orders: int) -> str:
     ][:2]
     return (
         f"{docs.table(head, rows)}\n"
-        f"Medians, with the least and the greatest, of {orders} orders in which the comments come. "
+        f"Medians of {orders} random orders of the comments, with the minimum and the maximum. "
         f"{docs.surroundings()}\n"
-        f"What the author is told, after 50 decisions in the first of these orders: the first "
-        f"{SHOWN} that wait, and the first two among them that are real:\n\n"
-        f"{docs.table(['comment', 'it is', 'held, because'], examples)}"
+        f"Reasons given to the author after 50 decisions in the first of these orders: the first "
+        f"{SHOWN} comments held, and the first two of them that are real:\n\n"
+        f"{docs.table(['comment', 'kind', 'reason'], examples)}"
     )
 
 
@@ -121,7 +121,7 @@ def _cell(text: str) -> str:
 
 
 def medians(decisions: int, orders: int) -> tuple[float, float]:
-    """Return the shares of real comments that wait and of spam that is published."""
+    """Return the shares of real comments that are held and of spam that is published."""
     outcomes = [run(judged(), decisions, order) for order in range(orders)]
     return (
         statistics.median(outcome.share("real", "hold") for outcome in outcomes),
@@ -132,7 +132,7 @@ def medians(decisions: int, orders: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/spam.md")
-    parser.add_argument("--orders", type=int, default=ORDERS, help="how many are tried")
+    parser.add_argument("--orders", type=int, default=ORDERS, help="the number of random orders")
     arguments = parser.parse_args()
     around = docs.page_around(PAGE) if arguments.write else None
     tables = report(arguments.orders)

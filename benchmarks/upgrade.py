@@ -1,8 +1,8 @@
-"""How long `threadleaf upgrade` takes for a database of the seed, and how much disk space.
+"""The time and disk space that `threadleaf upgrade` takes for a database of the seed.
 
-    python benchmarks/upgrade.py                      # 10,000 entries: some 20 seconds
+    python benchmarks/upgrade.py                      # 10,000 entries: about 20 seconds
     python benchmarks/upgrade.py 100000 --write       # puts the table into docs/upgrading.md
-    python benchmarks/upgrade.py --code ../older      # by another checkout, to compare
+    python benchmarks/upgrade.py --code ../older      # with another checkout, to compare
 
 Each entry has 1,000 characters of Markdown and a comment.
 """
@@ -31,7 +31,7 @@ PAGE = ROOT / "docs" / "upgrading.md"
 
 LENGTH = 1_000
 
-#: As the seed's own models make them.
+#: The tables that the seed's own models make.
 SCHEMA = """
 CREATE TABLE entry (
     id INTEGER NOT NULL, title VARCHAR(100) NOT NULL, body VARCHAR NOT NULL,
@@ -45,8 +45,8 @@ CREATE TABLE comment (
 
 
 def make_seed(file: Path, entries: int) -> None:
-    """Make a database of the seed, always the same."""
-    chance = random.Random(4)  # noqa: S311 - nobody is to guess anything
+    """Make a database of the seed, the same each time."""
+    chance = random.Random(4)  # noqa: S311 - no secret
     numbers = range(1, entries + 1)
 
     def rows() -> Iterator[tuple[object, ...]]:
@@ -65,7 +65,7 @@ def make_seed(file: Path, entries: int) -> None:
 
 
 def size(folder: Path) -> int:
-    """Return how many bytes the database takes, with its side files."""
+    """Return the size of the database with its side files, in bytes."""
     found = 0
     for path in folder.glob("seed.db*"):
         try:
@@ -76,7 +76,7 @@ def size(folder: Path) -> int:
 
 
 def cpu_of_children() -> float:
-    """Return the CPU time of processes that have ended, in seconds; Windows has it not."""
+    """Return the CPU seconds of child processes that have ended; always 0 on Windows."""
     times = os.times()
     return times.children_user + times.children_system
 
@@ -109,12 +109,14 @@ def measure(entries: int, code: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("entries", type=int, nargs="*", default=[10_000], help="of each database")
+    parser.add_argument(
+        "entries", type=int, nargs="*", default=[10_000], help="entries per database"
+    )
     parser.add_argument("--code", type=Path, default=ROOT, help="the checkout that upgrades")
     parser.add_argument("--write", action="store_true", help="put the table into docs/upgrading.md")
     arguments = parser.parse_args()
     around = docs.page_around(PAGE) if arguments.write else None
-    head = ["entries", "seconds", "CPU seconds", "MB before", "MB after", "MB at most meanwhile"]
+    head = ["entries", "seconds", "CPU seconds", "MB before", "MB after", "MB at the peak"]
     rows = [measure(entries, arguments.code.resolve()) for entries in arguments.entries]
     report = f"{docs.table(head, rows)}\n{docs.surroundings()}"
     if around is None:

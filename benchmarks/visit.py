@@ -1,10 +1,10 @@
-"""What a visit costs: pages of ours and of others, in process and over HTTP.
+"""The cost of a visit: our pages and those of others, in process and over HTTP.
 
     python benchmarks/visit.py            # ten minutes; prints tables in Markdown
-    python benchmarks/visit.py --write    # puts them into docs/speed.md, and a picture beside it
+    python benchmarks/visit.py --write    # updates docs/speed.md and its picture
 
-All contenders serve the same pages of the same database. In a round each does the same work, one
-after the other in a random order, so that whatever else the machine does hits all of them; a ratio
+All contenders serve the same pages from the same database. In each round they do the same work, one
+after the other in a random order, so that other load on the machine affects all of them. A ratio
 compares two of them within a round.
 """
 
@@ -34,28 +34,29 @@ PAGE = ROOT / "docs" / "speed.md"
 
 
 class Amount(NamedTuple):
-    """How much is measured."""
+    """The size of the measurement."""
 
     small: int = 1_000
     large: int = 100_000
     rounds: int = 9
-    #: Seconds of a sample in process, and of one over HTTP.
+    #: The seconds of a sample in process, and of one over HTTP.
     calls: float = 0.04
     http: float = 0.5
     threads: tuple[int, ...] = (8, 64)
+    #: Runs of each mixture, and the seconds of each.
     mixtures: int = 3
-    #: Requests of each mixture, and before the memory is looked at.
-    mixed: int = 800
+    mixed: float = 8
+    #: Requests before the memory is measured.
     requests: int = 10_000
     starts: int = 5
 
 
-QUICK = Amount(110, 120, 2, 0.001, 0.02, (2, 3), 1, 40, 40, 1)
+QUICK = Amount(110, 120, 2, 0.001, 0.02, (2, 3), 1, 0.5, 40, 1)
 
 
 def measure(amount: Amount) -> Measured:
-    """Measure everything, in a folder that is gone afterwards."""
-    # Windows has not closed everything yet when a process has just ended.
+    """Measure everything, in a temporary folder."""
+    # On Windows, files of a process that has just ended may still be open.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         files = {entries: folder / f"{entries}.db" for entries in (amount.small, amount.large)}
@@ -77,7 +78,9 @@ def measure(amount: Amount) -> Measured:
             small, folder, threads=amount.threads[0], rounds=amount.rounds, seconds=amount.http
         )
         progress("reading and commenting")
-        mixed = mixture.measure(small, folder, amount.threads, amount.mixtures, amount.mixed)
+        mixed = mixture.measure(
+            small, folder, amount.small, amount.threads, amount.mixtures, amount.mixed
+        )
         progress("processes")
         process = taken.measure(
             small, entries=amount.small // 5, starts=amount.starts, requests=amount.requests
@@ -93,11 +96,11 @@ def progress(what: str) -> None:
 
 
 def main() -> None:
-    """Measure, print, and perhaps write."""
+    """Measure, print the tables, and write them if asked to."""
     parser = argparse.ArgumentParser(description="Compare ways to serve a blog.")
     parser.add_argument("--write", action="store_true", help="update docs/speed.md and its picture")
     parser.add_argument(
-        "--quick", action="store_true", help="does it run? the figures are worthless"
+        "--quick", action="store_true", help="only check that it runs; the figures mean nothing"
     )
     options = parser.parse_args()
     around = docs.page_around(PAGE) if options.write else None
@@ -105,7 +108,7 @@ def main() -> None:
     text = report.report(measured)
     sys.stdout.write(text)
     if around is not None:
-        caption = "The medians of the tables below"
+        caption = "Medians of the tables below"
         docs.write(PAGE, around, text, report.drawing(measured), caption)
 
 

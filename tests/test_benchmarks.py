@@ -1,12 +1,19 @@
 """The benchmarks run and write their tables. Speed is not tested."""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.parse import parse_qs
 
 import pytest
+
+from benchmarks.visits.visitors import Visits
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = [
@@ -113,7 +120,7 @@ def test_benchmark_write_needs_markers(checkout: Path, page: str | None) -> None
 VISITED = [
     "constant bytes",
     "Threadleaf",
-    "Threadleaf, nothing kept",
+    "Threadleaf, not cached",
     "raw sqlite3",
     "Bottle",
     "Flask, scoped_session",
@@ -156,10 +163,73 @@ def test_visit_benchmark_updates_docs(
     assert [row[0] for row in table[over_http + 1 :][: len(VISITED)]] == VISITED
     mixed = next(n for n, row in enumerate(table) if row[0].startswith("95 % read"))
     assert table[mixed + 1][0] == "Threadleaf, 2 threads"
-    assert {row[3] for row in table[mixed + 1 : mixed + 3]} == {"nothing"}
+    assert {row[-1] for row in table[mixed + 1 : mixed + 3]} == {"none"}
+    assert 50 < float(table[mixed + 1][2].split()[0]) <= 100, "the share of reads from the cache"
     drawing = ElementTree.parse(tmp_path / "docs" / "images" / "speed.svg")
     words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert "Threadleaf" in words
+
+
+class Blog(BaseHTTPRequestHandler):
+    """One entry with comments, and the error that `Server.error` names."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Server"
+
+    def log_message(self, *_given: object) -> None:
+        """Log nothing."""
+
+    def do_GET(self) -> None:
+        times = {"stale": 0, "doubled": 2}.get(self.server.error, 1)
+        self.respond(200, " ".join(["Comments:", *self.server.comments * times]).encode())
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.server.store(form["text"][0])
+        path = self.path.removesuffix("/comments")
+        self.respond(303, Location=f"{path}/held" if self.server.error == "held" else path)
+
+    def respond(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    """A server of `Blog`, which stores its comments in `file`."""
+
+    def __init__(self, file: Path, error: str) -> None:
+        super().__init__(("127.0.0.1", 0), Blog)
+        self.file, self.error = file, error
+        self.comments: list[str] = []
+
+    def store(self, text: str) -> None:
+        self.comments.append(text)
+        if self.error != "lost":
+            with closing(sqlite3.connect(self.file, isolation_level=None)) as db:
+                db.execute("INSERT INTO comment VALUES (?)", (text,))
+
+
+@pytest.mark.parametrize("error", ["", "stale", "doubled", "held", "lost"])
+def test_visitors_notice_errors(tmp_path: Path, error: str) -> None:
+    file = tmp_path / "blog.db"
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("CREATE TABLE comment (text)")
+    with Server(file, error) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            outcome = Visits(url, ["/blog/entry"] * 2).make(0.3, 2, file)
+        finally:
+            server.shutdown()
+            thread.join()
+
+    assert set(outcome.errors) == ({error} if error else set())
+    assert outcome.published == (0 if error == "held" else outcome.requests["thanks"])
+    assert outcome.requests["post"] > 0
 
 
 def test_filter_benchmark_tables_are_complete(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What `benchmarks/visit.py` measures: the data, the contenders, the servers and their visitors."""
+"""The parts of `benchmarks/visit.py`: the data, the contenders, the servers and their visitors."""

@@ -1,4 +1,4 @@
-"""The blog that all contenders serve: a database of any number of entries, always the same."""
+"""The blog that all contenders serve: a database of any number of entries, the same each time."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -15,22 +15,22 @@ from blog.models.tag import entry_tag
 from blog.operations import backfill, migration
 from pool.sqlite import WRITING
 
-#: However many entries there are, they are dated within the same years. Each has a fraction of a
-#: second: Django leaves out one that is zero, and would not find again what others have written.
+#: All entries are dated within these years, whatever their number. Each has a fraction of a second:
+#: Django leaves out a fraction of zero, and would not find what others have written.
 BEGINNING = datetime(2016, 1, 1, microsecond=1, tzinfo=UTC)
 END = BEGINNING.replace(year=2026)
 
-#: How many texts there are; entries share them. Rendering as many as entries would take minutes.
+#: The number of texts. Entries share them: to render one per entry would take minutes.
 TEXTS = 300
 
 TAGS = 40
-COMMENTS = 12  # on the entry whose page is measured; elsewhere one on average
+COMMENTS = 12  # on the entry that is measured, beside the one that each entry has
 
-#: What the entry that is measured is called, its tags, and one of them. They are the same in each
-#: blog: a page costs more where an entry has more.
+#: The slug of the entry that is measured, the ids of its tags, and the slug of one. They are the
+#: same in each blog: more tags make the page more expensive.
 SLUG, MEASURED, TAG = "the-entry", {1, 2}, "subject-1"
 
-#: What signs the forms, of whoever serves them.
+#: The key that signs the forms of all contenders.
 SECRET = "benchmark"  # noqa: S105 - it guards nothing
 
 # Of the tables: inserts into entities would look at each row.
@@ -59,7 +59,7 @@ week west wheel white wide wild willow wind window winter wood wool work yard ye
 
 
 def configuration(file: Path, **settings: Any) -> Config:
-    """The settings of the blog in `file`. Its comments come through a proxy that is believed."""
+    """Return the settings of the blog in `file`, with a trusted proxy at 127.0.0.1."""
     return Config(
         title="A hundred gardens",
         tagline="Notes from between the beds.",
@@ -72,7 +72,7 @@ def configuration(file: Path, **settings: Any) -> Config:
 
 
 def make(file: Path, entries: int) -> None:
-    """Make the database of a blog with so many entries."""
+    """Make the database of a blog with `entries` entries."""
     engine = connect(f"sqlite:///{file.as_posix()}")
     try:
         migration.upgrade(engine)
@@ -81,8 +81,13 @@ def make(file: Path, entries: int) -> None:
             _fill(connection, entries)
             connection.execute(update(Site).values(secret=SECRET))
             connection.commit()
-        # This makes the triggers anew, and once what they would have kept for each row.
+        # This makes the triggers again, and does at once what they would have done for each row.
         migration.upgrade(engine)
+        # As in a blog in use, the last change is in the table of changes. Without it, the next
+        # one would make all cached pages stale.
+        with engine.connect().execution_options(**WRITING) as connection:
+            connection.execute(update(ENTRY).where(ENTRY.c.slug == SLUG).values(title="The entry"))
+            connection.commit()
         for _ in backfill.index_all(engine):
             pass
     finally:
@@ -96,7 +101,7 @@ def _without_triggers(connection: Connection) -> None:
 
 
 def _fill(connection: Connection, entries: int) -> None:
-    chance = random.Random(4)  # noqa: S311 - the same numbers for everybody are what is wanted
+    chance = random.Random(4)  # noqa: S311 - the same numbers each time
     texts = [text_of(chance) for _ in range(min(TEXTS, entries))]
     rendered = [_columns(Rendering.of(0, text, "markdown", None)) for text in texts]
     tags = [{"id": n, "name": f"Subject {n}", "slug": f"subject-{n}"} for n in range(1, TAGS + 1)]
@@ -106,7 +111,7 @@ def _fill(connection: Connection, entries: int) -> None:
         numbers = range(first, min(first + PORTION, entries))
         rows = [_entry(chance, n, BEGINNING + n * step, texts) for n in numbers]
         if entries // 2 in numbers:
-            rows[entries // 2 - first] |= {"slug": SLUG, "title": "The entry"}
+            rows[entries // 2 - first]["slug"] = SLUG
         connection.execute(insert(ENTRY), rows)
         connection.execute(
             insert(RENDERING),
@@ -192,6 +197,6 @@ def _paragraph(chance: random.Random) -> str:
 
 
 def _sentence(chance: random.Random) -> str:
-    # The first words of the list stand in most texts, the last in few.
+    # The first words of the list are in most texts, the last in few.
     words = [WORDS[int(len(WORDS) * chance.random() ** 2)] for _ in range(chance.randint(8, 16))]
     return " ".join(words).capitalize() + "."

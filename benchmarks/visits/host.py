@@ -6,14 +6,20 @@ The first line that it prints is its address.
 import logging
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 from waitress import create_server
 
 from benchmarks.visits import corpus, peers
-from benchmarks.visits.calls import KEPT, MADE, PAGES, call
-from blog.application import create_app
+from benchmarks.visits.calls import CACHED, PAGES, UNCACHED, call
+from blog.application import Blog, create_app
+from blog.comments import spam
+from blog.config import Config
+from blog.http.page_cache import Finish
 from blog.server import listen, serve
 from blog.server.limits import Limits
 
@@ -22,9 +28,44 @@ if TYPE_CHECKING:
 
 CEILING = "constant bytes"
 
+#: The path of the number of GET requests that the page cache has passed on.
+RENDERED = "/benchmark/rendered"
+
+
+class CountingBlog(Blog):
+    """Ours, with a count of the GET requests that the page cache passes on."""
+
+    def __init__(self, config: Config) -> None:
+        made = create_app(config)
+        super().__init__(config, made.engine, made.secret)
+        self._rendered = 0
+        self._lock = Lock()
+
+    def serve(
+        self,
+        environ: "WSGIEnvironment",
+        start_response: "StartResponse",
+        finish: Finish,
+        failure: Exception | None = None,
+    ) -> Iterable[bytes]:
+        """Count, and respond."""
+        if environ["PATH_INFO"] == RENDERED:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"%d" % self._rendered]
+        if environ["REQUEST_METHOD"] == "GET":
+            with self._lock:
+                self._rendered += 1
+        return super().serve(environ, start_response, finish, failure)
+
+
+def rendered(url: str) -> int:
+    """Return the number of GET requests that the page cache of ours has passed on."""
+    with urlopen(url + RENDERED, timeout=60) as response:  # noqa: S310 - our own server
+        return int(response.read())
+
 
 def constant(pages: dict[str, bytes]) -> "WSGIApplication":
-    """Return what does nothing but to send finished pages."""
+    """Return an application that only sends finished pages."""
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         page = pages[environ["PATH_INFO"]]
@@ -41,16 +82,19 @@ def announce(url: str) -> None:
 
 
 def main(name: str, file: Path, threads: int) -> None:
-    """Serve until somebody ends this process."""
+    """Serve until this process is ended."""
     # Waitress warns of each request that has to wait for a thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    config = corpus.configuration(file)
-    if name in {KEPT, MADE}:
-        if name == MADE:
-            config = corpus.configuration(file, page_cache=0)
+    config = corpus.configuration(file, threads=threads)
+    if name in {CACHED, UNCACHED}:
+        if name == UNCACHED:
+            config = replace(config, page_cache=0)
+        # A run takes seconds, and the filter's limit per hour would hold most of its comments. All
+        # other checks of a comment stay.
+        spam.COMMENTS_AN_HOUR = sys.maxsize
         # As `threadleaf serve` does.
         serve(
-            create_app(config),
+            CountingBlog(config),
             listen("127.0.0.1", 0),
             Limits.of(config),
             threads=threads,

@@ -1,6 +1,6 @@
-"""Requests as fast as they are answered, over connections that stay open.
+"""The next request as soon as a response is there, over connections that stay open.
 
-It runs in a process of its own and does so little for each answer that the server is what limits.
+The client runs in a separate process, and does so little per response that the server is the limit.
 """
 
 import selectors
@@ -15,17 +15,17 @@ from urllib.request import urlopen
 
 
 class Load(NamedTuple):
-    """How many answers came in how many seconds, and what the client computed meanwhile."""
+    """The number of responses, and the seconds and the client's CPU seconds that they took."""
 
-    answers: int
+    responses: int
     wall: float
     cpu: float
 
 
 def get(url: str, paths: Iterable[str], clients: int = 8) -> None:
-    """Ask for each of the paths once, by so many clients at a time.
+    """Get each of the paths once, with `clients` requests at a time.
 
-    :raises OSError: one was not answered with 200.
+    :raises OSError: a response has a status of 400 or more.
     """
 
     def read(path: str) -> None:
@@ -38,16 +38,16 @@ def get(url: str, paths: Iterable[str], clients: int = 8) -> None:
 
 
 def fetch(address: str, seconds: float, connections: int) -> Load:
-    """Ask for a page again and again.
+    """Get a page again and again.
 
     :param address: the page.
-    :param seconds: how long to do so.
-    :param connections: how many requests are under way at a time.
-    :raises RuntimeError: an answer is no page, or the server closed a connection.
+    :param seconds: the time after which no request is sent.
+    :param connections: the number of requests in flight.
+    :raises RuntimeError: a response is not a page, or the server closed a connection.
     """
     parts = urlsplit(address)
     request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
-    answers = 0
+    responses = 0
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         pending: dict[socket.socket, int] = {}
@@ -58,30 +58,30 @@ def fetch(address: str, seconds: float, connections: int) -> Load:
         wall, cpu = time.perf_counter(), time.process_time()
         for own in pending:
             own.sendall(request)
-        while not answers or time.perf_counter() < wall + seconds:
+        while not responses or time.perf_counter() < wall + seconds:
             ready = selector.select(timeout=60)
             if not ready:
-                raise RuntimeError(f"{address} was not answered within a minute")
+                raise RuntimeError(f"There was no response from {address} within a minute.")
             for key, _ in ready:
                 own = key.fileobj  # type: ignore[assignment]
                 pending[own] = _receive(own, pending[own])
                 if pending[own]:
                     continue
-                answers += 1
+                responses += 1
                 own.sendall(request)
-        return Load(answers, time.perf_counter() - wall, time.process_time() - cpu)
+        return Load(responses, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def _receive(own: socket.socket, missing: int) -> int:
-    """Read what is there, and return how many bytes of the answer are still to come."""
+    """Read what has arrived, and return the number of bytes of the response that are missing."""
     data = own.recv(1 << 18)
     if not data:
-        raise RuntimeError("the server closed a connection")
+        raise RuntimeError("The server closed a connection.")
     if missing:
         return missing - len(data)
     head, _, body = data.partition(b"\r\n\r\n")
     lower = head.lower()
     length = lower.partition(b"content-length:")[2].partition(b"\r\n")[0]
     if b" 200 " not in head[:13] or not length:
-        raise RuntimeError(f"no page, but {head[:200]!r}")
+        raise RuntimeError(f"The response is not a page: {head[:200]!r}")
     return int(length) - len(body)

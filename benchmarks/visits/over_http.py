@@ -1,4 +1,4 @@
-"""What a page costs over HTTP: requests a second, and the server's CPU time for one."""
+"""The cost of a page over HTTP: requests per second, and the server's CPU time per request."""
 
 import random
 from concurrent.futures import ProcessPoolExecutor
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.visits import load, peers
-from benchmarks.visits.calls import KEPT, MADE, PAGES, call
+from benchmarks.visits.calls import CACHED, PAGES, UNCACHED, call
 from benchmarks.visits.corpus import configuration
 from benchmarks.visits.host import CEILING
 from benchmarks.visits.processes import NGINX, Server, contender, nginx
@@ -16,13 +16,13 @@ from blog.application import create_app
 
 
 class Sample(NamedTuple):
-    """Of one round."""
+    """The figures of one round."""
 
-    #: Requests a second.
+    #: Requests per second.
     rate: float
-    #: Microseconds of the server's CPU time for a request; None if the system does not tell.
+    #: The server's CPU time per request in microseconds; None if the system does not tell.
     cpu: float | None
-    #: Which part of the time the client computed; where that is nearly all, it is the limit.
+    #: The client's CPU time per second. Near 1, the client is the limit.
     client: float
 
 
@@ -34,16 +34,17 @@ def measure(
 ) -> tuple[Results, dict[str, str]]:
     """Measure all contenders with the database in `file`.
 
-    :param folder: for nginx's files.
-    :param threads: how many each server has, and how many requests are under way.
-    :param seconds: how long a sample takes.
-    :return: the samples by name and page, and why a contender is missing, by name.
+    :param folder: the folder for nginx's files.
+    :param threads: the number of threads of each server, and of requests in flight.
+    :param rounds: the number of samples of each page.
+    :param seconds: the length of a sample.
+    :return: the samples by contender and page; and for each contender that is missing, the reason.
     """
     missing: dict[str, str] = {}
     with ExitStack() as stack:
         client = stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
         servers: dict[str, Server] = {}
-        for name in (CEILING, KEPT, MADE, *peers.MODULES):
+        for name in (CEILING, CACHED, UNCACHED, *peers.MODULES):
             if name in peers.MODULES and (reason := peers.missing(name)):
                 missing[name] = reason
                 continue
@@ -70,5 +71,5 @@ def _sample(
     before = server.cpu()
     done = client.submit(load.fetch, server.url + path, seconds, connections).result()
     after = server.cpu()
-    cpu = None if before is None or after is None else (after - before) / max(done.answers, 1) * 1e6
-    return Sample(done.answers / done.wall, cpu, done.cpu / done.wall)
+    cpu = None if before is None or after is None else (after - before) / done.responses * 1e6
+    return Sample(done.responses / done.wall, cpu, done.cpu / done.wall)

@@ -1,4 +1,4 @@
-"""Server processes: how they are started, and what they take."""
+"""Server processes: their start, CPU time and memory."""
 
 import os
 import shutil
@@ -47,29 +47,28 @@ http {{
 
 
 def apart(function: Callable[..., T], *values: object) -> T:
-    """Call a function in a process of its own, where nothing of this one's is in its way."""
+    """Call a function in a separate process, where nothing of this one gets in its way."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(function, *values).result()
 
 
 class Server(NamedTuple):
-    """A process that serves, and where."""
+    """A server process, and its address."""
 
     process: "subprocess.Popen[str]"
     url: str
 
     def cpu(self) -> float | None:
-        """The CPU time that it and its children have used, in seconds; None if the system has no
-        /proc to ask."""
+        """The CPU time of it and its children in seconds; None on a system without /proc."""
         return sum(map(_cpu, _family(self.process.pid))) if HAS_PROC else None
 
     def memory(self) -> int | None:
-        """Its resident memory in bytes, None if the system has no /proc to ask."""
+        """Its resident memory in bytes; None on a system without /proc."""
         return memory(self.process.pid)
 
 
 def memory(process: int) -> int | None:
-    """The resident memory of a process in bytes, None if the system has no /proc to ask."""
+    """Return the resident memory of a process in bytes; None on a system without /proc."""
     if not HAS_PROC:
         return None
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
@@ -99,7 +98,7 @@ def contender(name: str, file: Path, threads: int) -> Iterator[Server]:
 
 @contextmanager
 def running(command: list[str], environ: dict[str, str] | None = None) -> Iterator[Server]:
-    """Start a command whose first words with an address are where it serves."""
+    """Start a command that prints the address at which it serves."""
     process = subprocess.Popen(  # noqa: S603 - our own servers
         command,
         cwd=ROOT,
@@ -115,7 +114,7 @@ def running(command: list[str], environ: dict[str, str] | None = None) -> Iterat
                 yield Server(process, scheme + rest.split()[0].removesuffix("/blog"))
                 break
         else:
-            raise RuntimeError(f"{' '.join(command)} did not start")
+            raise RuntimeError(f"{' '.join(command)} did not start.")
     finally:
         process.kill()
         process.communicate()
@@ -138,7 +137,7 @@ def nginx(folder: Path, pages: dict[str, bytes]) -> Iterator[Server]:
         port = free.getsockname()[1]
     text = _NGINX.format(folder=folder, port=port)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        # Its workers would be somebody who may not look into our folder.
+        # Otherwise its workers would run as a user who may not read our folder.
         text = "user root;" + text
     (folder / "nginx.conf").write_text(text)
     process = subprocess.Popen(  # noqa: S603
@@ -161,4 +160,4 @@ def _wait_for(address: str) -> None:
                 return
         except OSError:
             time.sleep(0.05)
-    raise RuntimeError(f"nothing answers at {address}")
+    raise RuntimeError(f"There is no response from {address}.")

@@ -1,4 +1,4 @@
-"""What a server process takes: time until it answers, and memory."""
+"""The time that a server process takes until its first response, and its memory."""
 
 import os
 import random
@@ -10,25 +10,27 @@ from typing import NamedTuple
 from benchmarks.visits import load
 from benchmarks.visits.processes import running
 
-#: Imports what ours cannot be without, and waits.
+#: Imports the two libraries that ours cannot be without, and waits.
 _BARE = "import werkzeug, sqlalchemy, time; print('http://nowhere', flush=True); time.sleep(600)"
 
 
 class Taken(NamedTuple):
-    """What processes took."""
+    """The figures of all processes."""
 
-    #: Seconds from the start of each to its first answer.
-    first_answer: list[float]
-    #: Bytes that one has after many requests, and one that only imported two libraries; None if
+    #: Seconds from the start of each process to its first response.
+    first_response: list[float]
+    #: Bytes of a process after many requests, and of one that only imports two libraries; None if
     #: the system does not tell.
     memory: int | None
     bare: int | None
 
 
 def measure(file: Path, *, entries: int, starts: int, requests: int) -> Taken:
-    """Start `threadleaf serve` several times, and let the last one answer so many requests.
+    """Start `threadleaf serve` several times, and send requests to the last one.
 
-    :param entries: how many entries are read, beside the lists.
+    :param entries: the number of entries that are read, beside the lists.
+    :param starts: the number of starts.
+    :param requests: the number of requests before the memory is measured.
     """
     environ = {name: it for name, it in os.environ.items() if not name.startswith("THREADLEAF_")}
     environ |= {"THREADLEAF_DATABASE": str(file.resolve()), "THREADLEAF_PORT": "0"}
@@ -47,7 +49,7 @@ def measure(file: Path, *, entries: int, starts: int, requests: int) -> Taken:
 
 
 def _popular(requests: int, entries: int) -> list[str]:
-    """The paths of so many visits."""
+    """Return the paths of as many requests, popular ones most often."""
     chance = random.Random(4)  # noqa: S311 - the same visits each time
     lists = ["/blog", "/blog?page=2", "/blog/archive", "/blog/tags", "/blog/feed.atom"]
     paths = [*lists, *(f"/blog/entry-{number}" for number in range(entries))]

@@ -14,14 +14,19 @@ from html import unescape
 from http.cookies import SimpleCookie
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from benchmarks.visits.corpus import WORDS
 
-#: Of all requests 5 % post a comment; who does has read the page before, and reads it again after.
+#: The share of comments among visits. A comment takes three requests: the page is read, the comment
+#: is posted, and the redirect is followed. So 5 % of all requests post a comment.
 COMMENTS = 1 / 18
 
-#: What a form holds that is sent, if one is.
+#: The kinds of requests. The page after a comment is part of commenting: it thanks one visitor.
+READ, POST, THANKS = "read", "post", "thanks"
+
+#: The fields of a form to post; None for a page to read.
 Fields = dict[str, str] | None
 
 _FIELD = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
@@ -29,26 +34,37 @@ _FIELD = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
 @dataclass
 class Outcome:
-    """What came of many visits."""
+    """What was counted in a run."""
 
-    requests: int
+    #: The number of requests of each kind.
+    requests: Counter[str]
     seconds: float
-    #: How many visitors were told that their comment is there.
-    accepted: int
-    #: What went wrong, and how often.
+    #: The number of comments that were published.
+    published: int
+    #: The number of errors of each kind.
     errors: Counter[str]
+    #: The number of pages that did not come from the page cache; None for a server without one.
+    rendered: int | None = None
+
+
+class Response(NamedTuple):
+    """The parts of a response that are checked; `location` is empty if it is no redirect."""
+
+    status: int
+    location: str
+    text: str
 
 
 class Visitor:
-    """A browser with its cookies, somewhere in a network of its own."""
+    """A browser with its cookies, and another network for each request."""
 
     def __init__(self, connection: http.client.HTTPConnection, chance: random.Random) -> None:
         self.connection = connection
         self.chance = chance
         self._cookies: dict[str, str] = {}
 
-    def ask(self, method: str, path: str, fields: Fields) -> tuple[int, str]:
-        """Return the status and the text of an answer."""
+    def ask(self, path: str, fields: Fields) -> Response:
+        """Read a page, or post a form, and return the response."""
         network = ".".join(str(self.chance.randrange(256)) for _ in range(3))
         headers = {"X-Forwarded-For": f"{network}.1"}
         if self._cookies:
@@ -57,7 +73,7 @@ class Visitor:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             headers["Sec-Fetch-Site"] = "same-origin"
         body = None if fields is None else urlencode(fields)
-        self.connection.request(method, path, body, headers)
+        self.connection.request("GET" if fields is None else "POST", path, body, headers)
         response = self.connection.getresponse()
         text = response.read().decode()
         for header in response.headers.get_all("Set-Cookie", ()):
@@ -65,14 +81,14 @@ class Visitor:
                 self._cookies.pop(name, None)
                 if cookie.value and cookie["max-age"] != "0":
                     self._cookies[name] = cookie.value
-        return response.status, text
+        return Response(response.status, response.headers.get("Location", ""), text)
 
 
 class Visits:
     """Visits to one server.
 
-    :param url: where it is.
-    :param paths: what is read, the most popular first; all but the first are entries.
+    :param url: its address.
+    :param paths: the paths of the pages, the most popular first; all but the first are entries.
     """
 
     def __init__(self, url: str, paths: list[str]) -> None:
@@ -81,29 +97,35 @@ class Visits:
         # The second is read half as often as the first, the third a third as often.
         self.weights = list(accumulate(1 / (place + 1) for place in range(len(paths))))
         self.errors: Counter[str] = Counter()
-        self.requests = 0
-        self._accepted: defaultdict[str, list[str]] = defaultdict(list)
+        self.requests: Counter[str] = Counter()
+        self._published: defaultdict[str, list[str]] = defaultdict(list)
         self._lock = threading.Lock()
 
-    def make(self, requests: int, visitors: int, file: Path) -> Outcome:
-        """Let so many visitors at a time make so many requests, then look into the database."""
+    def make(self, seconds: float, visitors: int, file: Path) -> Outcome:
+        """Let visitors read and comment, then look for each comment in the database.
+
+        :param seconds: the time after which no visit begins.
+        :param visitors: the number of visitors at a time.
+        :param file: the database of the server.
+        """
         start = time.perf_counter()
+        end = start + seconds
         with ThreadPoolExecutor(visitors) as executor:
-            for done in [executor.submit(self._visit, requests, n) for n in range(visitors)]:
+            for done in [executor.submit(self._visit, end, n) for n in range(visitors)]:
                 done.result()
         seconds = time.perf_counter() - start
-        marks = [mark for found in self._accepted.values() for mark in found]
+        marks = [mark for found in self._published.values() for mark in found]
         with closing(sqlite3.connect(file)) as db:
             texts = [text for (text,) in db.execute("SELECT text FROM comment")]
         for mark in marks:
             self._note(sum(mark in text for text in texts), "lost", "doubled")
         return Outcome(self.requests, seconds, len(marks), self.errors)
 
-    def _visit(self, requests: int, seed: int) -> None:
-        chance = random.Random(seed)  # noqa: S311 - the same visits for everybody
+    def _visit(self, end: float, seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311 - the same visits to each contender
         with closing(http.client.HTTPConnection(self.parts.netloc, timeout=60)) as connection:
             visitor = Visitor(connection, chance)
-            while self.requests < requests:
+            while time.perf_counter() < end:
                 try:
                     if chance.random() < COMMENTS:
                         path = chance.choice(self.paths[1:])
@@ -115,13 +137,15 @@ class Visits:
                     self._error(type(error).__name__)
                     connection.close()
 
-    def _read(self, visitor: Visitor, path: str) -> str:
+    def _read(self, visitor: Visitor, path: str, kind: str = READ) -> str:
         with self._lock:
-            expected = self._accepted[path].copy()
-        page = self._ask(visitor, "GET", path, 200) or ""
-        for mark in expected if page else ():
-            self._note(page.count(mark), "stale", "doubled")
-        return page
+            expected = self._published[path].copy()
+        response = self._ask(visitor, kind, path)
+        if response is None:
+            return ""
+        for mark in expected:
+            self._note(response.text.count(mark), "stale", "doubled")
+        return response.text
 
     def _comment(self, visitor: Visitor, path: str) -> None:
         page = self._read(visitor, path)
@@ -131,21 +155,27 @@ class Visits:
         words = " ".join(visitor.chance.choices(WORDS, k=12))
         fields = {name: unescape(value) for name, value in _FIELD.findall(page)}
         fields |= {"name": "A visitor", "text": f"{words.capitalize()} {mark}."}
-        if self._ask(visitor, "POST", f"{path}/comments", 303, fields) is not None:
-            with self._lock:
-                self._accepted[path].append(mark)
-            self._read(visitor, path)
+        response = self._ask(visitor, POST, f"{path}/comments", fields)
+        if response is None:
+            return
+        # A comment that was held leads to a page of its own.
+        if urlsplit(response.location).path != path:
+            self._error("held")
+            return
+        with self._lock:
+            self._published[path].append(mark)
+        self._read(visitor, path, THANKS)
 
     def _ask(
-        self, visitor: Visitor, method: str, path: str, wanted: int, fields: Fields = None
-    ) -> str | None:
-        """Return the text of the answer, None if it is not the one that was wanted."""
-        status, text = visitor.ask(method, path, fields)
+        self, visitor: Visitor, kind: str, path: str, fields: Fields = None
+    ) -> Response | None:
+        """Return the response, or None if it has an unexpected status."""
+        response = visitor.ask(path, fields)
         with self._lock:
-            self.requests += 1
-        if status == wanted:
-            return text
-        self._error(f"{method} {status}")
+            self.requests[kind] += 1
+        if response.status == (303 if kind == POST else 200):
+            return response
+        self._error(f"{kind}: status {response.status}")
         return None
 
     def _note(self, times: int, none: str, several: str) -> None:

@@ -1,8 +1,8 @@
 """Other ways to serve the same pages from the same database, as their documentation has them.
 
 Each module makes a WSGI application from the settings: ``application(config)``. All but the raw one
-fill in our own templates, so that their pages are ours, word for word; and all find the rendered
-text in its table, so that nobody renders Markdown for a page.
+fill in our own templates, so that their pages are ours, word for word. All find the rendered text
+in its table, so that none renders Markdown for a page.
 """
 
 from importlib import import_module
@@ -27,7 +27,7 @@ MODULES = {
 
 
 def missing(name: str) -> str:
-    """Return why a peer cannot take part, or an empty text if it can."""
+    """Return the reason why a peer cannot take part; empty if it can."""
     try:
         import_module(f"{__name__}.{MODULES[name]}")
     except ImportError as error:
@@ -36,7 +36,7 @@ def missing(name: str) -> str:
 
 
 def present() -> list[str]:
-    """Return the names of those that can take part."""
+    """Return the names of the peers that can take part."""
     return [name for name in MODULES if not missing(name)]
 
 

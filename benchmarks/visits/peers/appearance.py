@@ -1,4 +1,4 @@
-"""Our templates, in somebody else's Jinja environment."""
+"""Our templates in the Jinja environments of the peers."""
 
 import re
 from collections import Counter
@@ -27,21 +27,21 @@ FOLDERS = [str(folder) for folder in templating.FOLDERS]
 
 @dataclass
 class Near:
-    """The entries that stand near another one."""
+    """The entries that the page of another one links to."""
 
     older: Any | None
     newer: Any | None
     related: Sequence[Any]
 
 
-#: How many of the newest entries of each tag are looked at for those that are related.
+#: The number of the newest entries of each tag that related entries are chosen from.
 CANDIDATES = 50
 
 
 def most_related(entry: int, carriers: Iterable[Sequence[tuple[int, datetime]]]) -> list[int]:
-    """Return the ids of the four entries that share most with one; a rare tag counts for more.
+    """Return the ids of the four entries that share most tags with one; a rare tag counts more.
 
-    :param carriers: for each of its tags, id and timestamp of the newest entries that carry it.
+    :param carriers: for each of its tags, id and timestamp of the newest entries with it.
     """
     shared: Counter[int] = Counter()
     timestamps: dict[int, Any] = {}
@@ -53,7 +53,7 @@ def most_related(entry: int, carriers: Iterable[Sequence[tuple[int, datetime]]])
 
 
 class Site:
-    """What our descriptions for search engines ask of a request."""
+    """The part of a request that our JSON-LD reads."""
 
     def __init__(self, config: Config, url_for: Callable[..., str]) -> None:
         self.config = config
@@ -64,7 +64,7 @@ class Site:
 
 
 def front_context(site: Site, page: Page[Any], featured: list[Any]) -> dict[str, Any]:
-    """What the template of the front page is filled in with."""
+    """Return the context of the template of the front page."""
     return {
         "config": site.config,
         "page": page,
@@ -74,7 +74,7 @@ def front_context(site: Site, page: Page[Any], featured: list[Any]) -> dict[str,
 
 
 def entry_context(site: Site, entry: Any, comments: Sequence[Any], near: Near) -> dict[str, Any]:
-    """What the template of an entry's page is filled in with."""
+    """Return the context of the template of an entry page."""
     described = json_ld.posting(cast("Request", site), entry, entry.shown, None)
     return {
         "config": site.config,
@@ -93,7 +93,7 @@ def entry_context(site: Site, entry: Any, comments: Sequence[Any], near: Near) -
 
 
 def additions(url_for: Callable[..., str], site_url: str) -> dict[str, Any]:
-    """Return what the templates expect as globals, with addresses made by `url_for`."""
+    """Return the globals that the templates expect, with addresses made by `url_for`."""
     return {
         "url_for": url_for,
         "absolute_url_for": lambda endpoint, **values: site_url + url_for(endpoint, **values),
@@ -104,10 +104,10 @@ def additions(url_for: Callable[..., str], site_url: str) -> dict[str, Any]:
 
 
 def translated(rule: str, number: str, text: str) -> str:
-    """Return a rule of our map as another framework writes it.
+    """Return a rule of our URL map in the syntax of another framework.
 
-    :param number: how that writes a part that is a whole number, as in ``<int:{}>``.
-    :param text: how it writes any other part.
+    :param number: its syntax for a part that is a whole number, as in ``<int:{}>``.
+    :param text: its syntax for any other part.
     """
 
     def part(found: re.Match[str]) -> str:
@@ -116,7 +116,7 @@ def translated(rule: str, number: str, text: str) -> str:
     return re.sub(r"<((?:[^>]*:)?)(\w+)>", part, rule)
 
 
-#: The filters of our templates. None of the peers is mounted anywhere.
+#: The filters of our templates. All peers are mounted at the root.
 FILTERS: dict[str, Callable[..., Any]] = templating.environment.filters | {
     "comment_html": render_comment,
     "mounted": lambda html: html,
@@ -126,7 +126,7 @@ FILTERS: dict[str, Callable[..., Any]] = templating.environment.filters | {
 
 def dress(environment: Environment, url_for: Callable[..., str], site_url: str) -> None:
     """Let `environment` fill in our templates."""
-    # Without these, the blanks of a page would be others.
+    # Without these, the white space of a page would differ.
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= FILTERS
     environment.globals |= additions(url_for, site_url)

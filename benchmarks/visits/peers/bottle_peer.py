@@ -35,14 +35,14 @@ def application(config: Config) -> "WSGIApplication":
         "trim_blocks": True,
         "lstrip_blocks": True,
         "autoescape": True,
-        # Bottle's own loader says of each template that it has changed, and compiles it anew.
+        # Otherwise Bottle's loader compiles each template again for each page.
         "auto_reload": False,
         "filters": appearance.FILTERS,
         "globals": appearance.additions(url_for, config.site_url),
     }
 
     def page(db: Any, template: str, context: dict[str, Any]) -> Any:
-        request.root_path, request.secret, request.now = "", SECRET, datetime.now(UTC)
+        request.mount, request.secret, request.now = "", SECRET, datetime.now(UTC)
         request.pages = [tuple(row) for row in rows.pages(db)]
         return jinja2_template(
             template,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Base(DeclarativeBase):
-    """What the quickstart has."""
+    """The base class of the quickstart."""
 
 
 def application(config: Config) -> "WSGIApplication":
@@ -30,7 +30,7 @@ def application(config: Config) -> "WSGIApplication":
     models = models_on(db.Model)
     Entry, Comment, Tag = models.Entry, models.Comment, models.Tag  # noqa: N806 - classes
 
-    # Without these two, each page would ask once more for each of its entries.
+    # Without these two, there would be one more query per entry and page.
     whole = (selectinload(Entry.tags), joinedload(Entry.shown))
 
     def visible(kind: str) -> Any:

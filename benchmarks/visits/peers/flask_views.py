@@ -1,4 +1,4 @@
-"""The pages in Flask, for both peers that are made with it.
+"""The pages in Flask, for both peers that use it.
 
 https://flask.palletsprojects.com/en/stable/quickstart/
 """
@@ -18,7 +18,7 @@ from blog.views.pagination import Page
 
 
 class Queries(Protocol):
-    """What the two peers ask in their own ways."""
+    """The queries of the two peers."""
 
     def front(self, number: int) -> Page[Any]: ...
     def featured(self, shown: list[int]) -> list[Any]: ...
@@ -33,6 +33,7 @@ def make(config: Config, queries: Queries) -> Flask:
     app = Flask(__name__, template_folder=appearance.FOLDERS[-1], static_folder=None)
 
     class PeerRequest(Request):
+        mount = ""
         secret = SECRET
 
         @property

@@ -175,7 +175,7 @@ def entry(site: Any, db: Any, slug: str) -> str | None:
 
 
 def description(thing: dict[str, Any]) -> str:
-    """What search engines are told."""
+    """The description for search engines."""
     return (
         f'<script type="application/ld+json">{htmlsafe_json_dumps(thing, sort_keys=True)}</script>'
     )
@@ -206,7 +206,7 @@ def nearby(near: Near) -> str:
 
 
 def discussion(address: str, comments: Sequence[Any]) -> str:
-    """The comments below an entry. Nobody answers another in the benchmark."""
+    """The comments on an entry. The benchmark has no replies."""
     return "".join(
         f"""\
 <li class="comment depth-{placed.depth} u-comment h-cite" id="comment-{placed.comment.id}">

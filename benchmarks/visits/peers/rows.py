@@ -1,4 +1,4 @@
-"""What both peers on the bare driver ask, and what a row becomes for a template."""
+"""The queries of both peers on the bare driver, and their rows as objects for templates."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -57,14 +57,14 @@ _MOMENTS = {"timestamp", "updated", "created"}
 
 
 def connect(file: str) -> sqlite3.Connection:
-    """Open the database, to get rows that know the names of their columns."""
+    """Open the database, with rows that know the names of their columns."""
     connection = sqlite3.connect(file, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     return connection
 
 
 def front(db: sqlite3.Connection, number: int, size: int) -> Page[Any]:
-    """The entries of a page of the front."""
+    """The entries of one page of the front page."""
     found = _with_tags(db, _listed(db, "", size + 1, (number - 1) * size))
     return Page(found[:size], number, len(found) > size)
 
@@ -76,7 +76,7 @@ def featured(db: sqlite3.Connection, shown: Sequence[int]) -> list[Any]:
 
 
 def pages(db: sqlite3.Connection) -> list[Any]:
-    """Slug and title of the standing pages."""
+    """Slug and title of the pages that are not entries."""
     return db.execute(_PAGES, (_now(),)).fetchall()
 
 
@@ -99,7 +99,7 @@ def entry(db: sqlite3.Connection, slug: str) -> Any | None:
 
 
 def near(db: sqlite3.Connection, entry: Any) -> Near:
-    """What stands near an entry."""
+    """The entries that the page of `entry` links to."""
     here = {"now": _now(), "then": _written(entry.timestamp), "id": entry.id}
     carriers = [
         [tuple(row) for row in db.execute(_UNDER, {"tag": tag.id, "limit": CANDIDATES, **here})]

@@ -1,4 +1,4 @@
-"""What both peers on SQLAlchemy's ORM map, on whatever base class their documentation has."""
+"""The models of both peers on SQLAlchemy's ORM, for the base class of their documentation."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from blog.models.base import UTCDateTime
 
-# Not in models_on: SQLAlchemy looks here for what the strings of `Mapped` name.
+# Not in models_on: SQLAlchemy resolves the names in the strings of `Mapped` here.
 Moment = UTCDateTime()
 
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def application(config: Config) -> "WSGIApplication":
-    """Make the application. Django has one for each process."""
+    """Make the application. Django allows one per process."""
     settings.configure(
         SECRET_KEY=SECRET,
         ALLOWED_HOSTS=["127.0.0.1", "localhost"],
         INSTALLED_APPS=[__name__],
         ROOT_URLCONF=f"{__name__}.views",
-        # Those of `django-admin startproject` that make sense without sessions and log-in.
+        # Those of `django-admin startproject`, without sessions and log-in.
         MIDDLEWARE=[
             "django.middleware.security.SecurityMiddleware",
             "django.middleware.common.CommonMiddleware",
@@ -37,7 +37,7 @@ def application(config: Config) -> "WSGIApplication":
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
                 "NAME": make_url(config.database).database,
-                # Else a connection would be opened for each request.
+                # Otherwise a connection would be opened for each request.
                 "CONN_MAX_AGE": None,
             }
         },

@@ -34,7 +34,7 @@ class Entry(models.Model):
 
     @classmethod
     def visible(cls, kind: str) -> Any:
-        """What of a kind readers see."""
+        """The entries of a kind that readers see."""
         return cls.objects.filter(kind=kind, state="published", timestamp__lte=timezone.now())
 
     @classmethod

@@ -45,7 +45,7 @@ def entry(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def near(entry: Entry) -> Near:
-    """What stands near an entry."""
+    """The entries that the page of `entry` links to."""
     carriers = [
         list(Entry.published().filter(tagged=tag).values_list("id", "timestamp")[:CANDIDATES])
         for tag in entry.tags
@@ -66,7 +66,7 @@ def site() -> Site:
 
 
 def not_here(_request: HttpRequest, **_values: object) -> HttpResponse:
-    """Everything else."""
+    """Respond to all other addresses."""
     raise Http404
 
 
@@ -77,17 +77,17 @@ def url_for(endpoint: str, page: int | None = None, **values: Any) -> str:
 
 
 def environment(**options: Any) -> Environment:
-    """The Jinja environment, as the option `environment` asks for it."""
+    """Return the Jinja environment, as the option `environment` requires."""
     made = Environment(**options)  # noqa: S701 - Django passes autoescape
     appearance.dress(made, url_for, settings.PEER.site_url)
     return made
 
 
 def context(request: Any) -> dict[str, Any]:
-    """What each template gets."""
-    request.root_path, request.secret, request.now = "", SECRET, timezone.now()
+    """Return the context of each template."""
+    request.mount, request.secret, request.now = "", SECRET, timezone.now()
     request.pages = list(Entry.visible("page").order_by("title").values_list("slug", "title"))
-    # Django's own is a text, where our templates call for a function.
+    # Django's own is a string; our templates expect a function.
     return {"csrf_token": csrf_token}
 
 
