@@ -225,7 +225,7 @@ def test_wrong_settings_are_one_line_at_the_start(installed: Installed) -> None:
         for method in ("GET", "HEAD", "POST"):
             response, body = ask(f"{apache.url}/blog", method)
             assert (response.status, response.headers["Retry-After"]) == (503, "10")
-            assert body.startswith(b"The blog cannot start just now." if method != "HEAD" else b"")
+            assert body.startswith(b"The blog cannot start" if method != "HEAD" else b"")
         assert len(said(apache, "cannot start", times=2)) == 2
         assert "Traceback" not in apache.log()
 

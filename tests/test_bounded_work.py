@@ -128,7 +128,7 @@ def test_no_proposal_takes_long(client: BlogClient, make_entry: MakeEntry, lengt
     query = {"q": " ".join(terms[:4])}
     took = spent(lambda: client.get("/blog/search", query_string=query))
 
-    assert "Nothing was found" in client.get("/blog/search", query_string=query).text
+    assert "No results." in client.get("/blog/search", query_string=query).text
     assert took < 5 * SEARCH
 
 

@@ -359,7 +359,7 @@ def test_serve_makes_the_database_if_there_is_none(blog: Path) -> None:
         made, ready = server.greeting.splitlines()
         assert made.endswith("threadleaf.db is made.")
         assert ready == f"Pond life is at {server.url}/blog (Ctrl-C stops it)."
-        assert "Nothing has been published here yet." in server.get("/blog")
+        assert "Nothing has been published yet." in server.get("/blog")
 
 
 def test_the_port_that_the_system_chose_is_the_sites_own(blog: Path) -> None:

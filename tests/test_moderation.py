@@ -60,7 +60,7 @@ def test_a_comment_with_many_links_waits_and_its_writer_is_told(
 
     assert response.status_code == 303
     page = client.get(response.location)
-    assert "waits for the author" in status_line(page.text)
+    assert "awaiting moderation" in status_line(page.text)
     assert "Read this" in page.text
     assert page.cache_control.no_store
     assert "Read this" not in client.get("/blog/a-title").text
@@ -130,7 +130,7 @@ def test_its_page_says_later_what_has_become_of_it(
     address = hold(client).location
     (comment,) = all_comments(db)
     moderation.approve(db, [comment.id])
-    assert "It is published" in status_line(client.get(address).text)
+    assert "Your comment has been published." in status_line(client.get(address).text)
     assert "Read this" in client.get("/blog/a-title").text
 
     moderation.mark_spam(db, [comment.id])
@@ -163,7 +163,7 @@ def test_the_address_of_a_comment_follows_its_entry(
     for slug in ("a-title", "other"):
         response = client.get(f"/blog/{slug}/comments/{receipt}")
         assert response.location == f"/blog/renamed/comments/{receipt}"
-    assert "waits for the author" in client.get(response.location).text
+    assert "awaiting moderation" in client.get(response.location).text
 
 
 def test_all_comments_wait_where_the_author_wants_it(
@@ -174,7 +174,7 @@ def test_all_comments_wait_where_the_author_wants_it(
     careful.send_comment("a-title", text="Hello")
 
     (comment,) = all_comments(db)
-    assert (comment.state, comment.reason) == ("held", "every comment waits here")
+    assert (comment.state, comment.reason) == ("held", "all comments are moderated")
 
 
 def test_somebody_who_was_approved_need_not_wait_again(
@@ -305,7 +305,7 @@ def test_the_field_that_people_do_not_see_catches_programs(
     response = client.send_comment("a-title", text="Hello", subject="Great offer")
 
     assert response.status_code == 403
-    assert "cannot be taken" in response.text
+    assert "a hidden field was filled in" in response.text
     assert "Hello" in response.text
     assert all_comments(db) == []
 
@@ -411,6 +411,17 @@ def test_a_network_that_sends_too_many_is_asked_to_wait(
     db.execute(update(Comment).values(created=NOW - timedelta(minutes=11)))
     db.commit()
     assert client.send_comment("a-title", text="Later").status_code == 303
+
+
+def test_last_minute_of_a_limit(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
+    make_entry()
+    for number in range(5):
+        client.send_comment("a-title", text=f"Number {number}")
+    db.execute(update(Comment).values(created=NOW - timedelta(minutes=9)))
+    db.commit()
+    page = client.send_comment("a-title", text="Number 5").text
+    assert "try again in 1 minute. Your text is still below." in page
+    assert "Number 5</textarea>" in page
 
 
 def test_a_clock_that_was_set_back_locks_nobody_out(
@@ -582,7 +593,7 @@ def test_a_website_that_is_none_is_explained(
     response = client.send_comment("a-title", text="Kept", website=website)
 
     assert response.status_code == 422
-    assert "is no address of a website" in response.text
+    assert "is not a valid website address" in response.text
     assert "Kept" in response.text
     assert all_comments(db) == []
 
@@ -654,7 +665,7 @@ def test_a_comment_that_nobody_could_see_is_none(
     client: BlogClient, db: Session, make_entry: MakeEntry, nothing: str
 ) -> None:
     make_entry()
-    assert "Please write a comment" in client.send_comment("a-title", text=nothing).text
+    assert "Please enter a comment." in client.send_comment("a-title", text=nothing).text
     client.send_comment("a-title", text="Hello", name=nothing)
 
     (comment,) = all_comments(db)
@@ -716,7 +727,7 @@ def test_a_form_of_last_month_is_shown_again_with_what_was_typed(
     old = Signer(app.secret, salt="csrf").sign("2020-01-01").decode()
     response = client.post("/blog/a-title/comments", data={"csrf_token": old, "text": "Kept"})
     assert response.status_code == 422
-    assert "send it once more" in response.text
+    assert "This form has expired." in response.text
     assert all_comments(db) == []
 
     fields = dict(html.document_fromstring(response.text).forms[0].fields)
@@ -750,5 +761,5 @@ def test_the_page_about_what_is_stored_tells_the_days(client: BlogClient) -> Non
 
 @pytest.mark.parametrize("number", [0, -1, 2**31, 9_999_999_999, 2**63, 2**70, -(2**70)])
 def test_a_number_that_no_comment_has_is_named(db: Session, number: int) -> None:
-    with pytest.raises(moderation.UnknownCommentError, match=f"no comment {number}, "):
+    with pytest.raises(moderation.UnknownCommentError, match=rf"no comment {number}\. "):
         moderation.delete(db, [number])

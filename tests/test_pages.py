@@ -185,9 +185,9 @@ def test_a_page_is_for_all_but_those_with_a_message(
 
     assert is_kept(other, engine, "/blog", headers={"Cookie": "theirs=1"})
     client.send_comment("a-title", text="Mine")
-    assert "Your comment is published" in client.get("/blog").text
+    assert "Your comment has been published" in client.get("/blog").text
     for _ in range(2):
-        assert "Your comment is published" not in other.get("/blog").text
+        assert "Your comment has been published" not in other.get("/blog").text
 
 
 def test_answers_other_than_200_are_not_kept(

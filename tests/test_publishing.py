@@ -141,4 +141,4 @@ def test_an_address_stays_with_the_entry_that_has_it(
 
 
 def test_what_is_no_address_is_refused(db: Session, make_entry: Callable[..., Entry]) -> None:
-    assert redirect_from(db, make_entry(), "http://[x") == "it is no address"
+    assert redirect_from(db, make_entry(), "http://[x") == "it is not a valid address"
