@@ -25,7 +25,7 @@ class BehindProxy:
 
     :param application: the application to wrap.
     :param trusted_proxy: the IP address of the proxy, or "".
-    :param remedy: the operator's remedy in the log; ``{peer}`` stands for the proxy's address.
+    :param remedy: the operator's remedy in the log; ``{peer}`` is replaced by the proxy's address.
     """
 
     def __init__(self, application: "WSGIApplication", trusted_proxy: str, remedy: str) -> None:

@@ -55,7 +55,7 @@ class Query:
 
 
 def _may_go_on(phrase: str) -> bool:
-    """Tell whether the last word of a phrase is long enough for a prefix, and spaced."""
+    """Tell whether the last word may be a prefix: long enough, in a script with spaces."""
     last = phrase.split()[-1]
     return len(last.encode()) >= SHORTEST_BEGINNING and not is_unspaced(last)
 
