@@ -47,6 +47,7 @@ WORDS = [
 
 FILES = [
     ROOT / "README.md",
+    *sorted(ROOT.glob("pool/*.md")),
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("templates/**/*.html")),
     *sorted(ROOT.glob("blog/**/*.py")),

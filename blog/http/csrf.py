@@ -40,7 +40,8 @@ def protect(request: Request) -> None:
         raise Forbidden("This form was submitted from another site.")
     if _day(request) is None:
         raise Forbidden(
-            "The form's security token is missing or invalid. Reload the page and try again."
+            "The form's security token is missing or invalid. "
+            "Go back, reload the page and try again."
         )
 
 
