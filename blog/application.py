@@ -146,7 +146,7 @@ class Blog:
         return view(request, **values)
 
     def respelt(self, request: Request) -> Response | None:
-        """Redirect from ``/Blog/A-Title/`` to ``/blog/a-title``; None if neither exists."""
+        """Redirect from ``/Blog/A-Title/`` to ``/blog/a-title``; None if there is no such page."""
         path = request.path.rstrip("/").lower()
         if path in {"", request.path}:
             return None

@@ -1,4 +1,4 @@
-"""The page cache: a WSGI middleware that calls the application only for uncached responses.
+"""The page cache, which wraps the application and calls it only for uncached responses.
 
 It fails closed. Two functions alone decide: :meth:`PageCache.key_of`, which requests have a key,
 and :func:`is_cacheable`, which responses are the same for all requests with that key. A cached
@@ -171,7 +171,7 @@ class PageCache:
         cached = self.responses.get(key)
         try:
             is_current = cached is not None and cached.is_current(stamp, self._history)
-        except SQLAlchemyError:  # the view will raise it again and get an error page
+        except SQLAlchemyError:  # the view will meet it again, with an error page
             return None
         return cached if is_current else None
 
