@@ -197,7 +197,7 @@ def nearby(near: Near) -> str:
         for to in near.related
     )
     if ways:
-        ways = f'<nav class="onward" aria-label="Older and newer entries">\n{ways}</nav>\n'
+        ways = f'<nav class="onward" aria-label="Entries">\n{ways}</nav>\n'
     if related:
         related = f"""\
 <section class="related" aria-labelledby="tl-related">
