@@ -53,9 +53,9 @@ class Blog:
 
     :param config: the settings.
     :param engine: the blog's database.
-    :param secret: what signs forms and messages.
+    :param secret: the key that signs forms and cookies.
     :raises KeyError: a section of the URL map has no guard.
-    :raises AttributeError: an endpoint names no view.
+    :raises AttributeError: an endpoint has no view.
     """
 
     def __init__(self, config: Config, engine: Engine, secret: str) -> None:
@@ -92,8 +92,8 @@ class Blog:
                 response = self.respond(request, finish)
             else:
                 response = finish(request, self.error_response(request, failure))
-            # The transaction ends and the connection is back before the first byte leaves: a
-            # slow reader holds nothing. Only a streamed body may open the session again.
+            # The transaction ends and the connection is returned before the first byte is sent:
+            # a slow client holds neither. Only a streamed body may open the session again.
             request.close()
             body = response(environ, start_response)
         except BaseException:
@@ -141,14 +141,14 @@ class Blog:
         guard, view = self.views[endpoint]
         request.endpoint = endpoint
         if guard is not anyone:
-            # What a guarded section says to one visitor is for no other, and in no cache.
+            # A response of a guarded section is for one visitor, and must not be cached.
             request.is_private = True
             guard(request)
         csrf.protect(request)
         return view(request, **values)
 
     def respelt(self, request: Request) -> Response | None:
-        """Lead from ``/Blog/A-Title/`` to ``/blog/a-title``; None where that is nothing, either."""
+        """Redirect from ``/Blog/A-Title/`` to ``/blog/a-title``; None if there is no such page."""
         path = request.path.rstrip("/").lower()
         if path in {"", request.path}:
             return None
@@ -158,13 +158,13 @@ class Blog:
                 self.visit(request, endpoint, values).close()
         except (NotFound, MethodNotAllowed):
             return None
-        # As it came, but for what a header cannot have.
+        # Unchanged, except for characters that a header cannot contain.
         query = quote(request.query_string, safe="!$%&'()*+,-./:;=?@[]_~")
         address = request.url_for(endpoint, **values)
         return redirect(f"{address}?{query}" if query else address, 308)
 
     def complete(self, request: Request, response: Response) -> Response:
-        """Add the headers of every response, and the visitor's messages."""
+        """Add the headers of every response and the flashed messages."""
         for name, value in self.headers.items():
             response.headers.setdefault(name, value)
         flash.carry(request, response)
@@ -176,7 +176,7 @@ class Blog:
         try:
             return self.complete(request, errors.page(request, shown))
         except Exception as second:
-            # A page of 404 reads the navigation from the database.
+            # A 404 page reads the navigation from the database.
             if shown is error and outage(self.engine, second) is not None:
                 return self.error_response(request, second)
             log.exception("The error page for %s %s failed", request.method, request.path)
@@ -184,8 +184,8 @@ class Blog:
             return self.complete(request, plain)
 
     def logged(self, request: Request, error: Exception) -> HTTPException:
-        """Log a bug or an outage, and return the error that the visitor is shown."""
-        if isinstance(error, DatabaseOutdatedError):  # it is in the log already, once
+        """Log a bug or an outage, and return the error for the visitor."""
+        if isinstance(error, DatabaseOutdatedError):  # logged where it was raised
             return ServiceUnavailable(retry_after=10)
         what = f"{request.method} {request.path}"
         found = outage(self.engine, error)
@@ -209,7 +209,7 @@ def create_app(config: Config) -> Blog:
     """
     engine = connect(
         config.database,
-        # Those who wait to write have a connection each, and readers need some, too.
+        # Each waiting writer holds a connection, and readers need some, too.
         writers=min(config.threads, config.pool_size or config.threads) // 2,
         pool_size=config.pool_size,
         max_idle=config.max_idle or -1,
@@ -228,15 +228,15 @@ def create_app(config: Config) -> Blog:
 
 
 def forget_addresses(engine: Engine, config: Config) -> None:
-    """Delete the hashed networks of old comments.
+    """Delete the network hashes of old comments.
 
-    A database that can only be read is logged: pages are served, and comments cannot be stored.
+    A read-only database is logged: pages are served, but comments cannot be stored.
     """
     try:
         with session_factory(engine)() as db, migration.explaining(engine), writing(db):
             rate_limit.forget_networks(db, config.comment_days, datetime.now(UTC))
     except migration.DatabaseUnusableError as error:
-        log.warning("%s Until then no comment can be stored.", error)
+        log.warning("%s Until then comments cannot be stored.", error)
 
 
 def warn_of_unfinished(engine: Engine) -> None:

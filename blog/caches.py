@@ -1,4 +1,4 @@
-"""Caches bounded by the memory that their keys and values take, not by their number."""
+"""Caches bounded by the memory of their keys and values, not by their number."""
 
 from collections import OrderedDict
 from collections.abc import Hashable

@@ -1,4 +1,4 @@
-"""The blog under a server that loads it whether it can start or not, as mod_wsgi does."""
+"""The blog under a server that loads it before it can start, as mod_wsgi may."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds from one attempt to start to the next.
+#: The least time between two attempts to start, in seconds.
 RETRY = 5.0
 
-_SORRY = b"The blog cannot start just now. Its log says why. Please try again later.\n"
+_SORRY = b"The blog cannot start at the moment. The log says why. Please try again later.\n"
 
 
 class StartingBlog:
     """A WSGI application that becomes the blog once settings and database allow it.
 
-    It tries at once, and then at most every :data:`RETRY` seconds when a request comes. Until it
-    succeeds, requests are answered with 503. A reason is logged once.
+    It tries at once, and then on requests, at most every :data:`RETRY` seconds. Until it succeeds,
+    the response is a 503. Each reason is logged once.
 
-    :param start: returns the blog. It raises :class:`ConfigError` or
-        :class:`DatabaseUnusableError` if an operator has to do something first.
+    :param start: returns the blog, or raises :class:`ConfigError` or
+        :class:`DatabaseUnusableError` if the operator has to fix something first.
     """
 
     def __init__(self, start: "Callable[[], WSGIApplication]") -> None:
@@ -57,7 +57,7 @@ class StartingBlog:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [_SORRY]
 
     def _try_again(self) -> "WSGIApplication | None":
-        # Others need not wait for the one that tries.
+        # Other threads do not wait for the one that tries.
         if not self._lock.acquire(blocking=False):
             return self._blog
         try:
@@ -74,7 +74,7 @@ class StartingBlog:
         except (ConfigError, DatabaseUnusableError) as error:
             if str(error) != self._reason:
                 self._reason = str(error)
-                log.error("The blog cannot start: %s", error)  # noqa: TRY400 - it is not a mistake
+                log.error("The blog cannot start: %s", error)  # noqa: TRY400 - not a bug
         else:
             if self._reason:
                 log.warning("The blog has started; %d requests failed before.", next(self._refused))

@@ -1,4 +1,4 @@
-"""Pages from templates. A template sees the request, what its view passes, and what stands here."""
+"""Rendering of templates, and the functions and filters that they use."""
 
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from blog.request import Request
 
 HERE = Path(__file__).parent
 
-#: Where the templates are: installed inside the package, in a checkout beside it.
+#: The templates are inside the installed package, and beside it in a checkout.
 FOLDERS = [HERE / "templates", HERE.parent / "templates"]
 
 environment = Environment(
@@ -32,7 +32,11 @@ environment = Environment(
 
 
 def render(request: Request, template: str, status: int = 200, **context: Any) -> Response:
-    """Return the page that `template` makes of `context`."""
+    """Render a template as an HTML response.
+
+    :param template: its path below the templates folder, such as ``reader/entry.html``.
+    :param context: its variables, besides ``request`` and ``config``.
+    """
     page = environment.get_template(template).render(
         request=request,
         config=request.config,
@@ -77,7 +81,7 @@ def comment_html(context: Context, text: str, format: CommentFormat) -> Markup:
 
 
 def words(title: str) -> str:
-    """Return a title, which may have emphasis, for a place that takes no HTML."""
+    """Return a title, which may contain markup, as plain text."""
     return title.striptags() if isinstance(title, Markup) else title
 
 

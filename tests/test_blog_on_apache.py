@@ -225,7 +225,7 @@ def test_apache_reports_wrong_settings(installed: Installed) -> None:
         for method in ("GET", "HEAD", "POST"):
             response, body = ask(f"{apache.url}/blog", method)
             assert (response.status, response.headers["Retry-After"]) == (503, "10")
-            assert body.startswith(b"The blog cannot start just now." if method != "HEAD" else b"")
+            assert body.startswith(b"The blog cannot start" if method != "HEAD" else b"")
         assert len(log_lines(apache, "cannot start", times=2)) == 2
         assert "Traceback" not in apache.log()
 

@@ -128,7 +128,7 @@ def test_proposal_is_bounded(client: BlogClient, make_entry: MakeEntry, length: 
     query = {"q": " ".join(terms[:4])}
     took = spent(lambda: client.get("/blog/search", query_string=query))
 
-    assert "Nothing was found" in client.get("/blog/search", query_string=query).text
+    assert "No results." in client.get("/blog/search", query_string=query).text
     assert took < 5 * SEARCH
 
 

@@ -358,7 +358,7 @@ def test_serve_creates_missing_database(blog: Path) -> None:
         made, ready = server.greeting.splitlines()
         assert made.endswith("threadleaf.db is made.")
         assert ready == f"Pond life is at {server.url}/blog (Ctrl-C stops it)."
-        assert "Nothing has been published here yet." in server.get("/blog")
+        assert "Nothing has been published yet." in server.get("/blog")
 
 
 def test_serve_on_port_0_sets_site_url(blog: Path) -> None:

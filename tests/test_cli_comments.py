@@ -75,12 +75,12 @@ def test_decisions_are_carried_out(waiting: Path) -> None:
 def test_unknown_comment_id_changes_nothing(waiting: Path, command: str) -> None:
     message = refused(waiting, "comments", command, 1, 77, 78)
 
-    assert message.startswith("There is no comment 77, 78, and nothing was changed")
+    assert message.startswith("There is no comment 77, 78. Nothing was changed.")
     assert states(waiting)[1] == "held"
 
 
 def test_comment_id_beyond_integers(waiting: Path) -> None:
     message = refused(waiting, "comments", "approve", 1, 10**30)
 
-    assert message.startswith(f"There is no comment {10**30}, and nothing was changed")
+    assert message.startswith(f"There is no comment {10**30}. Nothing was changed.")
     assert states(waiting)[1] == "held"

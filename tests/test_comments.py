@@ -42,8 +42,8 @@ def test_comment_is_stored_and_shown(
     assert stored(db) == [("Ann", "Well said.\nIndeed.")]
     page = client.get(response.location).text
     assert "Well said.<br" in page
-    assert "Your comment is published." in page
-    assert "Your comment is published." not in client.get("/blog/a-title").text
+    assert "Your comment has been published." in page
+    assert "Your comment has been published." not in client.get("/blog/a-title").text
 
 
 def test_comment_name_is_optional(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
@@ -69,11 +69,11 @@ def test_longest_comment_is_accepted(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"text": ""}, "write a comment"),
-        ({"text": " \r\n\t "}, "write a comment"),
-        ({}, "write a comment"),
-        ({"text": "x" * 501}, "has 501 characters; 500 is the limit"),
-        ({"text": "kept text", "name": "n" * 81}, "has 81 characters; 80 is the limit"),
+        ({"text": ""}, "Please enter a comment."),
+        ({"text": " \r\n\t "}, "Please enter a comment."),
+        ({}, "Please enter a comment."),
+        ({"text": "x" * 501}, "has 501 characters; the limit is 500"),
+        ({"text": "kept text", "name": "n" * 81}, "has 81 characters; the limit is 80"),
     ],
 )
 def test_comment_error_keeps_input(

@@ -151,7 +151,9 @@ def test_comment_form_works_without_script(visit: Any) -> None:
     page.fill("#comment-name", "Nib")
     page.click("#comment-form button")
 
-    assert page.locator("[role=status]").inner_text() == "Thank you. Your comment is published."
+    assert (
+        page.locator("[role=status]").inner_text() == "Thank you. Your comment has been published."
+    )
     comment = page.locator(".comment:target")
     assert "A fine point." in comment.inner_text()
     assert "Nib" in comment.inner_text()

@@ -60,7 +60,7 @@ def test_comment_with_many_links_is_held(
 
     assert response.status_code == 303
     page = client.get(response.location)
-    assert "waits for the author" in status_line(page.text)
+    assert "awaiting moderation" in status_line(page.text)
     assert "Read this" in page.text
     assert page.cache_control.no_store
     assert "Read this" not in client.get("/blog/a-title").text
@@ -128,7 +128,7 @@ def test_receipt_shows_decision(client: BlogClient, db: Session, make_entry: Mak
     address = hold(client).location
     (comment,) = all_comments(db)
     moderation.approve(db, [comment.id])
-    assert "It is published" in status_line(client.get(address).text)
+    assert "Your comment has been published." in status_line(client.get(address).text)
     assert "Read this" in client.get("/blog/a-title").text
 
     moderation.mark_spam(db, [comment.id])
@@ -159,7 +159,7 @@ def test_receipt_follows_entry(client: BlogClient, db: Session, make_entry: Make
     for slug in ("a-title", "other"):
         response = client.get(f"/blog/{slug}/comments/{receipt}")
         assert response.location == f"/blog/renamed/comments/{receipt}"
-    assert "waits for the author" in client.get(response.location).text
+    assert "awaiting moderation" in client.get(response.location).text
 
 
 def test_all_comments_moderated(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
@@ -168,7 +168,7 @@ def test_all_comments_moderated(client: BlogClient, db: Session, make_entry: Mak
     careful.send_comment("a-title", text="Hello")
 
     (comment,) = all_comments(db)
-    assert (comment.state, comment.reason) == ("held", "every comment waits here")
+    assert (comment.state, comment.reason) == ("held", "all comments are moderated")
 
 
 def test_approved_commenter_is_trusted(
@@ -291,7 +291,7 @@ def test_honeypot_catches_bots(client: BlogClient, db: Session, make_entry: Make
     response = client.send_comment("a-title", text="Hello", subject="Great offer")
 
     assert response.status_code == 403
-    assert "cannot be taken" in response.text
+    assert "a hidden field was filled in" in response.text
     assert "Hello" in response.text
     assert all_comments(db) == []
 
@@ -395,6 +395,17 @@ def test_network_rate_limit(client: BlogClient, db: Session, make_entry: MakeEnt
     db.execute(update(Comment).values(created=NOW - timedelta(minutes=11)))
     db.commit()
     assert client.send_comment("a-title", text="Later").status_code == 303
+
+
+def test_last_minute_of_limit(client: BlogClient, db: Session, make_entry: MakeEntry) -> None:
+    make_entry()
+    for number in range(5):
+        client.send_comment("a-title", text=f"Number {number}")
+    db.execute(update(Comment).values(created=NOW - timedelta(minutes=9)))
+    db.commit()
+    page = client.send_comment("a-title", text="Number 5").text
+    assert "try again in 1 minute. Your text is still below." in page
+    assert "Number 5</textarea>" in page
 
 
 def test_clock_set_back_locks_nobody_out(
@@ -564,7 +575,7 @@ def test_invalid_website_is_explained(
     response = client.send_comment("a-title", text="Kept", website=website)
 
     assert response.status_code == 422
-    assert "is no address of a website" in response.text
+    assert "is not a valid website address" in response.text
     assert "Kept" in response.text
     assert all_comments(db) == []
 
@@ -632,7 +643,7 @@ def test_invisible_comment_is_refused(
     client: BlogClient, db: Session, make_entry: MakeEntry, nothing: str
 ) -> None:
     make_entry()
-    assert "Please write a comment" in client.send_comment("a-title", text=nothing).text
+    assert "Please enter a comment." in client.send_comment("a-title", text=nothing).text
     client.send_comment("a-title", text="Hello", name=nothing)
 
     (comment,) = all_comments(db)
@@ -690,7 +701,7 @@ def test_expired_form_keeps_input(
     old = Signer(app.secret, salt="csrf").sign("2020-01-01").decode()
     response = client.post("/blog/a-title/comments", data={"csrf_token": old, "text": "Kept"})
     assert response.status_code == 422
-    assert "send it once more" in response.text
+    assert "This form has expired." in response.text
     assert all_comments(db) == []
 
     fields = dict(html.document_fromstring(response.text).forms[0].fields)
@@ -724,5 +735,5 @@ def test_privacy_page_names_days(client: BlogClient) -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 2**31, 9_999_999_999, 2**63, 2**70, -(2**70)])
 def test_unknown_comment_id_is_named(db: Session, number: int) -> None:
-    with pytest.raises(moderation.UnknownCommentError, match=f"no comment {number}, "):
+    with pytest.raises(moderation.UnknownCommentError, match=rf"no comment {number}\. "):
         moderation.delete(db, [number])

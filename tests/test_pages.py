@@ -178,9 +178,9 @@ def test_message_is_not_cached(client: BlogClient, engine: Engine, make_entry: M
 
     assert is_cached(other, engine, "/blog", headers={"Cookie": "theirs=1"})
     client.send_comment("a-title", text="Mine")
-    assert "Your comment is published" in client.get("/blog").text
+    assert "Your comment has been published" in client.get("/blog").text
     for _ in range(2):
-        assert "Your comment is published" not in other.get("/blog").text
+        assert "Your comment has been published" not in other.get("/blog").text
 
 
 def test_only_success_is_cached(client: BlogClient, engine: Engine, make_entry: MakeEntry) -> None:

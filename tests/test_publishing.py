@@ -135,4 +135,4 @@ def test_redirect_does_not_shadow_entry(db: Session, make_entry: Callable[..., E
 
 
 def test_invalid_redirect_is_refused(db: Session, make_entry: Callable[..., Entry]) -> None:
-    assert redirect_from(db, make_entry(), "http://[x") == "it is no address"
+    assert redirect_from(db, make_entry(), "http://[x") == "it is not a valid address"

@@ -241,4 +241,4 @@ def test_shrinking_file_ends_connection(serve: Start, tmp_path: Path) -> None:
     server.stop()
     code, _, logged = server.ended()
     assert (code, logged.count("\n")) == (0, 1), logged
-    assert re.search(r"is cut off: .*large.bin became shorter than 67108864 bytes", logged)
+    assert re.search(r"is cut off: .*large.bin was truncated below 67108864 bytes", logged)

@@ -1,1 +1,1 @@
-"""Who may enter which section."""
+"""Access control for the sections of the site."""

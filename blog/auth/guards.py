@@ -1,4 +1,4 @@
-"""Who may enter which section: the guards."""
+"""Guards: access control, one per section of the site."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ Guard = Callable[[Request], None]
 
 
 def anyone(request: Request) -> None:
-    """Let everybody in."""
+    """Allow every request."""
 
 
-#: The guard of each section (what stands before the dot of an endpoint).
-#: A section that is missing here stops the start of the application. The responses of one with
-#: another guard than :func:`anyone` are private, and in no cache.
+#: The guard of each section (the part of the endpoint before the dot).
+#: The application does not start if a section is missing here. With any guard other than
+#: :func:`anyone` the responses are private, and never cached.
 GUARDS: dict[str, Guard] = {
     "reader": anyone,
     "search": anyone,

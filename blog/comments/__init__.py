@@ -1,1 +1,1 @@
-"""What becomes of a comment, and what is remembered of its author."""
+"""Posting, filtering and moderating comments."""

@@ -1,4 +1,4 @@
-"""Visitors without accounts, and how to recognise those who want to be remembered."""
+"""Recognising visitors without accounts who chose to be remembered."""
 
 import hashlib
 import hmac
@@ -14,13 +14,13 @@ from blog.request import Request
 
 PURPOSE = "person"
 
-#: For how long, in seconds: a year.
+#: The lifetime of the cookie, in seconds: a year.
 MAX_AGE = 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class Person:
-    """A visitor who wants to be remembered, as their browser says. ``id`` is secret."""
+    """The content of a remembered visitor's cookie. ``id`` is secret."""
 
     name: str = ""
     website: str = ""
@@ -29,9 +29,9 @@ class Person:
 
 @dataclass(frozen=True)
 class Visitor:
-    """The sender of a form, as far as a blog without accounts can tell one from another.
+    """The sender of a form, as far as a blog without accounts can identify one.
 
-    :param id: the secret of a visitor who wants to be remembered; empty for any other.
+    :param id: the secret id of a visitor who chose to be remembered; empty for any other.
     :param person: a keyed hash of the id; None for an empty one.
     :param network: a keyed hash of the client's network.
     """
@@ -42,7 +42,7 @@ class Visitor:
 
 
 def recall(request: Request) -> Person:
-    """Return who the visitor is; a :class:`Person` without an id if we were not to remember."""
+    """Return the remembered visitor; an empty :class:`Person` if there is no valid cookie."""
     try:
         name, website, id_ = cookies.read(_serializer(request), cookies.get(request, PURPOSE))
     except (TypeError, ValueError):
@@ -53,7 +53,7 @@ def recall(request: Request) -> Person:
 def identify(request: Request, *, remember: bool) -> Visitor:
     """Return the sender of a form.
 
-    :param remember: whether they want to be remembered. A returning visitor has the same id.
+    :param remember: whether they chose to be remembered. A returning visitor keeps the same id.
     """
     network = network_of(request.remote_addr or "")
     id_ = (recall(request).id or secrets.token_urlsafe(16)) if remember else ""
@@ -62,7 +62,7 @@ def identify(request: Request, *, remember: bool) -> Visitor:
 
 
 def keep(request: Request, response: Response, person: Person) -> None:
-    """Set the cookie of a visitor who wants to be remembered; delete that of any other.
+    """Set the cookie of a visitor who chose to be remembered; delete that of any other.
 
     :param person: without an id for any other.
     """
@@ -78,6 +78,6 @@ def _serializer(request: Request) -> URLSafeSerializer:
 
 
 def _keyed(secret: str, purpose: str, value: str) -> str:
-    """Return a keyed hash: without the secret, trying all values does not undo it."""
+    """Return a keyed hash: without the secret it cannot be reversed by trying all values."""
     key = f"{purpose}:{secret}".encode()
     return hmac.new(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

@@ -17,7 +17,7 @@ from blog.config import Config
 #: old token is stopped.
 MAX_AGE = timedelta(days=7)
 
-#: The longest address of a website that the form takes, in characters.
+#: The longest website address that the form accepts, in characters.
 WEBSITE_LENGTH = 200
 
 #: The hidden field, under a name that no browser fills in.
@@ -29,12 +29,12 @@ _UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 
 @dataclass
 class CommentForm:
-    """A comment as it was typed, and what is wrong with it, by field.
+    """A comment as it was typed, and its errors by field.
 
     :param parent: the id of the comment that it replies to; None for the entry itself.
-    :param remember: whether the browser shall keep name and website.
+    :param remember: whether the visitor chose to be remembered.
     :param trap: the content of the hidden field.
-    :param is_preview: whether the visitor only wants to see what the comment will look like.
+    :param is_preview: whether the visitor only requested a preview.
     """
 
     text: str = ""
@@ -55,9 +55,9 @@ class CommentForm:
     def parse(
         cls, fields: ImmutableMultiDict[str, str], config: Config, age: timedelta = timedelta()
     ) -> Self:
-        """Read a posted form; what is wrong with it is in ``errors``, by field.
+        """Parse a posted form; its errors are in ``errors``, by field.
 
-        :param age: how long ago its page was made.
+        :param age: how long ago its page was rendered.
         """
         form = cls(
             clean(fields.get("text", "")),
@@ -69,19 +69,16 @@ class CommentForm:
             "preview" in fields,
         )
         if age > MAX_AGE:
-            form.errors["form"] = (
-                f"The page with this form was opened more than {MAX_AGE.days} days ago. "
-                "Please send it once more."
-            )
+            form.errors["form"] = "This form has expired. Please submit it again."
         if form.website and "://" not in form.website:
             form.website = f"https://{form.website}"
         if form.website and not is_website(form.website):
             form.errors["website"] = (
-                f"{form.website[:WEBSITE_LENGTH]!r} is no address of a website. One looks like "
-                f"https://example.org, and has {WEBSITE_LENGTH} characters at most."
+                f"{form.website[:WEBSITE_LENGTH]!r} is not a valid website address. "
+                f"Example: https://example.org ({WEBSITE_LENGTH} characters at most)."
             )
         if not form.text:
-            form.errors["text"] = "Please write a comment before you send it."
+            form.errors["text"] = "Please enter a comment."
         if (length := len(form.text)) > config.comment_length:
             form.errors["text"] = too_long("comment", length, config.comment_length)
         if (length := len(form.name)) > config.comment_name_length:
@@ -89,7 +86,7 @@ class CommentForm:
         return form
 
     def submission(self, slug: str, visitor: Visitor, now: datetime) -> Submission:
-        """Return what a form without errors submits below the entry at `slug`."""
+        """Return the submission of a form without errors, for the entry at `slug`."""
         return Submission(
             slug=slug,
             text=self.text,
@@ -104,7 +101,7 @@ class CommentForm:
 
 
 def is_website(address: str) -> bool:
-    """Tell whether a link to `address` leads to a website, and nowhere else."""
+    """Tell whether `address` is a valid http or https address of a website."""
     # First, because urlsplit() caches its arguments.
     if len(address) > WEBSITE_LENGTH:
         return False
@@ -121,17 +118,17 @@ def is_website(address: str) -> bool:
 
 
 def parse_id(text: str) -> int | None:
-    """Parse the id of a row; return None for anything else, and for more than nine digits."""
+    """Parse the id of a row; return None if it is not one of at most nine digits."""
     return int(text) if re.fullmatch("[1-9][0-9]{0,8}", text) else None
 
 
 def clean(text: str) -> str:
-    """Return typed text with plain line ends, without control characters and outer space.
+    r"""Return typed text stripped, with ``\n`` line ends and without control characters.
 
-    A text of invisible characters (joiners, marks of direction, zero-width spaces) becomes empty.
+    A text of only invisible characters (joiners, direction marks, zero-width spaces) becomes empty.
 
-    Control characters cannot be seen, and XML 1.0, the language of feeds, has no way to write
-    most of them (https://www.w3.org/TR/xml/#charsets).
+    XML 1.0, which the feeds use, cannot represent most control characters
+    (https://www.w3.org/TR/xml/#charsets).
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc").strip()
@@ -139,4 +136,4 @@ def clean(text: str) -> str:
 
 
 def too_long(what: str, length: int, limit: int) -> str:
-    return f"Your {what} has {length:,} characters; {limit:,} is the limit. Please shorten it."
+    return f"Your {what} has {length:,} characters; the limit is {limit:,}. Please shorten it."

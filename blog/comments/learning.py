@@ -1,4 +1,4 @@
-"""What the spam filter reads of a comment, and what it learns from the author's decisions."""
+"""The input of the spam filter, and its training with the author's decisions."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -18,9 +18,12 @@ _AT_ONCE = 500
 
 
 def content_of(text: str, format: CommentFormat, name: str, website: str) -> spam.Content:
-    """Return a comment as the filter reads it. It renders the text: do it before a write begins.
+    """Return a comment as the filter reads it.
 
-    :param name: empty for none, as `website`.
+    This renders the text: call it before a transaction that writes.
+
+    :param name: the author's name, or "".
+    :param website: the author's website, or "".
     """
     comment = seen(text, format)
     links = [*comment.links, *spam.addresses(comment.beside), *spam.addresses(name)]
@@ -41,7 +44,7 @@ def learnt(db: Session, words: Iterable[str]) -> spam.Learnt:
 def teach(
     db: Session, comment: Comment, words: Iterable[str], kind: Literal["spam", "real"]
 ) -> None:
-    """Count the words of a comment as `kind`, and no longer as before."""
+    """Count the words of a comment as `kind`, and undo an earlier count of the other kind."""
     if comment.taught == kind:
         return
     counts = {kind: 1} | ({comment.taught: -1} if comment.taught else {})

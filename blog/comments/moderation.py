@@ -1,4 +1,4 @@
-"""The author's decisions on comments. Each is one act: it begins its transaction, and commits."""
+"""The author's decisions on comments. Each is one act, in a transaction of its own."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -13,12 +13,12 @@ from blog.database import writing
 from blog.models import Comment
 from blog.models.comment import CommentFormat
 
-#: The largest ids that there can be.
+#: The largest id that each database can store.
 _LARGEST = {"sqlite": 2**63 - 1, "postgresql": 2**31 - 1}
 
 
 class UnknownCommentError(Exception):
-    """There is no comment of a number. The message says which, and what was done."""
+    """A comment does not exist. The message names it; nothing was changed."""
 
 
 def approve(db: Session, ids: Iterable[int]) -> None:
@@ -51,8 +51,8 @@ def delete(db: Session, ids: Iterable[int]) -> None:
 
 
 def _decide(db: Session, ids: list[int], kind: Literal["real", "spam"]) -> None:
-    # Rendering comes first: other writers wait while the transaction is open. A text that changes
-    # before it begins is rendered again.
+    # Rendering comes first: other writers wait while the transaction is open. A text that has
+    # changed by then is rendered again.
     read = cache(content_of)
     for comment in _by_ids(db, ids):
         read(*_source(comment))
@@ -77,7 +77,7 @@ def _by_ids(db: Session, ids: Iterable[int]) -> list[Comment]:
     if missing:
         numbers = ", ".join(map(str, sorted(missing)))
         raise UnknownCommentError(
-            f"There is no comment {numbers}, and nothing was changed; "
+            f"There is no comment {numbers}. Nothing was changed. "
             "`threadleaf comments list` shows the numbers."
         )
     return found

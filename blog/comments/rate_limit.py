@@ -1,4 +1,4 @@
-"""Limits on comments per network and per person, and the removal of old hashes of networks."""
+"""Limits on comments per network and per person, and deletion of old network hashes."""
 
 from datetime import datetime, timedelta
 from itertools import product
@@ -9,18 +9,19 @@ from sqlalchemy.orm import Session
 from blog.models import Comment
 
 #: The most comments per period from one network, and from one person on any network. A family
-#: shares an address and some hundred customers a network, but after five comments in ten minutes
-#: the sixth can wait.
+#: shares an address and a few hundred customers share a network, but after five comments in ten
+#: minutes the sixth can wait.
 RATES = ((5, timedelta(minutes=10)), (40, timedelta(days=1)))
 
 
 class TooManyError(Exception):
-    """The visitor or their network has sent too many. ``wait`` is the time to wait, in seconds."""
+    """The visitor or their network has posted too many comments. ``wait`` is in seconds."""
 
     def __init__(self, wait: int) -> None:
+        minutes = max(1, round(wait / 60))
         super().__init__(
-            f"Too many comments have come from you or your network. Please try again in "
-            f"{max(1, round(wait / 60))} minutes; what you wrote is still here."
+            "Too many comments from you or your network. Please try again in "
+            f"{minutes} minute{'s' if minutes > 1 else ''}. Your text is still below."
         )
         self.wait = wait
 
@@ -35,7 +36,7 @@ def check_rate(db: Session, network: str, person: str | None, now: datetime) -> 
     senders = [Comment.network == network]
     senders += [Comment.person == person] if person else []
     for sender, (number, period) in product(senders, RATES):
-        # After a clock was set back, comments may be from the future.
+        # After the clock was set back, comments may be dated in the future.
         recent = sender, Comment.created.between(now - period, now + period)
         newest = select(Comment.created).where(*recent).order_by(Comment.created.desc())
         oldest = db.scalar(newest.offset(number - 1).limit(1))
@@ -44,9 +45,10 @@ def check_rate(db: Session, network: str, person: str | None, now: datetime) -> 
 
 
 def forget_networks(db: Session, days: int, now: datetime) -> None:
-    """Remove the hashes of networks from comments that are older than so many days.
+    """Delete the network hashes of old comments.
 
     :param db: a session in a transaction that writes.
+    :param days: the age, in days, from which they are deleted.
     """
     past = Comment.created < now - timedelta(days=days)
     db.execute(

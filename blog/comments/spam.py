@@ -1,7 +1,7 @@
-"""The spam filter: which comments are published at once, and which wait for the author.
+"""The spam filter: which comments are published at once, and which are held for moderation.
 
 It weighs the words by the author's own decisions, and counts links, copies of the text and recent
-comments. No other service is asked. A comment that waits has the reasons with it, in words.
+comments. It uses no other service. A held comment comes with the reasons, in words.
 """
 
 import math
@@ -14,27 +14,27 @@ from typing import Literal
 
 Decision = Literal["publish", "hold"]
 
-#: More links than this make a comment wait.
+#: A comment with more links is held.
 LINKS = 2
-#: The same for a person whom the author has approved before.
+#: The same for a person whose comment the author has approved.
 TRUSTED_LINKS = 10
-#: More comments than this within an hour, on the whole blog, make the next ones wait.
+#: After more comments within an hour, on the whole blog, the next ones are held.
 COMMENTS_AN_HOUR = 60
-#: From this probability on, the words make a comment wait.
+#: A comment whose words have this probability of spam, or more, is held.
 SUSPICIOUS = 0.93
-#: With fewer decisions of either kind than this the words say nothing.
+#: With fewer decisions of either kind, the words are not judged.
 DECISIONS = 10
 #: Shorter texts, in characters, are often repeated innocently: “Thank you!”
 REPEATED = 60
 
-# The weight of what is assumed of a rare word, and that assumption
+# The weight of the prior for a rare word, and the prior itself
 # (G. Robinson, "A Statistical Approach to the Spam Problem", Linux Journal 107, 2003).
 _STRENGTH = 1.0
 _UNKNOWN = 0.5
-# The most words of a comment that are read, and the most that are weighed.
+# The most words of a comment that are read, and that are weighed.
 _TOKENS = 1_000
 _WEIGHED = 25
-# The least probability of a word that is named as a reason.
+# The least probability of a word that is named as a reason, and the most such words.
 _TELLING = 0.6
 _NAMED = 5
 # Normalising can turn one character into eighteen.
@@ -132,7 +132,7 @@ def tokens(text: str, name: str = "", links: Sequence[str] = ()) -> frozenset[st
 
 
 def judge(signals: Signals, learnt: Learnt) -> Verdict:
-    """Decide on a comment: the filter refuses none.
+    """Decide whether to publish or hold a comment; the filter never rejects one.
 
     :param learnt: the decisions for at least the words of the comment.
     """
@@ -144,7 +144,7 @@ def judge(signals: Signals, learnt: Learnt) -> Verdict:
 
 
 def probability(words: Iterable[str], learnt: Learnt) -> float:
-    """Return the probability that a comment with `words` is spam, by the decisions so far.
+    """Return the probability that a comment with `words` is spam, given the decisions so far.
 
     Fisher's method on the probabilities of the words, as in the article above: 0.5 is neutral.
     """
@@ -200,7 +200,7 @@ def _weight(word: str, learnt: Learnt) -> float:
 
 
 def _counts(word: str, learnt: Learnt) -> tuple[int, int]:
-    # A Python with other Unicode tables may unlearn words that it never learnt.
+    # A Python with other Unicode tables may subtract words that were never added.
     spam, real = learnt.words[word]
     return max(0, spam), max(0, real)
 
@@ -227,7 +227,7 @@ def _tokens(text: str, name: str, links: Sequence[str]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return `text` in lower case, with compatibility characters replaced: they can hide words."""
+    """Return `text` casefolded, with compatibility characters replaced: they can hide words."""
     seen = _UNSEEN.sub("", text[:_CHARACTERS])
     pieces = (unicodedata.normalize("NFKC", piece) for piece in _PIECE.findall(seen))
     return "".join(pieces)[:_CHARACTERS].casefold()

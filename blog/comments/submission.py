@@ -18,8 +18,8 @@ from blog.database import writing
 from blog.models import Comment, Entry
 from blog.models.comment import CommentFormat, CommentState
 
-#: The message for an entry that takes no comments.
-CLOSED = "This entry takes no comments any more."
+#: The message for an entry that does not accept comments.
+CLOSED = "Comments on this entry are closed."
 
 _HOUR = timedelta(hours=1)
 
@@ -30,7 +30,7 @@ class Submission:
 
     :param slug: the slug of the entry.
     :param parent_id: the id of the comment that it replies to; None for the entry itself.
-    :param trap: the content of the field that people do not see.
+    :param trap: the content of the hidden field.
     :param network: a keyed hash of the client's network.
     :param person: a keyed hash of a remembered visitor's id; None for any other visitor.
     :param now: when it was submitted.
@@ -49,7 +49,7 @@ class Submission:
     @cached_property
     def digest(self) -> str:
         """A hash of the form: the same one for the same form from the same network."""
-        # Without the site's secret nobody can make the hash of the network, nor this one.
+        # The hash of the network depends on the site's secret, and so does this one.
         form = [self.slug, self.parent_id, self.name, self.text, self.website, self.network]
         return sha256(json.dumps(form).encode()).hexdigest()
 
@@ -63,19 +63,18 @@ class Posted:
 
 
 class RefusedError(Exception):
-    """The comment is not taken. The message says why."""
+    """The comment is not accepted. The message, for the visitor, says why."""
 
 
 def submit(db: Session, config: Config, new: Submission) -> Posted:
-    """Store a comment, or find it, if the same form was submitted before.
+    """Store a comment, or return the stored one if the same form was submitted before.
 
-    :raises RefusedError: the comment is not accepted, or the entry takes none.
+    :raises RefusedError: the hidden field is filled in, or comments are closed.
     :raises TooManyError: the visitor or their network has submitted too many.
     :raises sqlalchemy.exc.OperationalError: see :func:`~blog.database.begin_writing`.
     """
     if new.trap:
-        reason = "the field that people do not see was filled in"
-        raise RefusedError(f"This comment cannot be taken: {reason}.")
+        raise RefusedError("Your comment was not accepted: a hidden field was filled in.")
     # Rendering and hashing come first: other writers wait while the transaction is open.
     language = cast("CommentFormat", config.comment_format)
     content, digest = content_of(new.text, language, new.name, new.website), new.digest
@@ -97,7 +96,7 @@ def takes_comments(config: Config, entry: Entry, now: datetime) -> bool:
 
 
 def replied_to(db: Session, entry: Entry, parent_id: int | None) -> Comment | None:
-    """Return the comment that a reply is to, if readers see it below `entry`."""
+    """Return the parent of a reply, if it is published on `entry`."""
     if parent_id is None:
         return None
     return db.scalar(Comment.published(entry.id).where(Comment.id == parent_id))
@@ -106,7 +105,7 @@ def replied_to(db: Session, entry: Entry, parent_id: int | None) -> Comment | No
 def _add(
     db: Session, config: Config, entry: Entry, new: Submission, verdict: spam.Verdict
 ) -> Comment:
-    # What it replies to may be gone by now; the reply need not be.
+    # If its parent has been removed in the meantime, the reply becomes a comment on the entry.
     parent = replied_to(db, entry, new.parent_id)
     comment = Comment(
         entry_id=entry.id,
@@ -139,20 +138,20 @@ def _judge(db: Session, config: Config, new: Submission, content: spam.Content) 
     )
     verdict = spam.judge(signals, learnt(db, content.words))
     if verdict.decision == "publish" and config.comment_moderation == "all" and not is_trusted:
-        return spam.Verdict("hold", ("every comment waits here",))
+        return spam.Verdict("hold", ("all comments are moderated",))
     return verdict
 
 
 def _is_known(db: Session, person: str) -> bool:
-    """Tell whether the author has approved a comment of a person, and marked none as spam."""
+    """Tell whether the author has approved a comment by a person, and marked none as spam."""
     decisions = select(Comment.taught).where(Comment.person == person, Comment.taught.is_not(None))
     return set(db.scalars(decisions.distinct())) == {"real"}
 
 
 def _number(db: Session, now: datetime, *, trust: bool) -> int:
-    """Return the number of comments within the last hour, without those of trusted people.
+    """Return the number of comments within the last hour, without those by trusted people.
 
-    Those have limits of their own, and must not make other comments wait.
+    These have limits of their own, and must not cause other comments to be held.
     """
     recent = select(func.count()).where(Comment.created.between(now - _HOUR, now + _HOUR))
     if trust:

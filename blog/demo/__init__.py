@@ -1,4 +1,4 @@
-"""The throw-away blog of ``threadleaf demo``: the entries beside this file, and some comments."""
+"""The sample content of ``threadleaf demo``: the entries beside this file, and some comments."""
 
 import tomllib
 from datetime import timedelta

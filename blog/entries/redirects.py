@@ -1,6 +1,6 @@
-"""Redirects from the addresses that entries and pages once had.
+"""Redirects from former addresses of entries and pages.
 
-A step of acts: it belongs to the caller's transaction, and commits nothing.
+A part of acts: it runs in the caller's transaction, and does not commit.
 """
 
 from urllib.parse import unquote, urlsplit
@@ -14,16 +14,16 @@ from blog.urls import endpoint_at
 
 
 def redirect_from(db: Session, entry: Entry, address: str) -> str | None:
-    """Let an old address lead to `entry`.
+    """Redirect a former address to `entry`.
 
     :param entry: an entry with an id.
-    :param address: a path, or a URL of which the path counts; percent-encoded or not. The query
-        counts only if it is one of WordPress's, as in ``/?p=12``.
-    :return: why the address cannot lead there, in a phrase; None if it does, now or before.
+    :param address: a path, or a URL of which only the path is used; percent-encoded or not. A query
+        is used only if it is one of WordPress's, as in ``/?p=12``.
+    :return: why the address cannot be redirected, in a phrase; None if it is, now or already.
     """
     path = _normal(address)
     if path is None:
-        return "it is no address"
+        return "it is not a valid address"
     if "?" not in path and _is_of_the_blog(path):
         return "the blog itself has a page there"
     if path == address_of(entry.kind, entry.slug):

@@ -1,4 +1,4 @@
-"""Rendering an entry when it is saved, a step of each act that saves one."""
+"""Rendering of an entry when it is saved, a part of each act that saves one."""
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -8,7 +8,7 @@ from blog.models import Entry, Rendering
 
 
 def render_entry(db: Session, entry: Entry) -> None:
-    """Store what the text of `entry` looks like, so that no page has to render it.
+    """Render the text of `entry` and store the result, so that no page has to render it.
 
     :param entry: an entry in the session, its text as it will be saved.
     """

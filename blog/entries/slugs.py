@@ -1,6 +1,6 @@
 """Slugs of entries and pages: free ones, and those that the blog's own addresses shadow.
 
-These are steps of acts: they belong to the caller's transaction, and commit nothing.
+These are parts of acts: they run in the caller's transaction, and do not commit.
 """
 
 from string import digits
@@ -14,20 +14,20 @@ from blog.models.entry import EntryKind
 from blog.text.slugs import numbered
 from blog.urls import endpoint_at, path_of, url_map
 
-#: Example values for the other variables in an address below an entry's.
+#: Sample values for the other variables in addresses below an entry's.
 _SAMPLES = {"receipt": "receipt", "id": 1, "format": "atom"}
 
 
 def _suspects(place: int, beginning: str) -> tuple[str, ...]:
-    """Return the beginnings of slugs that an address of the blog may shadow.
+    """Return the prefixes of slugs that an address of the blog may shadow.
 
-    :param place: the index of the slug among the parts of its address.
-    :param beginning: the beginning of the addresses.
+    :param place: the index of the slug among the parts of the address.
+    :param beginning: the prefix of the addresses.
     """
     rules = (rule.rule for rule in url_map.iter_rules() if rule.rule.startswith(beginning))
     parts = {rule.split("/")[place] for rule in rules} - {"<slug>"}
-    # A part may end in a converter: feed.<any(atom, rss, json):format>. One without a beginning is
-    # a number: <int(fixed_digits=4):year>.
+    # A part may end in a converter: feed.<any(atom, rss, json):format>. One that is only a
+    # converter is a number: <int(fixed_digits=4):year>.
     beginnings = {part.partition("<")[0] for part in parts}
     return (*(beginnings - {""}), *digits)
 
@@ -38,11 +38,11 @@ _SUSPECTS = {"entry": _suspects(2, "/blog/"), "page": _suspects(1, "/")}
 def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | None = None) -> str:
     """Return a free slug for an entry or a page.
 
-    :param kind: an entry and a page may have the same slug, two of a kind may not.
+    :param kind: an entry and a page may have the same slug, two entries or two pages may not.
     :param wanted: the preferred slug, made by :func:`blog.text.slugs.slugify`; empty for any.
     :param except_id: the id of the entry itself, whose own slug is free for it.
-    :return: `wanted` with a number behind it if it is taken, or if the blog itself has a page at
-        the address, as ``/blog/2026`` is.
+    :return: `wanted`, with a number appended if it is taken, or if the blog itself has a page at
+        that address, such as ``/blog/2026``.
     """
 
     def taken(slug: str) -> bool:
@@ -55,9 +55,9 @@ def free_slug(db: Session, kind: EntryKind, wanted: str, *, except_id: int | Non
 
 
 def is_shadowed(kind: EntryKind, slug: str) -> bool:
-    """Tell whether the blog itself has a page at the address of an entry, or at one below it.
+    """Tell whether an address of the blog itself shadows that of an entry or page, or one below.
 
-    An entry ``archive`` could not be read, and one ``tag`` would have no feed of its comments.
+    An entry ``archive`` could not be read, and an entry ``tag`` would have no comment feed.
     """
     own = f"reader.{kind}"
     for rule in url_map.iter_rules():
@@ -81,7 +81,7 @@ def shadowed(db: Session) -> list[tuple[int, EntryKind, str]]:
 
 
 def give_way(db: Session) -> list[tuple[str, str]]:
-    """Rename the entries and pages that are shadowed, and return old and new addresses."""
+    """Rename the shadowed entries and pages, and return pairs of old and new address."""
     moved = []
     for id_, kind, slug in shadowed(db):
         free = free_slug(db, kind, slug)
@@ -91,5 +91,5 @@ def give_way(db: Session) -> list[tuple[str, str]]:
 
 
 def address_of(kind: EntryKind, slug: str) -> str:
-    """Return the path of an entry or page, as people read it: not percent-encoded."""
+    """Return the path of an entry or page, not percent-encoded."""
     return f"/blog/{slug}" if kind == "entry" else f"/{slug}"

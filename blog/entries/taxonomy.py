@@ -1,6 +1,6 @@
-"""Tags and series by their names, made when they are first used.
+"""Tags and series by name, created on first use.
 
-These are steps of acts: they belong to the caller's transaction, and commit nothing.
+These are parts of acts: they run in the caller's transaction, and do not commit.
 """
 
 import re
@@ -15,12 +15,12 @@ from blog.text.slugs import few, slugify
 
 
 def tag_named(db: Session, name: str) -> Tag:
-    """Return the tag of that name, a new one if there is none.
+    """Return the tag with a name; create it if it does not exist.
 
-    Case, spaces and hyphens make no difference. Other signs do: ``C++`` and ``C`` would have the
-    same slug, and are two tags.
+    Case, spaces, underscores and hyphens are ignored. Other characters are not: ``C++`` and ``C``
+    are two tags, although their names make the same slug.
 
-    :param name: what readers see; not empty.
+    :param name: as readers see it; not empty.
     """
     slug = _slug_named(name, "tag", lambda slug: select(Tag.name).where(Tag.slug == slug), db)
     found = Tag.by_slug(db, slug)
@@ -31,9 +31,11 @@ def tag_named(db: Session, name: str) -> Tag:
 
 
 def series_titled(db: Session, title: str) -> Series:
-    """Return the series of that title, a new one if there is none. Titles are told apart like tags.
+    """Return the series with a title; create it if it does not exist.
 
-    :param title: what readers see; not empty.
+    Titles are compared like the names of tags.
+
+    :param title: as readers see it; not empty.
     """
     slug = _slug_named(
         title, "series", lambda slug: select(Series.title).where(Series.slug == slug), db
@@ -52,7 +54,7 @@ def _slug_named(
     """Return the slug of the row with this name, or a free slug.
 
     After twenty other names with the same letters it ends in a hash of the name: otherwise a
-    thousand names of punctuation alone would be compared with each other.
+    thousand names of only punctuation would be compared with each other.
 
     :param default: the slug of a name without letters and digits.
     :param named_at: selects the name of the row with a slug.

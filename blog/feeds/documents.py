@@ -1,4 +1,4 @@
-"""Feeds as documents: Atom (RFC 4287), RSS 2.0 and JSON Feed 1.1, made from the same items."""
+"""Feed documents: Atom (RFC 4287), RSS 2.0 and JSON Feed 1.1, from the same items."""
 
 import json
 import re
@@ -17,13 +17,13 @@ ET.register_namespace("atom", ATOM)
 ET.register_namespace("content", CONTENT)
 ET.register_namespace("dc", DC)
 
-#: What XML 1.0 cannot write, not even as a reference (https://www.w3.org/TR/xml/#charsets).
+#: Characters that XML 1.0 cannot represent, not even as a reference (https://www.w3.org/TR/xml/#charsets).
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One entry or comment. ``html`` is whole, and every link in it is absolute."""
+    """One entry or comment. ``html`` is its full content, and every link in it is absolute."""
 
     id: str
     title: str
@@ -38,7 +38,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """A list of items, newest first. ``url`` is the page it belongs to, ``address`` its own."""
+    """A list of items, newest first. ``url`` is that of its page, ``address`` the feed's own."""
 
     id: str
     title: str
@@ -99,7 +99,7 @@ def rss(feed: Feed) -> str:
         _add(item, f"{{{DC}}}creator", each.author)
         for tag in each.tags:
             _add(item, "category", tag)
-        # RSS wants a title or a description, and readers of titles alone show the description.
+        # RSS requires a title or a description, and some readers show only the description.
         _add(item, "description", each.summary or each.html)
         _add(item, f"{{{CONTENT}}}encoded", each.html)
     return _document(root)
@@ -133,7 +133,7 @@ def json_feed(feed: Feed) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1)
 
 
-#: What writes each format, and the media type of what it writes.
+#: The function that writes each format, and its media type.
 FORMATS: dict[str, tuple[Callable[[Feed], str], str]] = {
     "atom": (atom, "application/atom+xml"),
     "rss": (rss, "application/rss+xml"),
@@ -142,8 +142,8 @@ FORMATS: dict[str, tuple[Callable[[Feed], str], str]] = {
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return a moment in UTC as Atom and JSON Feed write it: ``2026-11-22T18:51:31Z``."""
-    # Not by strftime, which writes the year 1 with one digit on Linux.
+    """Format a time in UTC for Atom and JSON Feed: ``2026-11-22T18:51:31Z``."""
+    # Not strftime(), which writes the year 1 with one digit on Linux.
     return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 

@@ -1,6 +1,6 @@
-"""What search engines are told of a page: JSON-LD in the words of schema.org.
+"""JSON-LD for search engines, with the vocabulary of https://schema.org.
 
-What they ask of an article is at
+For the properties of an article, see
 https://developers.google.com/search/docs/appearance/structured-data/article.
 """
 
@@ -22,7 +22,7 @@ def blog(request: Request) -> Thing:
 
 
 def posting(request: Request, entry: Entry, shown: Rendering, part: Part | None) -> Thing:
-    """Describe the page of an entry, and the way to it."""
+    """Describe the page of an entry, with its breadcrumbs."""
     address = request.absolute_url_for("reader.entry", slug=entry.slug)
     picture = first_picture(shown.html, address, request.config.mount)
     headline = title_text(entry.title) or entry.timestamp.date().isoformat()

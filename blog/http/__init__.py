@@ -1,1 +1,1 @@
-"""HTTP, for any application: caching, compression, cookies, forms, hosts, files."""
+"""HTTP: caching, compression, cookies, form tokens, hosts, proxies, static files."""

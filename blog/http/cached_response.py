@@ -1,4 +1,4 @@
-"""A finished response: its encodings, its validators, and the reply to a conditional request."""
+"""A finished response: its encodings and validators, and conditional requests."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -18,26 +18,27 @@ from blog.request import CONDITIONS
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-#: HTTP dates count whole seconds, so a page that changed in this very second may change again and
-#: keep its date. Its response has none (https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2).
+#: HTTP dates have a resolution of a second, so a page may change again within the second and keep
+#: its date. Until this long after a change a response has no Last-Modified
+#: (https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.2).
 SETTLED = timedelta(seconds=2)
 
-#: The memory that a response and a variant take besides bodies, headers and key, in bytes.
+#: The memory of a response and of a variant besides bodies, headers and key, in bytes.
 OVERHEAD = 2_000
 OVERHEAD_OF_VARIANT = 1_500
 
-#: Headers that a 304 does not have (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5).
+#: Headers that a 304 omits (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5).
 _OF_THE_BODY = {"Content-Type", "Content-Length", "Content-Encoding"}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A response in one encoding, with a strong ETag of its own."""
+    """A response in one encoding, with its own strong ETag."""
 
     body: bytes
     etag: str
     headers: list[tuple[str, str]]
-    #: The same with Last-Modified, for a response that is settled.
+    #: The same with Last-Modified, from :data:`SETTLED` after the last change on.
     dated: list[tuple[str, str]]
 
 
@@ -45,13 +46,13 @@ class Variant:
 class CachedResponse:
     """The response to all requests with one cache key, as a WSGI application.
 
-    :param body: its bytes, not compressed.
-    :param headers: those that do not depend on the encoding.
+    :param body: the uncompressed bytes.
+    :param headers: the headers that do not depend on the encoding.
     :param mimetype: decides whether it is compressed.
-    :param stamp: identifies the site's content before it was rendered; None if unknown.
+    :param stamp: the content version, read before any content; None if unknown.
     :param made: when it was rendered, in seconds since 1970.
-    :param moments: when its content last changed, and until when it is current at most.
-    :param comments: the entries whose comments it was made of.
+    :param moments: when its content last changed, and when it expires.
+    :param comments: the ids of the entries whose comments were read for it.
     """
 
     body: bytes
@@ -61,7 +62,7 @@ class CachedResponse:
     made: float
     moments: Moments
     comments: frozenset[int]
-    #: Called after each new variant.
+    #: Called after each new variant, which takes more memory.
     grown: Callable[[], None] | None = None
     _compressed_bodies: dict[str, bytes] = field(default_factory=dict)
     _variants: dict[str, Variant] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class CachedResponse:
 
     @property
     def size(self) -> int:
-        """The memory that it takes, in bytes. It grows with each encoding that is asked for."""
+        """Its memory, in bytes. It grows with each encoding that clients request."""
         # A copy: another thread may be adding one.
         bodies = sum(map(getsizeof, list(self._compressed_bodies.values())))
         return self._own_size + bodies + OVERHEAD_OF_VARIANT * len(self._variants)
@@ -88,7 +89,7 @@ class CachedResponse:
         moments: Moments,
         comments: frozenset[int],
     ) -> "CachedResponse":
-        """Return `response` as a cached one. See the class for the parameters."""
+        """Return `response` as a cached response. See the class for the parameters."""
         headers = response.headers
         response.vary.add("Accept-Encoding")
         if response.mimetype == "text/html":
@@ -98,33 +99,37 @@ class CachedResponse:
         return cls(body, list(headers), mimetype, stamp, made.timestamp(), moments, comments)
 
     def adopt(self, before: "CachedResponse") -> None:
-        """Share body and compressed bodies with the response before, if the body is the same."""
+        """Share the bodies of the previous response, if they are the same."""
         if self.body == before.body:
             self.body = before.body
             self._compressed_bodies = before._compressed_bodies
 
     def is_current(self, stamp: Stamp, history: History) -> bool:
-        """Tell whether it is current while `stamp` identifies the site's content."""
+        """Tell whether it is still current.
+
+        :param stamp: the content version now.
+        :param history: the changes since earlier versions.
+        """
         if not self.made <= time() < self._until:
             return False
         if self.stamp == stamp:
             return True
         if self.stamp is None or not history.covers(self.stamp, self.comments, stamp):
             return False
-        if self.stamp[1] < stamp[1]:  # the next comparison is quicker
+        if self.stamp[1] < stamp[1]:  # speeds up the next comparison
             self.stamp = stamp
         return True
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Send it, or the 304 or 412 that the request's conditions ask for."""
+        """Send it, or the 304 or 412 that the conditional headers require."""
         encoding = ""
         if self._compressed:
             encoding = compression.choose(environ.get("HTTP_ACCEPT_ENCODING", ""))
         variant = self._variants.get(encoding) or self._variant(encoding)
         is_settled = time() >= self._settled
-        # A copy, because servers may add to what they are given.
+        # A copy, because servers may add headers to the list.
         headers = (variant.dated if is_settled else variant.headers).copy()
         if not environ.keys().isdisjoint(CONDITIONS):
             modified = self.moments.changed if is_settled else None
@@ -141,7 +146,7 @@ class CachedResponse:
             body, own = self._compress(encoding), [("Content-Encoding", encoding)]
         etag = f'"{digest}-{encoding}"' if encoding else f'"{digest}"'
         headers = [*self.headers, *own, ("Content-Length", str(len(body))), ("ETag", etag)]
-        # Two threads may do this at once, and make the same.
+        # Two threads may do this at once, with the same result.
         dated = [*headers, ("Last-Modified", http_date(self.moments.changed))]
         variant = self._variants[encoding] = Variant(body, etag, headers, dated)
         if self.grown:
@@ -156,21 +161,22 @@ class CachedResponse:
 
 
 def size_of(pairs: Iterable[tuple[str, str]]) -> int:
-    """Return the memory that pairs of strings take, in bytes."""
+    """Return the memory of pairs of strings, in bytes."""
     return sum(getsizeof(each) + getsizeof(each[0]) + getsizeof(each[1]) for each in pairs)
 
 
 def condition(environ: Mapping[str, str], etag: str, modified: datetime | None) -> str | None:
-    """Return the status of the reply to a conditional request without a body, or None.
+    """Evaluate a conditional request.
 
-    In the order of https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2. For a 304 a date counts
-    only if it is the very one that we give: after a clock was set back, or an entry was put off, an
-    earlier page has a later date.
+    In the order of https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2. For a 304 the date must
+    equal Last-Modified: after a clock was set back, or an entry was postponed, an earlier page has
+    a later date.
 
-    :param environ: has the conditional headers (:data:`blog.request.CONDITIONS`).
-    :param etag: of what would be sent: a strong one, with or without its quotes.
-    :param modified: when that changed last; None if unknown, or if it may change again within the
-        same second.
+    :param environ: contains the conditional headers (:data:`blog.request.CONDITIONS`).
+    :param etag: the strong ETag of the full response, with or without its quotes.
+    :param modified: when its content last changed; None if unknown, or if it may change again
+        within the same second.
+    :return: the status of the response without a body; None for the full response.
     """
     wanted, known, since, until = (environ.get(name) for name in CONDITIONS)
     etag = etag.strip('"')

@@ -1,4 +1,4 @@
-"""The network of a client, for limits that count its neighbours, too."""
+"""The network of a client, for limits that include its neighbours."""
 
 import ipaddress
 
@@ -7,7 +7,7 @@ PREFIX = {4: 24, 6: 48}
 
 
 def address_of(text: str) -> str | None:
-    """Parse an IP address as servers and proxies write it; return None for anything else.
+    """Parse an IP address as servers and proxies write it; return None if it is not one.
 
     :param text: such as ``192.0.2.1``, ``192.0.2.1:80``, ``"[2001:db8::1]:80"``, ``fe80::1%eth0``
         or ``::ffff:192.0.2.1``, which is the address 192.0.2.1.
@@ -27,8 +27,8 @@ def address_of(text: str) -> str | None:
 def network_of(address: str) -> str:
     """Return the network of an IP address, as ``203.0.113.0/24`` or ``2001:db8::/48``.
 
-    :param address: what the server gives for the client, in any form of :func:`address_of`;
-        anything else (a Unix socket's) is a network of its own.
+    :param address: REMOTE_ADDR, in any form that :func:`address_of` parses; any other value (as
+        of a Unix socket) is returned unchanged.
     """
     bare = address_of(address)
     if bare is None:

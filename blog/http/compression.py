@@ -1,4 +1,4 @@
-"""Bodies in the encodings that browsers take."""
+"""Content encodings: negotiation and compression."""
 
 import gzip
 from collections.abc import Callable, Mapping
@@ -8,24 +8,24 @@ from typing import Any
 
 from werkzeug.http import parse_accept_header
 
-#: Bodies below this many bytes fit into one packet anyway.
+#: Smaller bodies, in bytes, fit into one packet anyway.
 WORTH_IT = 1_000
 
-#: The longest Accept-Encoding that is read, in characters. Browsers send thirty.
+#: The longest Accept-Encoding that is parsed, in characters. Browsers send about thirty.
 LONGEST = 200
 
-#: What shrinks: pages, feeds, styles, drawings.
+#: The types that compress well: pages, feeds, style sheets, SVG.
 TYPES = ("text/", "application/json", "application/feed+json", "application/xml", "image/svg+xml")
 
 
 def _encoders() -> Mapping[str, Callable[[bytes], bytes]]:
-    """Return what is there to encode with, the best first: Brotli and Zstandard are packages."""
+    """Return the available encoders, best first: Brotli and Zstandard are optional packages."""
     found: dict[str, Callable[[bytes], bytes]] = {}
     if brotli := _module("brotli"):
         found["br"] = partial(brotli.compress, quality=5)
     if zstandard := _module("compression.zstd") or _module("zstandard"):
         found["zstd"] = zstandard.compress
-    # Without a time in its header: the same page has the same bytes, and the same ETag.
+    # Without a time in the header, so that the same page has the same bytes.
     found["gzip"] = partial(gzip.compress, compresslevel=6, mtime=0)
     return found
 
@@ -41,9 +41,9 @@ ENCODERS = _encoders()
 
 
 def choose(accept_encoding: str) -> str:
-    """Return the encoding for a visitor, ``""`` for none, as for a header that is too long.
+    """Return the best encoding that a client accepts; "" for none, or if the header is too long.
 
-    :param accept_encoding: what the header says, https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+    :param accept_encoding: the header, https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
     """
     return _choose(accept_encoding) if len(accept_encoding) <= LONGEST else ""
 
@@ -53,7 +53,7 @@ def _choose(accept_encoding: str) -> str:
     accepted = {name.lower(): quality for name, quality in parse_accept_header(accept_encoding)}
     others = accepted.get("*", 0)
     good = {name: accepted.get(name, others) for name in ENCODERS}
-    best = max(good, key=lambda name: good[name])  # the first of equals
+    best = max(good, key=lambda name: good[name])  # the first among equals
     return best if good[best] > 0 and good[best] >= accepted.get("identity", 0) else ""
 
 
@@ -63,5 +63,5 @@ def compress(encoding: str, body: bytes) -> bytes:
 
 
 def is_worth_it(mimetype: str, size: int) -> bool:
-    """Tell whether a body of `size` bytes gets noticeably smaller."""
+    """Tell whether compressing a body of `size` bytes saves a noticeable part."""
     return size >= WORTH_IT and (mimetype.startswith(TYPES) or mimetype.endswith("+xml"))

@@ -9,19 +9,19 @@ from blog.request import MARK, Request
 
 
 def get(request: Request, purpose: str) -> str:
-    """Return the value of the visitor's cookie for a purpose; empty if there is none."""
+    """Return the value of a cookie of ours, or "" if there is none."""
     return request.our_cookie(_name(request, purpose))
 
 
 def read(serializer: URLSafeSerializer, value: str) -> Any:
-    """Return the signed content of a cookie; None for an empty value or a false signature."""
+    """Return the signed content of a cookie; None if it is empty or the signature is invalid."""
     if not value:
         return None
     try:
         return serializer.loads(value)
     except BadSignature as error:
-        # itsdangerous refers to the error from a frame of its traceback: a cycle, which would hold
-        # the whole request until the next garbage collection.
+        # itsdangerous refers to the error from a frame of its traceback: a cycle, which would keep
+        # the whole request alive until the next garbage collection.
         error.__traceback__ = None
         return None
 
@@ -31,7 +31,7 @@ def put(
 ) -> None:
     """Set a cookie.
 
-    :param max_age: its life in seconds; None until the browser is closed, 0 to delete it.
+    :param max_age: its lifetime in seconds; None for a session cookie, 0 to delete it.
     """
     response.set_cookie(
         _name(request, purpose),
@@ -45,7 +45,7 @@ def put(
 
 
 def _name(request: Request, purpose: str) -> str:
-    # A browser takes the prefix only from this very host, with https, and for all its paths.
+    # Browsers accept the prefix only from this host itself, over https, with the path "/".
     # https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
     prefix = "__Host-" if _is_https(request) and not request.mount else ""
     return f"{prefix}{MARK}-{purpose}"

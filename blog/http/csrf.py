@@ -1,10 +1,10 @@
-"""The cross-site check: a form is taken only from a page of this site.
+"""The cross-site check: a form is accepted only from a page of this site.
 
-First by what the browser says of the request itself (Fetch Metadata, https://www.w3.org/TR/fetch-metadata/),
-then by its Origin, and always by a signed token in the form. The token is the same for all
-visitors of a day, so that pages with a form can be kept and compared like any other; what it proves
-is that the form came from a page of ours, and how old that is. It gives nobody anything, because no
-visitor is logged in.
+It checks Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/) or, without that header, Origin;
+and always a signed token in the form. The token is the same for all visitors on a day, so that
+pages with a form can be cached and compared like any other. It proves that the form came from a
+page of this site, and how old that page is. No visitor is logged in, so a forged form gains
+nothing.
 """
 
 from datetime import date, timedelta
@@ -20,14 +20,14 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def token(request: Request) -> str:
-    """Return what a form of this site carries in its field :data:`FIELD`."""
+    """Return the token for the field :data:`FIELD` of a form."""
     return _signer(request).sign(request.now.date().isoformat()).decode()
 
 
 def protect(request: Request) -> None:
-    """Let an unsafe method through only when it comes from a form of this site.
+    """Refuse an unsafe method unless it comes from a form of this site.
 
-    :raises Forbidden: it comes from another site, or its token is missing or false.
+    :raises Forbidden: it comes from another site, or its token is missing or invalid.
     """
     if request.method in SAFE_METHODS:
         return
@@ -37,19 +37,22 @@ def protect(request: Request) -> None:
     else:
         same_site = fetch_site in {"same-origin", "none"}
     if not same_site:
-        raise Forbidden("The form was sent from a page of another site.")
+        raise Forbidden("This form was submitted from another site.")
     if _day(request) is None:
-        raise Forbidden("The form has no valid token. Open the page again, and send it from there.")
+        raise Forbidden(
+            "The form's security token is missing or invalid. "
+            "Go back, reload the page and try again."
+        )
 
 
 def age(request: Request) -> timedelta:
-    """Return the age of a form that :func:`protect` has let through, in whole days."""
+    """Return the age of a form that :func:`protect` has accepted, in whole days."""
     day = _day(request)
     return timedelta.max if day is None else request.now.date() - day
 
 
 def _day(request: Request) -> date | None:
-    """Return when the page with the form was made, or None if its token is false."""
+    """Return the day of the form's token, or None if the token is invalid."""
     try:
         signed = _signer(request).unsign(request.form.get(FIELD, ""))
         return date.fromisoformat(signed.decode())
@@ -62,7 +65,7 @@ def _is_own_origin(request: Request) -> bool:
     if origin is None:
         return True
     own = {urlsplit(request.config.site_url).netloc, request.environ.get("HTTP_HOST")}
-    # Not urlsplit, which raises for what is none.
+    # Not urlsplit(), which raises ValueError for some invalid values.
     return origin.partition("://")[2] in own
 
 

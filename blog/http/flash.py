@@ -1,4 +1,4 @@
-"""A message for the page that a visitor is sent to next, carried by a signed cookie."""
+"""Flashed messages for the page after a redirect, in a signed cookie."""
 
 from itsdangerous import URLSafeSerializer
 from werkzeug import Response
@@ -16,7 +16,7 @@ def messages(request: Request) -> list[str]:
 
 
 def carry(request: Request, response: Response) -> None:
-    """Send the messages of this request along, or forget those that its page has shown."""
+    """Store the messages of this request in the cookie, or delete those that have been shown."""
     if request.messages_to_flash:
         message = _serializer(request).dumps(request.messages_to_flash)
         cookies.put(request, response, PURPOSE, str(message))

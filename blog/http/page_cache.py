@@ -1,9 +1,9 @@
-"""The page cache: an object around the application, which it asks only for what it has not cached.
+"""The page cache, which wraps the application and calls it only for uncached responses.
 
-It fails closed. Two functions decide, and nothing else: :meth:`PageCache.key_of` says which
-requests have a key, and :func:`is_cacheable` which responses are the same for all requests with one
-key. A cached response is current until the site's version changes, or the clock reaches a moment at
-which pages change by themselves. No code has to invalidate it.
+It fails closed. Two functions alone decide: :meth:`PageCache.key_of`, which requests have a key,
+and :func:`is_cacheable`, which responses are the same for all requests with that key. A cached
+response is current until the site's version changes, or until the next moment at which pages change
+by themselves. No code has to invalidate it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -34,20 +34,19 @@ from blog.urls import endpoint_at, parameters_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: The longest path and query string that a response is cached for, in bytes.
+#: The longest path and query string of a cached response, in bytes.
 LONGEST_PATH = 1_000
 LONGEST_QUERY = 1_000
 
-#: What tells responses apart: where the blog is mounted, the path, and the parameters that its view
-#: reads.
+#: Identifies a response: the mount point, the path, and the parameters that its view reads.
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
-#: Turns the response to a request into what is sent, while the request's session is still open.
+#: Turns a response into the WSGI application to send, while the request's session is still open.
 Finish = Callable[[Request, Response], "WSGIApplication"]
 
 
 class Application(Protocol):
-    """What the cache is around: a WSGI application that knows neither keys nor stamps."""
+    """The wrapped WSGI application, which knows neither keys nor stamps."""
 
     def __call__(
         self,
@@ -57,20 +56,21 @@ class Application(Protocol):
         failure: Exception | None = None,
         /,
     ) -> Iterable[bytes]:
-        """Respond with what `finish` makes of the response.
+        """Respond with the result of `finish` for the response.
 
-        :param failure: a wait for the database that has timed out, and must not be repeated.
+        :param failure: the error of a wait for the database that must not be repeated; None if
+            there was none.
         """
 
 
 class PageCache:
-    """A WSGI application that serves cached responses, and those of `application` otherwise.
+    """A WSGI application that serves cached responses, and otherwise calls `application`.
 
-    :param application: responds to what is not cached.
-    :param config: `page_cache` is the memory that responses and keys may take, in MiB.
+    :param application: responds to uncached requests.
+    :param config: `page_cache` limits the memory of responses and keys, in MiB.
     :param engine: the blog's database.
-    :param hosts: the names under which the blog answers.
-    :param outages: learns that the database served a request.
+    :param hosts: the host names that the blog answers to.
+    :param outages: is told when the database has served a request.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class PageCache:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Serve the cached response if it is still current; otherwise let a new one be rendered."""
+        """Serve the cached response if it is still current; otherwise have a new one rendered."""
         key = self.key_of(environ)
         try:
-            # Before any content is read, so that no response is called newer than it is.
+            # Read before any content, so that no response claims to be newer than it is.
             stamp = None if key is None else freshness.stamp(self._engine)
         except (OperationalError, PoolTimeout) as error:
             return self._application(environ, start_response, self.finish, error)
@@ -110,7 +110,7 @@ class PageCache:
                 # Another thread may have rendered it while this one waited.
                 cached = self._find(key, stamp)
                 if cached is None:
-                    # Before the view has a connection: this must not need a second one.
+                    # Before the view takes a connection: this must not need a second one.
                     with suppress(SQLAlchemyError):
                         self._history.advance(stamp)
                     finish = partial(self.finish, key=key, stamp=stamp)
@@ -120,10 +120,10 @@ class PageCache:
         return cached(environ, start_response)
 
     def key_of(self, environ: "WSGIEnvironment") -> Key | None:
-        """Return the key of a request; None if it neither gets nor makes a cached response.
+        """Return the cache key of a request; None if it must bypass the cache.
 
-        That is so for other methods than GET and HEAD, hosts that are not ours, requests that name
-        a person (credentials, or a cookie of ours), and addresses that are too long or not UTF-8.
+        Methods other than GET and HEAD bypass it, and so do foreign hosts, requests that identify
+        a person (credentials or a cookie of ours), and addresses that are too long or not UTF-8.
         """
         if (
             environ["REQUEST_METHOD"] not in {"GET", "HEAD"}
@@ -146,17 +146,17 @@ class PageCache:
         key: Key | None = None,
         stamp: Stamp | None = None,
     ) -> "WSGIApplication":
-        """Return what is sent: `response` itself, or a cached response in its place.
+        """Return what to send: `response` itself, or a cached response made from it.
 
-        :param key: where it is stored; None to leave it out of the cache.
-        :param stamp: the stamp of the site's content before the request began.
+        :param key: the key to cache it under; None to leave it out of the cache.
+        :param stamp: the content version, read before any content; None if unknown.
         """
         if is_private(request, response):
-            # Whatever the view says: other caches must not store it, either.
+            # Overrides the view: other caches must not store it, either.
             response.headers["Cache-Control"] = "private, no-store"
         else:
-            # Browsers would store 301 and 308 for good (RFC 9110, 15.4.2). After two renames of an
-            # entry, two stored redirects could lead to each other.
+            # Browsers would cache 301 and 308 indefinitely (RFC 9110, 15.4.2). After two renames of
+            # an entry, two cached redirects could form a loop.
             response.headers.setdefault("Cache-Control", "no-cache")
         if not is_cacheable(request, response):
             return response
@@ -172,15 +172,15 @@ class PageCache:
         cached = self.responses.get(key)
         try:
             is_current = cached is not None and cached.is_current(stamp, self._history)
-        except SQLAlchemyError:  # the view will meet it again, and the visitor gets its page
+        except SQLAlchemyError:  # the view will meet it again, with an error page
             return None
         return cached if is_current else None
 
     def _store(self, key: Key, cached: CachedResponse) -> None:
         if (before := self.responses.get(key)) is not None:
             cached.adopt(before)
-        # With the key alone: a response that referred to itself would wait for the garbage
-        # collector.
+        # The callback refers to the key only: a response that referred to itself would live until
+        # the next garbage collection.
         cached.grown = partial(self._count_again, key)
         self.responses.put(key, cached, _size_of_key(key) + cached.size)
 
@@ -190,9 +190,9 @@ class PageCache:
 
     @contextmanager
     def _turn(self, key: Key) -> Iterator[None]:
-        """Let the first thread through for `key`, and the others when it is done.
+        """Let the first thread for `key` proceed, and the others when it is done.
 
-        So one request renders what is not cached yet. If it fails, the others go on in parallel.
+        So only one request renders an uncached page. If it fails, the others proceed in parallel.
         """
         with self._lock:
             turn = self._turns.get(key)
@@ -212,16 +212,16 @@ class PageCache:
 
 
 def is_private(request: Request, response: Response) -> bool:
-    """Tell whether a response is, or may be, for one visitor alone."""
-    # A streamed body can still read anything of the request while it is sent. A file cannot.
+    """Tell whether a response is, or may be, specific to one visitor."""
+    # A streamed body can still read from the request while it is sent. A file cannot.
     is_streamed = response.is_streamed and not response.direct_passthrough
     return request.is_private or is_streamed or "Set-Cookie" in response.headers
 
 
 def is_cacheable(request: Request, response: Response) -> bool:
-    """Tell whether a response is whole, and the same for all requests with one key.
+    """Tell whether a response is complete, and the same for all requests with the same key.
 
-    A view that sets Cache-Control to ``no-store`` or ``private`` has responded to one visitor.
+    A view opts out with ``Cache-Control: no-store`` or ``private``.
     """
     control = response.cache_control
     return (
@@ -235,7 +235,7 @@ def is_cacheable(request: Request, response: Response) -> bool:
 
 
 def _parameters(environ: "WSGIEnvironment", query: str) -> tuple[tuple[str, str], ...] | None:
-    """Return the parameters in the key; None if the query is too long, not UTF-8, or no page's."""
+    """Return the key's parameters; None if the query is too long, not UTF-8, or for no page."""
     if len(query) > LONGEST_QUERY:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a reverse proxy says of the client: read where the proxy is trusted, reported where not."""
+"""X-Forwarded-For: used from a trusted proxy, reported from any other."""
 
 import ipaddress
 import logging
@@ -16,15 +16,16 @@ _FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
 
 
 class BehindProxy:
-    """A WSGI application in front of `application`, closest to the server.
+    """A WSGI middleware, the one closest to the server.
 
-    It leaves a bare IP address in the X-Forwarded-For of the trusted proxy: waitress 3.0 would take
-    ``[2001:db8::1]:80`` for the name of a client, and ``::ffff:192.0.2.1`` for ``::ffff``. The
-    first X-Forwarded-For from another peer of a private network is logged, because all visitors
-    who come that way have the address of the proxy, and share the limits on comments.
+    It reduces the X-Forwarded-For of the trusted proxy to a bare IP address: waitress 3.0 would
+    read ``[2001:db8::1]:80`` as a client's name, and ``::ffff:192.0.2.1`` as ``::ffff``. The first
+    X-Forwarded-For from any other peer in a private network is logged, because all visitors behind
+    that proxy have its address, and share the limits on comments.
 
-    :param trusted_proxy: the address of the proxy, or "".
-    :param remedy: what the log tells the operator to do; ``{peer}`` in it is the proxy's address.
+    :param application: the application to wrap.
+    :param trusted_proxy: the IP address of the proxy, or "".
+    :param remedy: the operator's remedy in the log; ``{peer}`` is replaced by the proxy's address.
     """
 
     def __init__(self, application: "WSGIApplication", trusted_proxy: str, remedy: str) -> None:
@@ -40,7 +41,7 @@ class BehindProxy:
         if forwarded is not None:
             peer = environ.get("REMOTE_ADDR", "")
             if peer and peer == self._trusted_proxy:
-                # The last proxy has written the last one; those before came with the request.
+                # The trusted proxy appended the last address; the client may have sent the rest.
                 client = address_of(forwarded.rpartition(",")[2])
                 environ[_FORWARDED_FOR] = client if client is not None else peer
             elif not self._reported and _is_private(peer):

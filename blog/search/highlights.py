@@ -1,8 +1,7 @@
 """Search results with the words of the query marked.
 
-Text and query are divided into words by one rule, so that a match is a run of equal words. No query
-becomes a regular expression: overlapping repeats in one would let a query of a few bytes run for
-hours.
+Text and query are divided into words by the same rule, so that a match is a run of equal words. No
+query becomes a regular expression: overlapping repeats would let one of a few bytes run for hours.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +51,7 @@ class Highlighter:
             last = next(islice(unread, more - 1, None)) if more else first
             counted, past = end, end
             begin, finish = origins.of(first.start(), last.end())
-            # One character can have several words: ½.
+            # One character can contain several words: ½.
             if begin >= shown:
                 yield begin, finish
                 shown = finish

@@ -1,7 +1,7 @@
 """Search for entries, pages and comments.
 
-A query is never part of a statement: in the query languages of SQLite and PostgreSQL each word is a
-string.
+A query never becomes part of an SQL statement, and each of its words is a string in the query
+languages of SQLite and PostgreSQL.
 """
 
 import sys
@@ -41,7 +41,7 @@ from blog.search.highlights import Highlighter, excerpt, marked
 from blog.search.query import Query, Scope
 from blog.text.folding import order
 
-#: How many of the latest matches are ranked. In a large blog a word may be in every entry.
+#: The most matches that are ranked, the latest. In a large blog a word may be in every entry.
 CANDIDATES = 300
 
 #: The most transactions in which a search indexes the changes of other programs.
@@ -61,7 +61,7 @@ LONGEST_PROPOSED = 20
 
 @dataclass(frozen=True)
 class Found:
-    """An entry or a page; or a comment below one, by ``author``. The Markup has <mark> in it."""
+    """A result: an entry, a page, or a comment by ``author``. The Markup contains <mark>."""
 
     id: int
     kind: str
@@ -75,17 +75,19 @@ class Found:
 
 @dataclass(frozen=True)
 class Match:
-    """A text that is found: its id in the index, and when it was published."""
+    """A matching text: its id in the index, and when it was published."""
 
     id: int
     moment: datetime
 
 
 def index_others(db: Session) -> bool:
-    """Index the texts that other programs have changed, and tell whether all could be.
+    """Index the texts that other programs have changed.
 
-    This writes only if there are some, and waits for no other writer. What is left, because the
-    database is locked or can only be read, is not found until a later search.
+    This writes only if there are such texts, and does not wait for other writers.
+
+    :return: whether the index is complete. Texts that could not be indexed, because the database
+        is locked or read-only, are not found until a later search.
     """
     for _ in range(MOST_PORTIONS):
         if not stale(db.connection()):
@@ -100,9 +102,9 @@ def index_others(db: Session) -> bool:
 
 
 def matches(db: Session, query: Query, scope: Scope, now: datetime) -> Sequence[Match]:
-    """Return all that is found: the best first, then the newest.
+    """Return the matches of a query, the best first, newer ones before equally good older ones.
 
-    Of more matches the latest :data:`CANDIDATES` are ranked, entries before comments.
+    At most :data:`CANDIDATES` are ranked: the latest, entries before comments.
     """
     if not query.words:
         return []
@@ -132,10 +134,10 @@ def details(db: Session, query: Query, ids: Sequence[int]) -> list[Found]:
 
 
 def proposal(db: Session, query: Query, scope: Scope, now: datetime) -> str | None:
-    """Return a similar query with words that readers see, for one without results; or None.
+    """Return a similar query that has results, for one without; None if there is none.
 
-    Each word that is not in the index is replaced by the most similar word with the same first two
-    letters. On PostgreSQL, which has no list of the words, there is no proposal.
+    Each word that is not in the index is replaced by the most similar visible word with the same
+    first two letters. On PostgreSQL, which cannot list the words of its index, the result is None.
     """
     if db.get_bind().dialect.name != "sqlite" or len(query.words) > MOST_PROPOSED:
         return None
@@ -155,7 +157,7 @@ def _nearest(db: Session, word: str, now: datetime) -> str:
     values = {"start": start, "end": start + chr(sys.maxunicode), "most": MOST_TERMS}
     terms = [term for term in db.scalars(_TERMS, values) if len(term) <= LONGEST_PROPOSED]
     near = get_close_matches(word, terms, MOST_NEAR, 0.75)
-    # The index has the words of scheduled entries, too.
+    # The index also contains the words of scheduled entries, which are not visible yet.
     seen = (n for n in near if matches(db, Query((n,), (), is_open=False), Scope(), now))
     return next(seen, word)
 
@@ -209,8 +211,8 @@ def _visible(written: str) -> Executable:
 
 
 def _latest(number: str, condition: str) -> str:
-    """Write what selects the latest matches of a condition, without the stale ones."""
-    # Outside, because PostgreSQL would read all matches for it.
+    """Write the statement for the latest matches of a condition, without the stale ones."""
+    # substr() is outside, because PostgreSQL would compute it for all matches.
     return f"""
         SELECT id, title, tags, substr(text, 1, {ranking.LOOKED_THROUGH}) AS text FROM (
             SELECT {number} AS id, title, tags, text FROM search_index
@@ -236,8 +238,8 @@ def _for_sqlite(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
 def _for_postgresql(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
     """Write a query for a tsquery. A folded word has no quotes.
 
-    The index finds texts with all words of a phrase; whether they follow each other, the texts
-    themselves say: a tsvector knows the places of the first 16,383 words only.
+    The index finds texts with all words of a phrase. Whether they are adjacent is decided by the
+    texts themselves: a tsvector has the positions of the first 16,383 words only.
     """
     lexemes = [f"'{word}'" for phrase in query.words for word in phrase.split()]
     phrases = [f" {phrase} " for phrase in query.words]
@@ -260,7 +262,7 @@ def _for_postgresql(query: Query, scope: Scope) -> tuple[str, dict[str, Any]]:
     )
 
 
-# A phrase is in one of the texts, and not across two.
+# A phrase must be within one of the texts, and not cross from one into the next.
 _HAS = "strpos(' ' || title || ' / ' || tags || ' / ' || text || ' ', :{}) > 0"
 
 

@@ -1,4 +1,4 @@
-"""What a visitor searches for, and where.
+"""Parsed search queries, and their scope.
 
 A query is words, ``"phrases"`` and ``-exclusions``; all words must match, the last one as a prefix.
 Any text is a valid query.
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from blog.text.folding import fold, is_unspaced
 
-#: The most words and phrases of a query that count.
+#: The most words and phrases of a query that are used.
 MOST_WORDS = 20
 
-#: The most characters of one of them that count.
+#: The most characters of a word or phrase that are used.
 LONGEST_WORD = 100
 
-#: The least length of a prefix, in bytes of UTF-8: three Latin letters, two Cyrillic ones, or one
-#: Korean syllable. A single letter would match much of the index.
+#: The shortest prefix, in bytes of UTF-8: three Latin letters, two Cyrillic ones, or one Korean
+#: syllable. A single letter would match much of the index.
 SHORTEST_BEGINNING = 3
 
 _PART = re.compile(r'(-?)"([^"]*)"?|([^\s"]+)')
@@ -55,24 +55,24 @@ class Query:
 
 
 def _may_go_on(phrase: str) -> bool:
-    """Tell whether not too much begins so: with three letters, or one that says as much."""
+    """Tell whether the last word may be a prefix: long enough, in a script with spaces."""
     last = phrase.split()[-1]
     return len(last.encode()) >= SHORTEST_BEGINNING and not is_unspaced(last)
 
 
 def _words(given: str) -> str:
-    """Return the folded words of a word or phrase, without one that the limit cuts through."""
+    """Return the folded words of a word or phrase, without a word that the limit truncates."""
     folded = fold(given[:LONGEST_WORD])
     return folded.rpartition(" ")[0] or folded if len(given) > LONGEST_WORD else folded
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where to look.
+    """Which texts to search.
 
-    :param tag: in entries with the tag of this id; comments have none.
-    :param year: in what was published in this year.
-    :param comments: in comments, too.
+    :param tag: the id of a tag: only entries with it. None for all texts.
+    :param year: only texts published in this year. None for all years.
+    :param comments: whether to search comments, too.
     """
 
     tag: int | None = None

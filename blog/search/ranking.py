@@ -1,20 +1,20 @@
-"""The order of search results, the same on all databases.
+"""The ranking of search results, the same on all databases.
 
-FTS5 and PostgreSQL rank differently, and FTS5 counts each phrase in all texts for it.
+FTS5 and PostgreSQL rank differently, and FTS5 counts each phrase in all texts to do so.
 """
 
 from collections.abc import Sequence
 
-#: What an occurrence of a word in a title, and in a tag or the name of a comment's author, counts
-#: for, compared with one in the text.
+#: The weight of a word in a title, and in a tag or the name of a comment's author, relative to the
+#: text.
 TITLE = 10
 TAGS = 5
 
-#: How much of a text is ranked by, in characters.
+#: The part of a text that is used for ranking, in characters.
 LOOKED_THROUGH = 10_000
 
-# The usual parameters of Okapi BM25: how soon more occurrences count for less, and how much longer
-# texts are expected to have more of them (https://nlp.stanford.edu/IR-book/html/htmledition/okapi-bm25-a-non-binary-model-1.html).
+# The usual parameters k1 and b of Okapi BM25: how soon further occurrences count less, and how
+# strongly scores are normalised by the length of the text (https://nlp.stanford.edu/IR-book/html/htmledition/okapi-bm25-a-non-binary-model-1.html).
 _SATURATION = 1.2
 _LENGTH = 0.75
 
@@ -23,12 +23,12 @@ Texts = tuple[str, str, str]
 
 
 def scores(texts: Sequence[Texts], words: Sequence[str], *, is_open: bool) -> list[float]:
-    """Return how well each of `texts` matches: the more, the better.
+    """Return a score per text; higher is better.
 
-    A score is that of BM25 without the rarity of a word, which is the same for texts that have all
-    words.
+    It is that of BM25 without the rarity of a word, which is the same for all texts, because each
+    contains all words.
 
-    :param texts: all matches: they are compared with their average length.
+    :param texts: all matches; their average length is part of the score.
     :param words: folded words and phrases.
     :param is_open: whether the last word is a prefix.
     """

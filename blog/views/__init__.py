@@ -1,1 +1,1 @@
-"""The views, one module an audience: functions ``(request, **values) -> Response``."""
+"""The views, one module per audience: functions ``(request, **values) -> Response``."""

@@ -1,4 +1,4 @@
-"""What visitors add, and what they are told about it."""
+"""Posting comments, and the pages that tell visitors what happened to them."""
 
 from itsdangerous import BadSignature, Signer
 from werkzeug import Response
@@ -25,7 +25,7 @@ from blog.views.lookup import find_entry
 
 
 def add(request: Request, slug: str) -> Response:
-    """Post a comment and lead to it; or show the form again, with a preview or what is wrong."""
+    """Post a comment and redirect to it; or show the form again, with a preview or its errors."""
     form = CommentForm.parse(request.form, request.config, csrf.age(request))
     if form.errors or form.is_preview:
         return form_page(request, find_open(request, slug), form)
@@ -35,7 +35,7 @@ def add(request: Request, slug: str) -> Response:
     except (RefusedError, TooManyError) as error:
         return refusal(request, slug, form, error)
     if posted.state == "published":
-        request.flash("Thank you. Your comment is published.")
+        request.flash("Thank you. Your comment has been published.")
     response = redirect(place_of(request, slug, posted), 303)
     commenter.keep(request, response, Person(form.name, form.website, visitor.id))
     return response
@@ -46,23 +46,23 @@ def reply(request: Request, slug: str, id: int) -> Response:
     entry = find_entry(request, slug)
     is_open = takes_comments(request.config, entry, request.now)
     if not is_open or replied_to(request.db, entry, id) is None:
-        raise NotFound("There is no comment here to reply to.")
+        raise NotFound("There is no comment to reply to at this address.")
     form = CommentForm.blank(commenter.recall(request))
     form.parent = id
     return form_page(request, entry, form)
 
 
 def receipt(request: Request, slug: str, receipt: str) -> Response:
-    """What has become of a comment that had to wait, for whoever sent it."""
+    """The status of a held comment, at an address that only its sender has."""
     try:
         id_ = int(receipts(request).unsign(receipt))
     except (BadSignature, ValueError) as error:
         raise NotFound("There is no comment at this address.") from error
     comment = request.db.get(Comment, id_)
     if comment is None or comment.entry is None:
-        raise NotFound("This comment was removed.")
+        raise NotFound("This comment has been removed.")
     entry = find_entry(request, comment.entry.slug)
-    if entry.slug != slug:  # it has been given another one since
+    if entry.slug != slug:  # the entry has been renamed
         return redirect(request.url_for("comments.receipt", slug=entry.slug, receipt=receipt), 302)
     response = render(request, "comments/receipt.html", entry=entry, comment=comment)
     response.headers["Cache-Control"] = "private, no-store"
@@ -70,12 +70,12 @@ def receipt(request: Request, slug: str, receipt: str) -> Response:
 
 
 def privacy(request: Request) -> Response:
-    """What is stored about those who comment."""
+    """What the blog stores about its readers and commenters."""
     return render(request, "comments/privacy.html")
 
 
 def place_of(request: Request, slug: str, posted: Posted) -> str:
-    """Return the address at which the sender finds a comment, or what becomes of it."""
+    """Return the address of a published comment, or of the receipt for a held one."""
     if posted.state == "published":
         return f"{request.url_for('reader.entry', slug=slug)}#comment-{posted.id}"
     number = receipts(request).sign(str(posted.id)).decode()
@@ -85,7 +85,7 @@ def place_of(request: Request, slug: str, posted: Posted) -> str:
 def refusal(
     request: Request, slug: str, form: CommentForm, error: RefusedError | TooManyError
 ) -> Response:
-    """Return the form as it was sent, with the reason why it is not taken."""
+    """Return the form as it was submitted, with the reason for the refusal."""
     form.errors["form"] = str(error)
     page = form_page(request, find_open(request, slug), form)
     page.status_code = 403
@@ -99,7 +99,7 @@ def find_open(request: Request, slug: str) -> Entry:
     """Return the entry at `slug`.
 
     :raises NotFound: there is none, or readers may not see it yet.
-    :raises Forbidden: it takes no comments.
+    :raises Forbidden: its comments are closed.
     """
     entry = find_entry(request, slug)
     if not takes_comments(request.config, entry, request.now):
@@ -108,7 +108,7 @@ def find_open(request: Request, slug: str) -> Entry:
 
 
 def form_page(request: Request, entry: Entry, form: CommentForm) -> Response:
-    """Return the page with `form` alone, the comment that it replies to, and a preview."""
+    """Return the page with `form`, the comment it replies to, and a preview if requested."""
     return render(
         request,
         "comments/form.html",

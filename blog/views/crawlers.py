@@ -1,4 +1,4 @@
-"""What search engines ask for besides pages."""
+"""The sitemap and ``robots.txt``."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,7 +20,7 @@ NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
 
 def sitemap(request: Request) -> Response:
-    """All addresses; or, where they do not fit into one file, the list of the files."""
+    """All addresses, or an index of sitemap files if they do not fit into one."""
     number = request.db.scalar(select(func.count()).select_from(listed(request).subquery())) or 0
     if number <= SITEMAP_SIZE:
         return sitemap_part(request, 1)
@@ -36,13 +36,13 @@ def sitemap_part(request: Request, part: int) -> Response:
     statement = listed(request).limit(SITEMAP_SIZE).offset((part - 1) * SITEMAP_SIZE)
     rows = request.db.execute(statement).all()
     if not rows and part > 1:
-        raise NotFound("The sitemap has no such part.")
+        raise NotFound(f"The sitemap has no part {part}.")
     addresses = [location(request, *row) for row in rows]
     return document("urlset", [*front(request), *addresses] if part == 1 else addresses)
 
 
 def front(request: Request) -> Iterator[str]:
-    """What stands in the sitemap before the entries."""
+    """Yield what comes before the entries: the front page and the series."""
     yield f"<url><loc>{escape(request.absolute_url_for('reader.blog'))}</loc></url>"
     series = Series.begun(request.now).limit(50_000 - SITEMAP_SIZE - 1)
     for slug, updated in request.db.execute(series):
@@ -50,7 +50,7 @@ def front(request: Request) -> Iterator[str]:
 
 
 def listed(request: Request) -> "Select[str, str, datetime]":
-    """Kind, slug and last change of each entry and page that readers see."""
+    """Select kind, slug and last change of each visible entry and page."""
     return (
         select(Entry.kind, Entry.slug, Entry.updated)
         .where(Entry.is_visible(request.now))
@@ -69,7 +69,7 @@ def document(root: str, parts: list[str]) -> Response:
 
 
 def robots(request: Request) -> Response:
-    """Everybody may read everything. Says where the sitemap is."""
+    """Allow everything, and name the sitemap."""
     sitemap_address = request.absolute_url_for("crawlers.sitemap")
     return Response(
         f"User-agent: *\nDisallow:\n\nSitemap: {sitemap_address}\n", mimetype="text/plain"

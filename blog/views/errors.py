@@ -1,4 +1,4 @@
-"""One page for each way in which a request can go wrong."""
+"""The error page."""
 
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException
@@ -7,17 +7,17 @@ from blog.http import csrf
 from blog.request import Request
 from blog.templating import render
 
-#: What is said where the exception itself says nothing that a visitor could use.
+#: The explanations for exceptions without a message of ours.
 EXPLANATIONS = {
-    404: "There is nothing at this address.",
-    405: "This address does not take that kind of request.",
-    500: "Something went wrong here. It has been noted, and it was not your doing.",
-    503: "The blog cannot reach its database just now. Please try again in a moment.",
+    404: "There is no page at this address.",
+    405: "This address does not accept this kind of request.",
+    500: "Something went wrong on our side. The error has been logged.",
+    503: "The blog cannot reach its database at the moment. Please try again shortly.",
 }
 
 
 def page(request: Request, error: HTTPException) -> Response:
-    """Return the page for `error`, with what the visitor had typed, so that nothing is lost."""
+    """Return the page for `error`, with the text of a posted form, so that nothing is lost."""
     code = error.code or 500
     own_words = error.description if error.description != type(error).description else None
     response = render(
@@ -37,7 +37,7 @@ def page(request: Request, error: HTTPException) -> Response:
 
 
 def typed(request: Request) -> dict[str, str]:
-    """Return what stands in the posted form, as far as it can be read."""
+    """Return the non-empty fields of the posted form; none if it cannot be parsed."""
     try:
         return {name: text for name, text in request.form.items() if text and name != csrf.FIELD}
     except HTTPException:

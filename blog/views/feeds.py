@@ -15,7 +15,7 @@ from blog.views.lookup import find_entry, find_tag
 
 
 def blog(request: Request, format: str) -> Response:
-    """The newest entries, whole."""
+    """The newest entries, in full."""
     entries = request.db.scalars(Entry.published(request.now).limit(request.config.feed_size))
     items = [entry_item(request, entry) for entry in entries]
     page = request.absolute_url_for("reader.blog")
@@ -23,7 +23,7 @@ def blog(request: Request, format: str) -> Response:
 
 
 def tag(request: Request, slug: str, format: str) -> Response:
-    """The newest entries under a tag, whole."""
+    """The newest entries under a tag, in full."""
     found = find_tag(request, slug)
     newest = Entry.tagged(found, request.now).limit(request.config.feed_size)
     items = [entry_item(request, entry) for entry in request.db.scalars(newest)]
@@ -46,7 +46,11 @@ def comments(request: Request, slug: str, format: str) -> Response:
 def feed(
     request: Request, format: str, name: str, title: str, page: str, items: Sequence[Item]
 ) -> Response:
-    """Return the feed `name` (empty for the blog's own) that belongs to `page`."""
+    """Return a feed.
+
+    :param name: what its id is derived from; empty for the blog's own feed.
+    :param page: the absolute URL of the page with the same content.
+    """
     endpoint, values = request.urls.match()
     site = Site.row(request.db)
     write, mimetype = FORMATS[format]
@@ -67,7 +71,7 @@ def feed(
 
 
 def entry_item(request: Request, entry: Entry) -> Item:
-    """Return an entry as feeds carry it."""
+    """Return an entry as a feed item."""
     url = request.absolute_url_for("reader.entry", slug=entry.slug)
     return Item(
         id=entry.uid,
@@ -85,7 +89,7 @@ def entry_item(request: Request, entry: Entry) -> Item:
 
 
 def comment_item(request: Request, entry: Entry, comment: Comment) -> Item:
-    """Return a comment as feeds carry it."""
+    """Return a comment as a feed item."""
     url = f"{request.absolute_url_for('reader.entry', slug=entry.slug)}#comment-{comment.id}"
     created = comment.created or LONG_AGO
     html = markup.render_comment(comment.text, comment.format, request.config.language)

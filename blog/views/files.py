@@ -1,4 +1,4 @@
-"""Files: the author's, from a folder, and those of the templates."""
+"""Files: the author's, from a folder, and the static files of the templates."""
 
 import re
 import sys
@@ -18,8 +18,8 @@ from blog.http.cached_response import SETTLED, condition
 from blog.http.static_files import immutable_names
 from blog.request import Request
 
-#: What is shown in the page or by the browser; everything else is only offered for saving. The
-#: tables of the operating system differ.
+#: The types that a browser displays; every other file is a download. The operating systems' own
+#: tables differ.
 TYPES = {
     ".avif": "image/avif",
     ".gif": "image/gif",
@@ -42,28 +42,29 @@ TYPES = {
     ".txt": "text/plain",
 }
 
-#: A year in seconds: a file whose content changes gets another name.
+#: A year in seconds: the name of a file changes with its content.
 FOR_EVER = 31_536_000
 
-#: A drawing may hold scripts; opened by itself, it is shown without them.
+#: An SVG may contain scripts; opened directly, it must not run them.
 ALONE = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-#: A range of the only kind that is served: one, in bytes. The length keeps int() within its limit.
+#: The only kind of range that is served: a single one, in bytes. The number of digits stays below
+#: the limit of int().
 _RANGE = re.compile(
     r"bytes=[ \t]*(?:([0-9]{1,4000})-([0-9]{0,4000})|-([0-9]{1,4000}))[ \t]*", re.IGNORECASE
 )
 
 
 def media(request: Request, name: str) -> Response:
-    """Send a file, or the range of it that is asked for, or 304 if the client has it."""
+    """Send a file, the requested range of it, or 304 if the client already has it."""
     path = find(Path(request.config.media), name)
     if path is None:
-        raise NotFound("There is no file of this name.")
+        raise NotFound("There is no file with this name.")
     info = path.stat()
     etag = f"{info.st_mtime_ns:x}-{info.st_size:x}"
     changed = datetime.fromtimestamp(int(info.st_mtime), UTC)
-    # It may change again within the same second.
+    # The file may change again within the same second.
     modified = changed if request.now >= changed + SETTLED else None
     status = condition(request.conditions, etag, modified)
     if status is None:
@@ -76,12 +77,12 @@ def media(request: Request, name: str) -> Response:
 
 
 def send(request: Request, path: Path, size: int, etag: str, modified: datetime | None) -> Response:
-    """Return the response with the file, or with a part of it."""
+    """Return the response with the file or the requested range of it."""
     wanted = asked_for(request, size, etag, modified)
     start, stop = wanted or (0, size)
     mimetype = TYPES.get(path.suffix.lower(), "application/octet-stream")
     response = send_file(
-        # The server closes it, by its file wrapper.
+        # The server's file wrapper closes it.
         Part(path.open("rb"), start, stop),
         request.file_wrapper,
         mimetype=mimetype,
@@ -104,12 +105,12 @@ def send(request: Request, path: Path, size: int, etag: str, modified: datetime 
 def asked_for(
     request: Request, size: int, etag: str, modified: datetime | None
 ) -> tuple[int, int] | None:
-    """Return the range that is asked for, from its first byte to before its end; None for all.
+    """Return the requested range as (first byte, byte after the last); None for the whole file.
 
-    Other units are to be ignored, and several ranges may be
+    Unknown units must be ignored, and multiple ranges may be
     (https://www.rfc-editor.org/rfc/rfc9110#section-14.2).
 
-    :raises RequestedRangeNotSatisfiable: it begins at or after the end.
+    :raises RequestedRangeNotSatisfiable: it starts at or after the end of the file.
     """
     conditions = request.conditions
     found = _RANGE.fullmatch(conditions.get("HTTP_RANGE", ""))
@@ -133,11 +134,11 @@ def asked_for(
 
 
 class Part:
-    """A file that ends at `stop`, for servers that read to the end.
+    """A part of a file, for servers that read to the end.
 
     :param file: open for reading in binary mode.
-    :param start: where to begin, in bytes.
-    :param stop: where to end.
+    :param start: the offset of its first byte.
+    :param stop: the offset after its last byte.
     """
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
@@ -151,22 +152,23 @@ class Part:
     def read(self, size: int = -1) -> bytes:
         """Return the next `size` bytes, or all up to `stop`.
 
-        :raises OSError: the file is shorter by now. The Content-Length is sent already, so the
-            connection has to be closed for the client to notice.
+        :raises OSError: the file has been truncated. The Content-Length has already been sent, so
+            only closing the connection tells the client.
         """
         left = self._stop - self._file.tell()
         size = left if size < 0 else min(size, left)
         data = self._file.read(size)
         if len(data) < size:
-            raise OSError(f"{self._file.name} became shorter than {self._stop} bytes while sent")
+            raise OSError(f"{self._file.name} was truncated below {self._stop} bytes while sent")
         return data
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """Return the file that `name` means, if it lies in `folder` and is there to be seen.
+    """Return the path of a public file in `folder`, or None.
 
-    :param name: with slashes, as in an address. Hidden files are not found, nor what a link leads
-        to outside of the folder, nor what Windows would take for something else than a name.
+    :param name: its path relative to `folder`, with slashes. Hidden files are not found, nor are
+        targets of symbolic links outside the folder, nor names that are special on Windows (a
+        drive, a stream, a backslash).
     """
     parts = PurePosixPath(name).parts
     if any(part.startswith(".") or set(part) & set(":\\") for part in parts):
@@ -181,16 +183,16 @@ def find(folder: Path, name: str) -> Path | None:
             return None
     except (OSError, ValueError):  # outside, too long, or with a NUL in it
         return None
-    # Windows has a second name for most files, without the full stop: HTPASS~1.TXT.
+    # On Windows most files have a short name, too, without the leading dot: HTPASS~1.TXT.
     is_hidden = sys.platform == "win32" and any(part.startswith(".") for part in inside.parts)
     return None if is_hidden else path
 
 
 def static(_request: Request, name: str) -> Response:
-    """A static file, whose name has a hash of its content."""
+    """A static file; its name contains a hash of its content."""
     path = immutable_names().get(name)
     if path is None:
-        raise NotFound("There is no file of this name.")
+        raise NotFound("There is no file with this name.")
     response = Response(path.read_bytes(), mimetype=guess_type(name)[0])
     response.cache_control.public = True
     response.cache_control.max_age = FOR_EVER

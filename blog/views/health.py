@@ -1,4 +1,4 @@
-"""What monitors ask for."""
+"""The health check."""
 
 from werkzeug import Response
 
@@ -7,6 +7,6 @@ from blog.request import Request
 
 
 def healthz(request: Request) -> Response:
-    """Answer 200 if the database answers; what it raises otherwise becomes 503."""
+    """Return 200 if the database can be read; its error becomes a 503."""
     Site.row(request.db)
     return Response("ok\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""Lookups by the slug in an address: the row, or the 404 page."""
+"""Lookups by the slug in an address, or 404."""
 
 from werkzeug.exceptions import NotFound
 
@@ -9,7 +9,7 @@ from blog.request import Request
 def find_entry(request: Request, slug: str) -> Entry:
     """Return the entry at `slug`.
 
-    :raises NotFound: there is none, or readers may not see it yet.
+    :raises NotFound: there is none, or it is not public yet.
     """
     found = Entry.by_slug(request.db, slug, request.now)
     if found is None:
@@ -20,7 +20,7 @@ def find_entry(request: Request, slug: str) -> Entry:
 def find_tag(request: Request, slug: str) -> Tag:
     """Return the tag at `slug`.
 
-    :raises NotFound: there is none, or readers may not see an entry under it yet.
+    :raises NotFound: there is none, or it has no public entry yet.
     """
     found = Tag.shown(request.db, slug, request.now)
     if found is None:

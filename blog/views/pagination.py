@@ -1,4 +1,4 @@
-"""Lists in pages."""
+"""Pagination of lists."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,13 +9,13 @@ from werkzeug.exceptions import NotFound
 
 T = TypeVar("T")
 
-#: No list has a page beyond this one, and no database can skip more rows than it can count.
+#: The last page number that is accepted, so that no OFFSET exceeds the databases' integers.
 LAST_PAGE = 1_000_000
 
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """One page of a list. ``number`` counts from 1, the page with the newest."""
+    """One page of a list. ``number`` counts from 1, the page with the newest items."""
 
     items: Sequence[T]
     number: int
@@ -25,12 +25,13 @@ class Page(Generic[T]):
 def paginate(fetch: Callable[[int, int], Sequence[T]], number: str | None, size: int) -> Page[T]:
     """Return a page of a list.
 
-    One item more than the page holds is fetched, to learn whether there is a next page: counting
-    them all would cost more than the page.
+    It fetches one item more than the page shows, to know whether there is a next page: counting
+    all items would cost more than the page.
 
-    :param fetch: returns at most that many items (limit), without the first so many (offset).
-    :param number: what the address asks for, unchecked; None for the first page.
-    :raises NotFound: there is no such page. The first one is always there, even if empty.
+    :param fetch: called with limit and offset, returns the items.
+    :param number: the page number from the address, not validated; None for the first page.
+    :param size: the number of items per page.
+    :raises NotFound: there is no such page. The first one always exists, even if empty.
     """
     page = _parse(number)
     items = fetch(size + 1, (page - 1) * size)
@@ -42,7 +43,7 @@ def paginate(fetch: Callable[[int, int], Sequence[T]], number: str | None, size:
 def _parse(number: str | None) -> int:
     if number is None:
         return 1
-    # One way to write each, so that a page has one address.
+    # No leading zeros: each page has one address.
     if re.fullmatch("[1-9][0-9]{0,6}", number) is None or int(number) > LAST_PAGE:
         raise NotFound(f"There is no page {number[:20]!r}.")
     return int(number)

@@ -1,4 +1,4 @@
-"""The pages that readers come for."""
+"""The pages for readers: entries, pages, lists and the archive."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,23 +22,23 @@ from blog.templating import render
 from blog.views.lookup import find_entry, find_tag
 from blog.views.pagination import Page, paginate
 
-#: How many titles stand on a page of the archive.
+#: The number of titles per page of the archive.
 TITLES_ON_A_PAGE = 100
 
-#: How many featured entries stand on the front page besides the newest entries.
+#: The most featured entries on the front page besides the newest entries.
 HIGHLIGHTS = 3
 
-#: From how many minutes of reading on a text has a table of contents.
+#: The least reading time of a text with a table of contents, in minutes.
 LONG = 3
 
 
 def home(request: Request) -> Response:
-    """Lead to the blog. Old WordPress addresses (``/?p=12``) come here too."""
+    """Redirect to the blog, or from an old WordPress address (``/?p=12``) to its entry."""
     return moved(request) or redirect(request.url_for("reader.blog"), 302)
 
 
 def blog(request: Request) -> Response:
-    """The newest entries, and on the first page the featured ones that are not among them."""
+    """The newest entries; the first page also has featured ones that are not among them."""
     page = entries_page(request, NEWEST, request.config.per_page)
     featured: list[Listed] = []
     if page.number == 1:
@@ -51,7 +51,7 @@ def blog(request: Request) -> Response:
 
 
 def entry(request: Request, slug: str) -> Response:
-    """An entry, its comments, and the form to add one."""
+    """An entry, its comments and the comment form."""
     entry = find_entry(request, slug)
     entry.load_tags(request.db)
     comments = Comment.below(request.db, entry.id)
@@ -120,7 +120,7 @@ def tag(request: Request, slug: str) -> Response:
 
 
 def series(request: Request, slug: str) -> Response:
-    """The parts of a series that readers see, in their order."""
+    """The published parts of a series, in order."""
     found = Series.by_slug(request.db, slug)
     published = parts(request.db, found.id, request.now) if found else []
     if not published:
@@ -131,7 +131,7 @@ def series(request: Request, slug: str) -> Response:
 def entries_page(
     request: Request, statement: Executable, size: int, **values: object
 ) -> Page[Listed]:
-    """Return the page that the address asks for, of what `statement` lists."""
+    """Return the requested page of the entries that `statement` selects."""
 
     def fetch(limit: int, offset: int) -> list[Listed]:
         given = {"now": request.now, "limit": limit, "offset": offset, **values}
@@ -141,12 +141,12 @@ def entries_page(
 
 
 def headings(shown: Rendering) -> list[Heading]:
-    """Return the table of contents of a text, which only a long one has."""
+    """Return the table of contents of a text; empty for a short one."""
     return contents(shown.html) if shown.minutes >= LONG else []
 
 
 def period(request: Request, template: str, start: datetime, end: datetime) -> Response:
-    """Return the page that lists the titles from `start` up to, and without, `end`."""
+    """Return the page with the titles from `start` (inclusive) to `end` (exclusive)."""
 
     def fetch(limit: int, offset: int) -> "Sequence[Row[str, str, datetime]]":
         values = {"now": request.now, "start": start, "end": end, "limit": limit, "offset": offset}
@@ -159,7 +159,7 @@ def period(request: Request, template: str, start: datetime, end: datetime) -> R
 
 
 def moved(request: Request) -> Response | None:
-    """Lead from an old address to the entry or page that once had it; None where nothing did."""
+    """Redirect from a former address to its entry or page; None if there is none."""
     query = request.query_string.decode()
     former = Entry.formerly_at(request.path, query, request.mount, request.now)
     found = request.db.execute(former).first()

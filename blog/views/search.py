@@ -1,4 +1,4 @@
-"""The search, and how browsers learn of it."""
+"""The search page and its OpenSearch description."""
 
 import re
 from collections import Counter
@@ -22,16 +22,16 @@ from blog.search.query import Query, Scope
 from blog.templating import render
 from blog.views.pagination import paginate
 
-#: What a browser takes for the name of a search, in characters
+#: The longest names of a search engine that browsers accept, in characters
 #: (https://github.com/dewitt/opensearch/blob/master/opensearch-1-1-draft-6.md).
 SHORT_NAME = 16
 LONG_NAME = 48
 
 
 def results(request: Request) -> Response:
-    """What is found; without a query, the form alone.
+    """The search results; without a query, only the form.
 
-    A tag or a year that is none has nothing below it, and is no mistake.
+    An unknown tag or an invalid year has no results, and is not an error.
     """
     given, tag, year = (request.args.get(name, "") for name in ("q", "tag", "year"))
     query = Query.parse(given)
@@ -69,7 +69,7 @@ def results(request: Request) -> Response:
 
 
 def description(request: Request) -> Response:
-    """The OpenSearch description, by which a browser offers the search as one of its own."""
+    """The OpenSearch description, with which a browser offers the search in its address bar."""
     title = request.config.title
     address = request.absolute_url_for("search.results") + "?q={searchTerms}"
     icon = request.absolute_url_for("files.static", name=immutable_name("icon.svg"))

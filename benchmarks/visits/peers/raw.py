@@ -100,10 +100,14 @@ def front(site: Any, db: Any, number: int) -> str:
     newer = older = ""
     if number > 1:
         address = f"/blog?page={number - 1}" if number > 2 else "/blog"
-        newer = f'<a rel="prev" href="{address}"><span aria-hidden="true">←</span> Newer</a>\n'
+        newer = (
+            f'<a rel="prev" href="{address}"><span aria-hidden="true">←</span> Newer entries</a>\n'
+        )
     if page.has_next:
         address = f"/blog?page={number + 1}"
-        older = f'<a rel="next" href="{address}">Older <span aria-hidden="true">→</span></a>\n'
+        older = (
+            f'<a rel="next" href="{address}">Older entries <span aria-hidden="true">→</span></a>\n'
+        )
     return layout(
         config,
         db,
@@ -137,7 +141,7 @@ def entry(site: Any, db: Any, slug: str) -> str | None:
     title, address = escape(found.title), f"/blog/{found.slug}"
     revised = ""
     if found.updated.date() > found.timestamp.date():
-        revised = f'<p class="revised">Last changed on {moment(found.updated, "dt-updated")}.</p>\n'
+        revised = f'<p class="revised">Last updated on {moment(found.updated, "dt-updated")}.</p>\n'
     number = len(found.comments)
     head = f"""\
 <meta property="article:published_time" content="{found.timestamp.isoformat(timespec="seconds")}">
@@ -231,26 +235,26 @@ def form(config: Config, address: str) -> str:
     token = Signer(SECRET, salt="csrf").sign(day).decode()
     return f"""\
 <form id="comment-form" method="post" action="{address}/comments">
-<h2>Write a comment</h2>
+<h2>Leave a comment</h2>
 <p><label for="comment-text">Comment</label>
 <span class="hint" id="tl-text-hint">Up to {length:,} characters.
-A blank line begins a new paragraph.
+A blank line starts a new paragraph.
 </span></p>
 <textarea id="comment-text" name="text" rows="6" required maxlength="{length}" aria-describedby="tl-text-hint">
 </textarea>
 <p><label for="comment-name">Name</label>
-<span class="hint" id="tl-name-hint">Optional; without one you are called Anonymous.</span></p>
+<span class="hint" id="tl-name-hint">Optional. Leave empty to post as Anonymous.</span></p>
 <input id="comment-name" name="name" autocomplete="name" maxlength="{config.comment_name_length}" value="" aria-describedby="tl-name-hint">
 <p><label for="comment-website">Website</label>
-<span class="hint" id="tl-website-hint">Optional; your name will lead there.</span></p>
+<span class="hint" id="tl-website-hint">Optional. Your name will link to it.</span></p>
 <input id="comment-website" name="website" type="text" inputmode="url" autocomplete="url" maxlength="200" value="" aria-describedby="tl-website-hint">
 <p class="check"><input id="comment-remember" type="checkbox" name="remember" value="yes">
 <label for="comment-remember">Remember me in this browser</label></p>
 <p class="trap"><label for="comment-subject">Leave this empty</label>
 <input id="comment-subject" name="subject" tabindex="-1" autocomplete="off"></p>
 <input type="hidden" name="csrf_token" value="{token}">
-<p class="buttons"><button>Send the comment</button> <button name="preview" value="yes" class="second">Preview</button></p>
-<p class="hint"><a href="/blog/privacy">What is stored about you</a></p>
+<p class="buttons"><button>Post comment</button> <button name="preview" value="yes" class="second">Preview</button></p>
+<p class="hint"><a href="/blog/privacy">Privacy</a></p>
 </form>
 """
 
@@ -304,7 +308,7 @@ def layout(
 {head}
 </head>
 <body{body}>
-<a id="skip" href="#content">Skip to the text</a>
+<a id="skip" href="#content">Skip to content</a>
 <header>
 {masthead}<nav aria-label="Site">
 {navigation}
@@ -314,10 +318,10 @@ def layout(
 {content}</main>
 <footer>
 <p>Written by <span class="p-author h-card">{escape(config.author)}</span>.</p>
-<p>Follow by
+<p>Subscribe:
 {follow}
 </p>
-<p>Kept with Threadleaf.</p>
+<p>Powered by Threadleaf.</p>
 </footer>
 </body>
 </html>"""
