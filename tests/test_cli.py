@@ -103,7 +103,7 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
 )
 def test_no_blog_is_made_where_there_is_none(tmp_path: Path, command: list[object]) -> None:
     assert refused(tmp_path, *command) == (
-        f"There is no blog in {tmp_path}: it has neither {SETTINGS} nor threadleaf.db. Make one "
+        f"No blog in {tmp_path}: neither {SETTINGS} nor threadleaf.db exists. Create one "
         "with `threadleaf init`, or name the settings file with --config or THREADLEAF_CONFIG."
     )
     assert list(tmp_path.iterdir()) == []
@@ -143,8 +143,8 @@ def test_init_makes_a_settings_file_and_a_database(tmp_path: Path) -> None:
         "threadleaf.db",
         SETTINGS,
     ]
-    assert "is made: set title, author and site_url in it." in said
-    assert f"The database {tmp_path / 'myblog' / 'threadleaf.db'} is made." in said
+    assert "threadleaf.toml. Set title, author and site_url in it." in said
+    assert f"Created database {tmp_path / 'myblog' / 'threadleaf.db'}." in said
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows gives files the rights of their folder")
@@ -196,8 +196,8 @@ def test_a_second_init_keeps_everything(blog: Path) -> None:
     before = rows(blog / "threadleaf.db", "SELECT * FROM site")
 
     said = done(blog, "init")
-    assert "is there already, and stays as it is." in said
-    assert "is up to date." in said
+    assert "already exists; left unchanged." in said
+    assert "is already up to date." in said
     assert (blog / SETTINGS).read_text(encoding="utf-8") == 'title = "Kept"\n'
     assert rows(blog / "threadleaf.db", "SELECT * FROM site") == before
 
@@ -205,15 +205,15 @@ def test_a_second_init_keeps_everything(blog: Path) -> None:
 def test_upgrade_makes_a_database_that_is_missing(blog: Path) -> None:
     (blog / "threadleaf.db").unlink()
 
-    assert done(blog, "upgrade").endswith("is made.\n")
-    assert done(blog, "upgrade").endswith("is up to date.\n")
+    assert done(blog, "upgrade").startswith("Created database ")
+    assert done(blog, "upgrade").endswith("is already up to date.\n")
 
 
 def test_upgrade_takes_the_seeds_database(tmp_path: Path) -> None:
     make_seed(tmp_path / "seed.db")
 
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
-    assert said.endswith(f"seed.db is upgraded from schema 0001 to {HEAD}.\n")
+    assert said.endswith(f"seed.db from schema 0001 to {HEAD}.\n")
 
 
 def test_entries_of_the_seed_that_our_addresses_shadow_are_renamed(tmp_path: Path) -> None:
@@ -227,7 +227,10 @@ def test_entries_of_the_seed_that_our_addresses_shadow_are_renamed(tmp_path: Pat
             )
 
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
-    assert "Moved /blog/archive to /blog/archive-3: the blog itself has a page there.\n" in said
+    assert (
+        "Moved /blog/archive to /blog/archive-3: the blog has its own page at that address.\n"
+        in said
+    )
     with serving(tmp_path, "serve", THREADLEAF_DATABASE="seed.db") as server:
         for title, slug in rows(tmp_path / "seed.db", "SELECT title, slug FROM entry"):
             assert f"On {title}." in server.get(f"/blog/{slug}")
@@ -275,8 +278,10 @@ def test_the_settings_file_is_named_on_the_command_line_or_in_the_environment(
 ) -> None:
     settings = blog / SETTINGS
 
-    assert done(tmp_path, "--config", settings, "upgrade").endswith("is up to date.\n")
-    assert done(tmp_path, "upgrade", THREADLEAF_CONFIG=settings).endswith("is up to date.\n")
+    assert done(tmp_path, "--config", settings, "upgrade").endswith("is already up to date.\n")
+    assert done(tmp_path, "upgrade", THREADLEAF_CONFIG=settings).endswith(
+        "is already up to date.\n"
+    )
 
 
 # import
@@ -294,14 +299,12 @@ def test_an_import_says_what_it_did_and_can_be_repeated(blog: Path) -> None:
 def test_a_dry_run_changes_nothing(blog: Path) -> None:
     said = done(blog, "import", "--dry-run", EXPORTS / "jekyll")
 
-    assert said.endswith("This was a dry run: nothing has been changed.\n")
+    assert said.endswith("Dry run: nothing was changed.\n")
     assert rows(blog / "threadleaf.db", "SELECT count(*) FROM entry") == [(0,)]
 
 
 def test_import_makes_the_database_and_upgrades_none(tmp_path: Path) -> None:
-    assert "blog.db is made." in done(
-        tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="blog.db"
-    )
+    assert "blog.db." in done(tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="blog.db")
     make_seed(tmp_path / "seed.db")
     said = refused(tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="seed.db")
     assert said.endswith("run `threadleaf upgrade`.")
@@ -341,7 +344,7 @@ def test_an_import_that_is_stopped_goes_on_later(blog: Path, tmp_path: Path) -> 
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=PATIENCE)
     assert (process.returncode, complained) == (130, "")
-    assert said.endswith("Stopped. What is imported stays; the same command goes on from here.\n")
+    assert said.endswith("Stopped. Imported items are saved; run the same command to continue.\n")
     ((stored,),) = rows(blog / "threadleaf.db", "SELECT count(*) FROM entry")
     assert f"{stored} imported" in said
     assert stored < 300
@@ -357,8 +360,8 @@ def test_serve_makes_the_database_if_there_is_none(blog: Path) -> None:
 
     with serving(blog, "serve") as server:
         made, ready = server.greeting.splitlines()
-        assert made.endswith("threadleaf.db is made.")
-        assert ready == f"Pond life is at {server.url}/blog (Ctrl-C stops it)."
+        assert made.startswith("Created database ")
+        assert ready == f"Serving Pond life at {server.url}/blog (Ctrl-C to stop)."
         assert "Nothing has been published here yet." in server.get("/blog")
 
 
@@ -420,7 +423,7 @@ def test_a_signal_ends_serve(blog: Path) -> None:
 def test_a_title_that_the_output_cannot_show(blog: Path) -> None:
     # A service on Windows prints to a file, and in the code page of the machine.
     with serving(blog, "serve", PYTHONIOENCODING="cp1252", THREADLEAF_TITLE="葉") as server:
-        assert server.greeting.startswith("\\u8449 is at http://")
+        assert server.greeting.startswith("Serving \\u8449 at http://")
         assert "<title>葉</title>" in server.get("/blog")
 
 
@@ -460,12 +463,15 @@ def test_a_port_in_use(blog: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("colour = 1", "sets colour, which is no setting. There are: title, tagline, "),
-        ('hosts = "a,b"', "it takes host names such as blog.example.org, without ports"),
-        ('trusted_proxy = "nginx"', "it takes an IP address such as 127.0.0.1, or nothing."),
-        ('media = "."', "is in it: readers could download it."),
-        ("per_page = 0", "The setting per_page is 0; it takes a whole number from 1 to 100."),
-        ("title = Pond life", "is not TOML in UTF-8: "),
+        (
+            "colour = 1",
+            'threadleaf.toml: unknown setting "colour". Known settings: title, tagline, ',
+        ),
+        ('hosts = "a,b"', "but must be host names such as blog.example.org, without ports"),
+        ('trusted_proxy = "nginx"', "but must be an IP address such as 127.0.0.1, or empty."),
+        ('media = "."', "threadleaf.db': readers could download it."),
+        ("per_page = 0", "per_page is 0, but must be a whole number from 1 to 100."),
+        ("title = Pond life", "is not valid TOML in UTF-8: "),
     ],
 )
 def test_a_wrong_setting_in_the_file(blog: Path, line: str, said: str) -> None:
@@ -476,14 +482,14 @@ def test_a_wrong_setting_in_the_file(blog: Path, line: str, said: str) -> None:
 
 def test_a_wrong_setting_in_the_environment_or_on_the_command_line(blog: Path) -> None:
     assert refused(blog, "upgrade", THREADLEAF_COLOUR="red").startswith(
-        "The environment (THREADLEAF_COLOUR) sets colour, which is no setting."
+        'THREADLEAF_COLOUR: unknown setting "colour". Known settings: '
     )
-    assert refused(blog, "serve", "--port", 65536).startswith("The setting port is 65536; ")
+    assert refused(blog, "serve", "--port", 65536).startswith("port is 65536, but must be ")
 
 
 def test_a_settings_file_that_is_missing(tmp_path: Path) -> None:
     said = refused(tmp_path, "serve", THREADLEAF_CONFIG="none.toml")
-    assert said == "The settings file none.toml cannot be read: No such file or directory."
+    assert said == "Cannot read the settings file none.toml: No such file or directory."
 
     result = run(tmp_path, "--config", "none.toml", "serve")
     assert result.returncode == 2
@@ -538,7 +544,7 @@ def test_a_database_that_somebody_else_writes_to(tmp_path: Path) -> None:
     with held(tmp_path / "seed.db"):
         said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
     assert said.endswith(
-        "cannot be used (database is locked): end the other program that is writing to it, "
+        "cannot be used (database is locked): stop the other program that is writing to it, "
         "then try again."
     )
     assert rows(tmp_path / "seed.db", "PRAGMA journal_mode") == [("delete",)]
@@ -556,4 +562,4 @@ def test_a_running_blogs_writer_is_waited_for(blog: Path) -> None:
         other.execute("COMMIT")
         said, complained = process.communicate(timeout=PATIENCE)
     assert (process.returncode, complained) == (0, "")
-    assert said.endswith("is up to date.\n")
+    assert said.endswith("is already up to date.\n")

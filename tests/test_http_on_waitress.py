@@ -285,7 +285,7 @@ def test_a_body_that_cannot_be_stored_is_answered(
         _, _, logged = server.ended()
     errors = [line for line in logged.splitlines() if " ERROR " in line]
     assert len(errors) == 1
-    assert "blog.server.parser: A body cannot be stored in " in errors[0]
+    assert "blog.server.parser: Cannot store a request body in " in errors[0]
 
 
 def test_one_without_a_body_is_not_told_to_send_it(address: tuple[str, int]) -> None:

@@ -38,8 +38,8 @@ def test_a_jekyll_site_is_imported(engine: Engine, db: Session) -> None:
 
     assert summary.imported == 6
     assert summary.skipped == {
-        "it is empty": ["_posts/2015-06-04-empty.md"],
-        "it is neither Markdown nor a WordPress export": ["images/hello.png"],
+        "empty file": ["_posts/2015-06-04-empty.md"],
+        "neither Markdown nor a WordPress export": ["images/hello.png"],
     }
     assert db.scalars(select(Entry.title).order_by(Entry.title)).all() == [
         "About",
@@ -74,7 +74,7 @@ def test_what_authors_mean_by_broken_yaml_is_read(engine: Engine, db: Session) -
     assert post.slug == "colons"
     assert post.featured
     for line in (2, 5):
-        note = f"Line {line} is not YAML, and was read as plain text."
+        note = f"Line {line} is not valid YAML and was read as plain text."
         assert summary.notes[note] == ["_posts/2015-04-02-colon.markdown"]
 
 
@@ -86,17 +86,15 @@ def test_drafts_stay_drafts_and_pages_pages(engine: Engine, db: Session) -> None
     assert redirects(db, entry(db, "About")) == set()
     assert entry(db, "How to build this site").state == "draft"
     notes = summary.notes
-    undated = "Imported as a draft: it has no readable date, and is dated by its file."
+    undated = "Imported as a draft: no readable date, so it is dated by the file."
     assert notes[undated] == ["README.md"]
-    assert notes["Imported as a draft: it is in a folder named “_drafts”."] == [
-        "_drafts/an-idea.md"
-    ]
+    assert notes["Imported as a draft: in a folder named “_drafts”."] == ["_drafts/an-idea.md"]
 
 
 def test_what_has_no_place_here_is_said(engine: Engine) -> None:
     summary = import_all(EXPORTS / "jekyll", engine)
 
-    assert summary.notes["The field “image” has no place here."] == [
+    assert summary.notes["The field “image” is not supported and was ignored."] == [
         "_posts/2015-03-01-hello-world.md"
     ]
 
@@ -114,7 +112,7 @@ def test_a_hugo_site_is_imported(engine: Engine, db: Session) -> None:
     assert redirects(db, bundle) == {"/older", "/oldest"}
     assert entry(db, "In JSON").state == "draft"
     assert set(summary.notes) == {
-        "The field “version” has no place here.",
+        "The field “version” is not supported and was ignored.",
         "Imported as a draft: “draft” is “true”.",
     }
 
@@ -284,9 +282,9 @@ def test_a_title_is_what_its_author_meant(tmp_path: Path, yaml: str, title: str)
         ("\n---\na: 1\n? [x\n---\n", "cannot be read (line 5: did not find expected ',' or ']')"),
         ("+++\ntitle = \n+++\n", "cannot be read (Invalid value (at line 2, column 9))"),
         ('{\n"title" 1\n}\n', "(Expecting ':' delimiter: line 2 column 9 (char 10))"),
-        ("---\n" + "- " * 5_000 + "\n---\n", "(line 2: it is nested too deep)"),
-        ("---\n" + "[" * 100_000 + "\n---\n", "(line 2: it is nested too deep)"),
-        ("---js\n{ draft: true }\n---\n", "cannot be read (its language is not supported)"),
+        ("---\n" + "- " * 5_000 + "\n---\n", "(line 2: nested too deep)"),
+        ("---\n" + "[" * 100_000 + "\n---\n", "(line 2: nested too deep)"),
+        ("---js\n{ draft: true }\n---\n", "cannot be read (its format is not supported)"),
         ("---\ndraft true\n---\n", "has no fields"),
         ("---\n- draft\n---\n", "has no fields"),
         ("---\ntitle: x\ndraft: true\n\n", "has no end"),
@@ -300,13 +298,13 @@ def test_front_matter_that_cannot_be_read_makes_a_draft(
 
     assert item.state == "draft"
     assert item.body.endswith("The text.")
-    assert item.notes[0].startswith("Imported as a draft: its front matter ")
+    assert item.notes[0].startswith("Imported as a draft: the front matter ")
     assert item.notes[0].endswith(f"{problem}.")
 
 
 @pytest.mark.parametrize("text", [b"", b"\xef\xbb\xbf\r\n\t\n"])
 def test_an_empty_file_is_skipped(tmp_path: Path, text: bytes) -> None:
-    assert read_file(written(tmp_path, text), "a name") == Skipped("a name", "it is empty")
+    assert read_file(written(tmp_path, text), "a name") == Skipped("a name", "empty file")
 
 
 @pytest.mark.parametrize("text", ["---\n\nA rule\n", "---\n\nBetween rules\n\n---\n\nAfter\n"])
@@ -326,7 +324,7 @@ def test_bytes_that_are_not_utf8_come_from_windows(tmp_path: Path) -> None:
     item = read(tmp_path, "Smörgås – ".encode("cp1252") + "日本".encode())
 
     assert item.body == "Smörgås – 日本"
-    assert item.notes == ("It is not all UTF-8: the rest was read as Windows-1252.",)
+    assert item.notes == ("Not valid UTF-8: invalid characters were read as Windows-1252.",)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +345,7 @@ def test_half_a_character_does_not_hide_the_others(tmp_path: Path) -> None:
     item = read(tmp_path, "Grüße".encode("utf-16") + b"\x00")
 
     assert item.body == "Grüße\ufffd"
-    assert item.notes == ("It is not all UTF-16: what is not was replaced.",)
+    assert item.notes == ("Not valid UTF-16: invalid characters were replaced.",)
 
 
 def test_line_ends_and_marks_of_other_systems_are_made_plain(tmp_path: Path) -> None:
@@ -360,13 +358,13 @@ def test_a_second_summary_is_told_of(tmp_path: Path) -> None:
     item = front(tmp_path, "description: One.\nsummary: Two.\nexcerpt: One.")
 
     assert item.summary == "One."
-    assert item.notes == ("The field “summary” has no place here.",)
+    assert item.notes == ("The field “summary” is not supported and was ignored.",)
 
 
 def test_template_code_is_told_of(tmp_path: Path) -> None:
     item = read(tmp_path, "{% include x %}")
 
-    assert item.notes == ("It has template code ({{ … }} or {% … %}), which stays as text.",)
+    assert item.notes == ("Template code ({{ … }} or {% … %}) was imported as text.",)
 
 
 def test_a_date_that_nobody_understands_is_told_of(tmp_path: Path) -> None:
@@ -374,7 +372,7 @@ def test_a_date_that_nobody_understands_is_told_of(tmp_path: Path) -> None:
 
     assert item.timestamp == datetime(2020, 1, 2, tzinfo=UTC)
     assert item.state == "published"
-    assert item.notes == ("The date in “date” is not understood.",)
+    assert item.notes == ("The date in “date” cannot be read.",)
 
 
 def test_a_name_that_is_no_unicode_is_stored(engine: Engine, tmp_path: Path) -> None:

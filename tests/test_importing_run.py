@@ -105,7 +105,7 @@ def test_what_was_edited_here_is_never_written_over(
 
     assert summary.unchanged == 2
     assert summary.skipped == {
-        "its source has changed, but it was edited here after its import": ["2020-01-02-one.md"]
+        "changed in its source, but edited here after its import": ["2020-01-02-one.md"]
     }
     assert entry(db, "one").body == "Edited here."
     db.rollback()
@@ -119,7 +119,7 @@ def test_what_was_deleted_here_stays_deleted(engine: Engine, db: Session, posts:
 
     for _ in range(2):
         summary = import_all(posts, engine)
-        assert summary.skipped == {"it was deleted here after its import": ["2020-01-02-one.md"]}
+        assert summary.skipped == {"deleted here after its import": ["2020-01-02-one.md"]}
     assert rows(db)[0] == 2
 
 
@@ -255,7 +255,7 @@ def test_what_is_public_against_its_source_is_told_of(
     for _ in range(2):
         summary = import_all(posts, engine)
         assert summary.unchanged == 3
-        told = "It is published here, but would be imported as a draft: check who may read it."
+        told = "Published here, but a new import would make it a draft: check who may read it."
         assert summary.notes == {told: ["2020-01-02-one.md"]}
     assert entry(db, "one").state == "published"
 
@@ -299,7 +299,7 @@ def test_two_posts_of_one_name_get_two_addresses(engine: Engine, db: Session, po
     summary = import_all(posts, engine)
 
     assert entry(db, "uno").slug == "one-2"
-    assert summary.notes == {"It stands at “one-2”, because “one” is taken.": ["2021-03-04-one.md"]}
+    assert summary.notes == {"Imported at “one-2”: “one” is already in use.": ["2021-03-04-one.md"]}
 
 
 def test_an_address_that_another_entry_has_is_told_of(
@@ -411,7 +411,7 @@ def test_an_item_that_comes_twice_is_taken_once(
     summary = import_all(folder, engine)
 
     assert summary.imported == 7
-    assert len(summary.skipped["it has come up before in this import"]) == 7 + 1  # one was trashed
+    assert len(summary.skipped["a duplicate of an item of this import"]) == 7 + 1  # one was trashed
     assert rows(db)[0] == 7
 
 
@@ -424,9 +424,9 @@ def test_a_folder_may_hold_both_kinds(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("missing", None, "There is no file or folder"),
-        ("a.txt", b"text", r"a\.txt: it is neither Markdown nor a WordPress export$"),
-        ("a.xml", b"<feed/>", r"a\.xml: it is neither Markdown nor a WordPress export$"),
+        ("missing", None, "missing does not exist"),
+        ("a.txt", b"text", r"a\.txt: neither Markdown nor a WordPress export$"),
+        ("a.xml", b"<feed/>", r"a\.xml: neither Markdown nor a WordPress export$"),
     ],
 )
 def test_what_cannot_be_imported_is_said(
@@ -451,19 +451,19 @@ def test_an_empty_folder_is_said_to_be(engine: Engine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "target", "reason"),
     [
-        ("2020-01-01-hello.md", "../secret.md", "it is a link that leads out of the folder"),
-        ("hello.md", "../posts/../secret.md", "it is a link that leads out of the folder"),
-        ("export.xml", "../secret.md", "it is a link that leads out of the folder"),
-        ("hello.md", "../missing.md", "it is a link that leads out of the folder"),
-        ("outside", "../outside", "it is a link that leads out of the folder"),
-        ("parent", "..", "it is a link that leads out of the folder"),
-        ("twin", "../posts-2", "it is a link that leads out of the folder"),
-        ("here", ".", "it is a link to a folder, and those are not followed"),
-        ("inside", "folder", "it is a link to a folder, and those are not followed"),
-        ("hello.md", "hello.md", "it is a link to nothing"),
-        ("hello.md", "missing.md", "it is a link to nothing"),
-        ("hello.md", ".hidden.md", "it is a link to a hidden file"),
-        ("hello.md", ".git/hidden.md", "it is a link to a hidden file"),
+        ("2020-01-01-hello.md", "../secret.md", "a link out of the folder"),
+        ("hello.md", "../posts/../secret.md", "a link out of the folder"),
+        ("export.xml", "../secret.md", "a link out of the folder"),
+        ("hello.md", "../missing.md", "a link out of the folder"),
+        ("outside", "../outside", "a link out of the folder"),
+        ("parent", "..", "a link out of the folder"),
+        ("twin", "../posts-2", "a link out of the folder"),
+        ("here", ".", "a link to a folder; these are not followed"),
+        ("inside", "folder", "a link to a folder; these are not followed"),
+        ("hello.md", "hello.md", "a broken link"),
+        ("hello.md", "missing.md", "a broken link"),
+        ("hello.md", ".hidden.md", "a link to a hidden file"),
+        ("hello.md", ".git/hidden.md", "a link to a hidden file"),
     ],
 )
 def test_a_link_out_of_the_folder_is_refused(
@@ -518,8 +518,8 @@ def test_what_is_no_file_is_named_and_not_opened(engine: Engine, posts: Path) ->
 
     summary = import_all(posts, engine)
 
-    assert summary.skipped == {"it is not a regular file": ["2020-01-02-pipe.md", "export.xml"]}
-    with pytest.raises(SourceError, match=r"export\.xml: it is not a regular file$"):
+    assert summary.skipped == {"not a regular file": ["2020-01-02-pipe.md", "export.xml"]}
+    with pytest.raises(SourceError, match=r"export\.xml: not a regular file$"):
         import_all(posts / "export.xml", engine)
 
 
@@ -539,7 +539,7 @@ def test_a_folder_that_cannot_be_read_is_named(engine: Engine, posts: Path) -> N
     shutil.rmtree(posts / name)
     assert summary.imported == 3
     ((reason, names),) = summary.skipped.items()
-    assert reason == f"it cannot be read ({os.strerror(errno.ENAMETOOLONG)})"
+    assert reason == f"cannot be read ({os.strerror(errno.ENAMETOOLONG)})"
     assert names[0].startswith(f"{name}/{name}/")
 
 
@@ -555,5 +555,5 @@ def test_what_this_user_may_not_read_is_named(engine: Engine, posts: Path, name:
 
     locked.chmod(0o700)
     ((reason, names),) = summary.skipped.items()
-    assert reason == f"it cannot be read ({os.strerror(errno.EACCES)})"
+    assert reason == f"cannot be read ({os.strerror(errno.EACCES)})"
     assert names == [name]

@@ -97,7 +97,7 @@ def test_a_process_of_an_older_version_stores_nothing_and_says_so_once(
             assert (status, "Its text." in answer) == ((200, True) if is_readable else (503, False))
         server.stop()
         logged = server.ended()[2]
-    sentence = f"the database has schema {NEXT} by now, and this process has the code for {HEAD}"
+    sentence = f"the database now has schema {NEXT}, but this process has the code for {HEAD}"
     assert logged.count(sentence) == 1, logged
     assert "restart it" in logged
     if is_readable:

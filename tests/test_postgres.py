@@ -378,7 +378,7 @@ def test_a_server_that_is_away_for_a_while(
     assert [record for record in caplog.records if record.exc_info] == []
     start, end = (record.getMessage() for record in caplog.records)
     assert start.startswith(f"GET /blog: The database {name_of(engine.url)} cannot be used (")
-    assert start.endswith("check that the PostgreSQL server is running and can be reached.")
+    assert start.endswith("check that the PostgreSQL server is running and reachable.")
     assert " can be used again: 4 requests failed in " in end
 
 

@@ -100,8 +100,8 @@ def test_a_backup_is_restored_and_what_was_there_is_kept(database: Path, backup:
     (previous,) = beside(database)
     assert titles(database.with_name(previous)) == ["New"]
     assert said == (
-        f"Restored {database} from {backup}: 1 entries.\n"
-        f"What was there before is in {database.with_name(previous)}.\n"
+        f"Restored {database} from {backup}: 1 entry.\n"
+        f"The previous database is saved as {database.with_name(previous)}.\n"
     )
     assert backup.read_bytes() == before
 
@@ -182,7 +182,7 @@ def test_a_full_disk_changes_nothing(database: Path, backup: Path, is_served: bo
             timeout=PATIENCE,
         )
     assert done.returncode == 1
-    assert done.stderr.startswith(f"threadleaf: The database {database} cannot be restored (")
+    assert done.stderr.startswith(f"threadleaf: Cannot restore {database} (")
     assert titles(database) == ["New"]
     left = {"blog.db-shm", "blog.db-wal"}
     assert set(beside(database)) <= left
@@ -231,8 +231,8 @@ def test_a_backup_with_a_log_is_restored_with_what_is_in_it(database: Path, back
 WRONG = {
     "damaged": "is damaged",
     "no database": "is damaged (file is not a database)",
-    "of another program": "is not a database of Threadleaf",
-    "empty": "is not a database of Threadleaf",
+    "of another program": "is not a Threadleaf database",
+    "empty": "is not a Threadleaf database",
     "newer": "has schema 9999",
     "itself": "is the database itself",
 }

@@ -82,11 +82,11 @@ def test_it_says_beforehand_what_it_takes(tmp_path: Path, database: Path) -> Non
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
 
     assert said.startswith(
-        f"To do: {ENTRIES} entries to render, {2 * ENTRIES:,} texts to index.\n"
-        "It will take less than a minute, and up to "
+        f"To render: {ENTRIES} entries. To index: {2 * ENTRIES:,} texts.\n"
+        "Estimated time: less than a minute. Disk space: up to "
     )
-    assert said.endswith(f"blog.db is upgraded from schema 0001 to {HEAD}.\n")
-    needed = re.search(r"up to (\d+) MB of disk space besides the 0 MB now", said)
+    assert said.endswith(f"blog.db from schema 0001 to {HEAD}.\n")
+    needed = re.search(r"up to (\d+) MB more; 0 MB now", said)
     assert needed
     assert database.stat().st_size < int(needed[1]) * 1_000_000
 
@@ -99,7 +99,7 @@ def test_a_disk_that_is_too_small_is_refused(tmp_path: Path, database: Path) -> 
     result = run(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
     assert result.returncode == 1
     assert re.search(
-        r"blog\.db was not changed, because its disk has [\d,]+ MB free and the upgrade may need "
+        r"blog\.db was not changed: the upgrade may need [\d,]+ MB, and its disk has "
         r"[\d,]+ MB: free some space, or move the database\.\n$",
         result.stderr,
     )
@@ -133,7 +133,7 @@ def test_a_second_upgrade_returns_at_once_whoever_is_writing(
 
     with held(database):
         said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
-    assert said == f"The database {database} is up to date.\n"
+    assert said == f"{database} is already up to date.\n"
 
 
 def test_processes_render_what_is_there_whatever_is_edited_meanwhile(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
             *("full disk", 1, "blog.db cannot be used ("),
             marks=pytest.mark.skipif(os.name != "posix", reason="Windows has no such limit"),
         ),
-        ("Ctrl-C", 130, "Stopped. What is done stays; "),
+        ("Ctrl-C", 130, "Stopped. Finished work is saved; "),
     ],
 )
 def test_what_stops_it_is_said_and_nothing_is_changed(

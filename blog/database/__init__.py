@@ -77,9 +77,8 @@ class WriteQueue:
         while not self._free.acquire(timeout=self._patience()):
             if not self._patience():
                 raise WriteQueueFullError(
-                    f"{self.places} requests are waiting for the database's write lock, and no "
-                    "more than half of the setting `threads` may: another program is probably "
-                    "holding it"
+                    f"{self.places} requests are waiting for the database's write lock, which is "
+                    "the limit (half of the setting `threads`): another program probably holds it"
                 )
         self._moved = monotonic()
 
@@ -191,7 +190,7 @@ def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
         # All rows: an unfinished statement holds a snapshot.
         rows = driver.execute(statement).fetchall()
     if not rows:
-        raise NoResultFound(f"{statement!r} has found no row")
+        raise NoResultFound(f"{statement!r} found no row")
     return tuple(rows[0])
 
 
@@ -270,10 +269,9 @@ def report_other_schema(found: object) -> str:
     """
     remedy = "restart it" if str(found) > HEAD else "run `threadleaf upgrade`"
     sentence = (
-        f"the database has schema {found} by now, and this process has the code for {HEAD}: "
-        f"{remedy}"
+        f"the database now has schema {found}, but this process has the code for {HEAD}: {remedy}"
     )
     if found not in _reported:
         _reported.add(found)
-        log.error("Nothing can be stored, because %s.", sentence)
+        log.error("Cannot store anything: %s.", sentence)
     return sentence

@@ -108,7 +108,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.handle_close()
         if self._is_full and now > self._full_at + _OVER:
             self._is_full = False
-            log.warning("There is room for new connections again")
+            log.warning("New connections no longer replace others")
 
     def accept_waiting(self) -> None:
         """Accept the connections that wait for it, and make room for them."""
@@ -123,7 +123,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             self._full_at = time.monotonic()
             if not self._is_full:
                 self._is_full = True
-                log.warning("Clients that keep the server waiting are disconnected: %s", obstacle)
+                log.warning(
+                    "Disconnecting the clients that keep the server waiting longest: %s", obstacle
+                )
             if waiting is None:
                 waiting = self._waiting()
                 if not waiting:
@@ -144,7 +146,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
-            return f"the system has no room for one more: {error.strerror} (ulimit -n)"
+            return f"the system allows no more: {error.strerror} (ulimit -n)"
         try:
             self.set_socket_options(connection)
             self.channel_class(self, connection, address, self.adj, map=self._map)

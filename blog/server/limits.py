@@ -73,7 +73,7 @@ def fitting(connections: int, threads: int) -> int:
         return connections
     fit = max(1, (soft - reserve) // 2)
     log.warning(
-        "At most %d connections, not %d: this process may open %d files. Raise the limit "
+        "Limited to %d connections instead of %d: this process may open %d files. Raise the limit "
         "(ulimit -n, LimitNOFILE in systemd) or lower the setting connection_limit",
         fit,
         connections,

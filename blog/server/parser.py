@@ -56,7 +56,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             return len(data)
         except OSError as error:  # a long body goes to a temporary file
             log.error(  # noqa: TRY400 - it is not a mistake
-                "A body cannot be stored in %s (%s): free space there, or set TMPDIR",
+                "Cannot store a request body in %s (%s): free space there, or set TMPDIR",
                 # Not gettempdir(), which fails where no folder can be written to.
                 tempfile.tempdir or "a temporary file",
                 error.strerror,
