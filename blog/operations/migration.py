@@ -92,8 +92,8 @@ def _check_encoding(connection: Connection) -> None:
     if encoding != "UTF8":
         raise DatabaseUnusableError(
             f"The database {_name(connection.engine)} has the encoding {encoding}, which cannot "
-            "store all characters: create one with `CREATE DATABASE ... TEMPLATE template0 ENCODING "
-            "'UTF8'`, and move the blog to it."
+            "store all characters: create one with `CREATE DATABASE ... TEMPLATE template0 "
+            "ENCODING 'UTF8'`, and move the blog to it."
         )
 
 

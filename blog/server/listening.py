@@ -20,7 +20,8 @@ def listen(host: str, port: int) -> socket.socket:
     :param port: the TCP port; 0 lets the system choose a free one.
     :raises ServerError: it cannot listen on the address.
     """
-    # Waitress can bind by itself, but it hides the reason of a failure, leaks sockets and threads, and on Windows sets SO_REUSEADDR, with which a second server takes over the port.
+    # Waitress can bind by itself, but it hides the reason of a failure and leaks sockets and
+    # threads, and on Windows it sets SO_REUSEADDR, with which a second server takes over the port.
     try:
         found = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
