@@ -1,6 +1,6 @@
 """The front matter of a Markdown file: YAML, TOML, JSON or plain lines, as strings in lists.
 
-YAML is read without its types, so a tag ``3.10`` stays that and a title ``No`` is no boolean.
+YAML is read without types: a tag ``3.10`` stays text, and a title ``No`` is not a boolean.
 """
 
 import json

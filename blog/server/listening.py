@@ -1,11 +1,11 @@
-"""The address to listen on, and what to do if it cannot be."""
+"""The listening socket, and the remedies if it cannot be opened."""
 
 import errno
 import socket
 import sys
 
-#: Connections that may wait to be accepted; where it is full, clients try again after a second, and
-#: then after two more. Systems have a limit of their own, of 4096 on Linux.
+#: Connections that may wait to be accepted. Beyond it, clients retry after one second, then after
+#: two more. The system has its own limit, 4096 on Linux.
 BACKLOG = 4096
 
 
