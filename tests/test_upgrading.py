@@ -100,7 +100,7 @@ def test_a_disk_that_is_too_small_is_refused(tmp_path: Path, database: Path) -> 
     assert result.returncode == 1
     assert re.search(
         r"blog\.db was not changed: the upgrade may need [\d,]+ MB, and its disk has "
-        r"[\d,]+ MB: free some space, or move the database\.\n$",
+        r"[\d,]+ MB free\. Free some space, or move the database\.\n$",
         result.stderr,
     )
     assert rows(database, "SELECT * FROM sqlite_master") == before
