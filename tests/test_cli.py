@@ -293,7 +293,7 @@ def test_an_import_says_what_it_did_and_can_be_repeated(blog: Path) -> None:
     assert number > 0
     assert rows(blog / "threadleaf.db", "SELECT count(*) FROM entry") == [(number,)]
 
-    assert f" 0 imported, 0 changed, {number} unchanged" in done(blog, "import", EXPORTS / "jekyll")
+    assert f" 0 imported, 0 updated, {number} unchanged" in done(blog, "import", EXPORTS / "jekyll")
 
 
 def test_a_dry_run_changes_nothing(blog: Path) -> None:
@@ -348,7 +348,7 @@ def test_an_import_that_is_stopped_goes_on_later(blog: Path, tmp_path: Path) -> 
     ((stored,),) = rows(blog / "threadleaf.db", "SELECT count(*) FROM entry")
     assert f"{stored} imported" in said
     assert stored < 300
-    assert f"{300 - stored} imported, 0 changed, {stored} unchanged" in done(blog, "import", folder)
+    assert f"{300 - stored} imported, 0 updated, {stored} unchanged" in done(blog, "import", folder)
 
 
 # serve and demo
