@@ -1,5 +1,5 @@
-"""What mod_wsgi loads. The settings come from the file that THREADLEAF_CONFIG names in the
-environment, or else from threadleaf.toml beside this file."""
+"""The WSGI script for mod_wsgi. It reads the settings file that THREADLEAF_CONFIG names in the
+environment, or else threadleaf.toml beside this file."""
 
 import os
 from pathlib import Path

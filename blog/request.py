@@ -50,7 +50,7 @@ RANGES = ("HTTP_RANGE", "HTTP_IF_RANGE")
 
 
 class Hosts(Protocol):
-    """Names under which a site answers."""
+    """The host names of a site."""
 
     def __contains__(self, host: str, /) -> bool: ...
 
@@ -62,16 +62,16 @@ class _HttpRequest(WerkzeugRequest):
 class Request:
     """One request, and the one session that belongs to it.
 
-    What has a value here or a property is the same in all requests with one cache key. Everything
-    else that Werkzeug's request has comes through ``__getattr__``, and makes the response private.
+    Its attributes and properties are the same for all requests with one cache key. All others of
+    Werkzeug's request are read through ``__getattr__``, which makes the response private.
 
     :param environ: the WSGI environment.
     :param config: the settings.
     :param sessions: opens a session; called when a view first asks for :attr:`db`.
-    :param secret: what signs forms and messages.
+    :param secret: the key that signs forms and messages.
     """
 
-    # Annotations without values: to read one of these makes the response private.
+    # Annotations without values: reading one of these makes the response private.
     accept_languages: LanguageAccept
     authorization: Authorization | None
     cookies: ImmutableMultiDict[str, str]
@@ -233,7 +233,7 @@ class Request:
 
     @cached_property
     def pages(self) -> "Sequence[Row[str, str]]":
-        """Slug and title of each standing page, for the navigation."""
+        """Slug and title of each page, for the navigation."""
         return Entry.pages(self.db, self.now)
 
     def flash(self, message: str) -> None:

@@ -104,7 +104,7 @@ def test_help_names_commands(tmp_path: Path) -> None:
 )
 def test_commands_do_not_create_blog(tmp_path: Path, command: list[object]) -> None:
     assert refused(tmp_path, *command) == (
-        f"There is no blog in {tmp_path}: it has neither {SETTINGS} nor threadleaf.db. Make one "
+        f"No blog in {tmp_path}: neither {SETTINGS} nor threadleaf.db exists. Create one "
         "with `threadleaf init`, or name the settings file with --config or THREADLEAF_CONFIG."
     )
     assert list(tmp_path.iterdir()) == []
@@ -144,8 +144,8 @@ def test_init_creates_settings_and_database(tmp_path: Path) -> None:
         "threadleaf.db",
         SETTINGS,
     ]
-    assert "is made: set title, author and site_url in it." in said
-    assert f"The database {tmp_path / 'myblog' / 'threadleaf.db'} is made." in said
+    assert "threadleaf.toml. Set title, author and site_url in it." in said
+    assert f"Created database {tmp_path / 'myblog' / 'threadleaf.db'}." in said
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows inherits permissions from the folder")
@@ -197,8 +197,8 @@ def test_init_twice_changes_nothing(blog: Path) -> None:
     before = rows(blog / "threadleaf.db", "SELECT * FROM site")
 
     said = done(blog, "init")
-    assert "is there already, and stays as it is." in said
-    assert "is up to date." in said
+    assert "already exists; left unchanged." in said
+    assert "is already up to date." in said
     assert (blog / SETTINGS).read_text(encoding="utf-8") == 'title = "Kept"\n'
     assert rows(blog / "threadleaf.db", "SELECT * FROM site") == before
 
@@ -206,15 +206,15 @@ def test_init_twice_changes_nothing(blog: Path) -> None:
 def test_upgrade_creates_missing_database(blog: Path) -> None:
     (blog / "threadleaf.db").unlink()
 
-    assert done(blog, "upgrade").endswith("is made.\n")
-    assert done(blog, "upgrade").endswith("is up to date.\n")
+    assert done(blog, "upgrade").startswith("Created database ")
+    assert done(blog, "upgrade").endswith("is already up to date.\n")
 
 
 def test_upgrade_of_seed_database(tmp_path: Path) -> None:
     make_seed(tmp_path / "seed.db")
 
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
-    assert said.endswith(f"seed.db is upgraded from schema 0001 to {HEAD}.\n")
+    assert said.endswith(f"seed.db from schema 0001 to {HEAD}.\n")
 
 
 def test_upgrade_renames_shadowed_entries(tmp_path: Path) -> None:
@@ -228,7 +228,10 @@ def test_upgrade_renames_shadowed_entries(tmp_path: Path) -> None:
             )
 
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
-    assert "Moved /blog/archive to /blog/archive-3: the blog itself has a page there.\n" in said
+    assert (
+        "Moved /blog/archive to /blog/archive-3: the blog has its own page at that address.\n"
+        in said
+    )
     with serving(tmp_path, "serve", THREADLEAF_DATABASE="seed.db") as server:
         for title, slug in rows(tmp_path / "seed.db", "SELECT title, slug FROM entry"):
             assert f"On {title}." in server.get(f"/blog/{slug}")
@@ -274,8 +277,10 @@ def test_cli_refuses_foreign_database(tmp_path: Path, command: list[object]) -> 
 def test_settings_file_option_and_variable(blog: Path, tmp_path: Path) -> None:
     settings = blog / SETTINGS
 
-    assert done(tmp_path, "--config", settings, "upgrade").endswith("is up to date.\n")
-    assert done(tmp_path, "upgrade", THREADLEAF_CONFIG=settings).endswith("is up to date.\n")
+    assert done(tmp_path, "--config", settings, "upgrade").endswith("is already up to date.\n")
+    assert done(tmp_path, "upgrade", THREADLEAF_CONFIG=settings).endswith(
+        "is already up to date.\n"
+    )
 
 
 # import
@@ -287,20 +292,18 @@ def test_import_is_repeatable(blog: Path) -> None:
     assert number > 0
     assert rows(blog / "threadleaf.db", "SELECT count(*) FROM entry") == [(number,)]
 
-    assert f" 0 imported, 0 changed, {number} unchanged" in done(blog, "import", EXPORTS / "jekyll")
+    assert f" 0 imported, 0 updated, {number} unchanged" in done(blog, "import", EXPORTS / "jekyll")
 
 
 def test_import_dry_run_changes_nothing(blog: Path) -> None:
     said = done(blog, "import", "--dry-run", EXPORTS / "jekyll")
 
-    assert said.endswith("This was a dry run: nothing has been changed.\n")
+    assert said.endswith("Dry run: nothing was changed.\n")
     assert rows(blog / "threadleaf.db", "SELECT count(*) FROM entry") == [(0,)]
 
 
 def test_import_creates_but_never_upgrades(tmp_path: Path) -> None:
-    assert "blog.db is made." in done(
-        tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="blog.db"
-    )
+    assert "blog.db." in done(tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="blog.db")
     make_seed(tmp_path / "seed.db")
     said = refused(tmp_path, "import", EXPORTS / "jekyll", THREADLEAF_DATABASE="seed.db")
     assert said.endswith("run `threadleaf upgrade`.")
@@ -340,11 +343,11 @@ def test_import_resumes_after_interrupt(blog: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=PATIENCE)
     assert (process.returncode, complained) == (130, "")
-    assert said.endswith("Stopped. What is imported stays; the same command goes on from here.\n")
+    assert said.endswith("Stopped. Imported items are saved; run the same command to continue.\n")
     ((stored,),) = rows(blog / "threadleaf.db", "SELECT count(*) FROM entry")
     assert f"{stored} imported" in said
     assert stored < 300
-    assert f"{300 - stored} imported, 0 changed, {stored} unchanged" in done(blog, "import", folder)
+    assert f"{300 - stored} imported, 0 updated, {stored} unchanged" in done(blog, "import", folder)
 
 
 # serve and demo
@@ -356,8 +359,8 @@ def test_serve_creates_missing_database(blog: Path) -> None:
 
     with serving(blog, "serve") as server:
         made, ready = server.greeting.splitlines()
-        assert made.endswith("threadleaf.db is made.")
-        assert ready == f"Pond life is at {server.url}/blog (Ctrl-C stops it)."
+        assert made.startswith("Created database ")
+        assert ready == f"Serving Pond life at {server.url}/blog (Ctrl-C to stop)."
         assert "Nothing has been published yet." in server.get("/blog")
 
 
@@ -419,7 +422,7 @@ def test_serve_ends_on_signal(blog: Path) -> None:
 def test_serve_with_unprintable_title(blog: Path) -> None:
     # A Windows service prints to a file in the machine's code page.
     with serving(blog, "serve", PYTHONIOENCODING="cp1252", THREADLEAF_TITLE="葉") as server:
-        assert server.greeting.startswith("\\u8449 is at http://")
+        assert server.greeting.startswith("Serving \\u8449 at http://")
         assert "<title>葉</title>" in server.get("/blog")
 
 
@@ -459,12 +462,15 @@ def test_serve_on_used_port(blog: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("colour = 1", "sets colour, which is no setting. There are: title, tagline, "),
-        ('hosts = "a,b"', "it takes host names such as blog.example.org, without ports"),
-        ('trusted_proxy = "nginx"', "it takes an IP address such as 127.0.0.1, or nothing."),
-        ('media = "."', "is in it: readers could download it."),
-        ("per_page = 0", "The setting per_page is 0; it takes a whole number from 1 to 100."),
-        ("title = Pond life", "is not TOML in UTF-8: "),
+        (
+            "colour = 1",
+            'threadleaf.toml: unknown setting "colour". Known settings: title, tagline, ',
+        ),
+        ('hosts = "a,b"', "but must be host names such as blog.example.org, without ports"),
+        ('trusted_proxy = "nginx"', "but must be an IP address such as 127.0.0.1, or empty."),
+        ('media = "."', "threadleaf.db': readers could download it."),
+        ("per_page = 0", "per_page is 0, but must be a whole number from 1 to 100."),
+        ("title = Pond life", "is not valid TOML in UTF-8: "),
     ],
 )
 def test_invalid_setting_in_file(blog: Path, line: str, said: str) -> None:
@@ -475,14 +481,14 @@ def test_invalid_setting_in_file(blog: Path, line: str, said: str) -> None:
 
 def test_invalid_setting_outside_file(blog: Path) -> None:
     assert refused(blog, "upgrade", THREADLEAF_COLOUR="red").startswith(
-        "The environment (THREADLEAF_COLOUR) sets colour, which is no setting."
+        'THREADLEAF_COLOUR: unknown setting "colour". Known settings: '
     )
-    assert refused(blog, "serve", "--port", 65536).startswith("The setting port is 65536; ")
+    assert refused(blog, "serve", "--port", 65536).startswith("port is 65536, but must be ")
 
 
 def test_settings_file_missing(tmp_path: Path) -> None:
     said = refused(tmp_path, "serve", THREADLEAF_CONFIG="none.toml")
-    assert said == "The settings file none.toml cannot be read: No such file or directory."
+    assert said == "Cannot read the settings file none.toml: No such file or directory."
 
     result = run(tmp_path, "--config", "none.toml", "serve")
     assert result.returncode == 2
@@ -529,7 +535,7 @@ def test_cli_reports_locked_database(tmp_path: Path) -> None:
     with write_lock(tmp_path / "seed.db"):
         said = refused(tmp_path, "upgrade", THREADLEAF_DATABASE="seed.db")
     assert said.endswith(
-        "cannot be used (database is locked): end the other program that is writing to it, "
+        "cannot be used (database is locked): stop the other program that is writing to it, "
         "then try again."
     )
     assert rows(tmp_path / "seed.db", "PRAGMA journal_mode") == [("delete",)]
@@ -547,4 +553,4 @@ def test_cli_waits_for_writer(blog: Path) -> None:
         other.execute("COMMIT")
         said, complained = process.communicate(timeout=PATIENCE)
     assert (process.returncode, complained) == (0, "")
-    assert said.endswith("is up to date.\n")
+    assert said.endswith("is already up to date.\n")

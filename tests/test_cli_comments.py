@@ -39,7 +39,7 @@ def states(folder: Path) -> dict[int, str]:
 
 
 def test_new_blog_has_no_held_comments(blog: Path) -> None:  # noqa: F811
-    assert done(blog, "comments", "list") == "0 comments: held.\n"
+    assert done(blog, "comments", "list") == "No held comments.\n"
 
 
 def test_held_comments_are_listed_with_reason(waiting: Path) -> None:
@@ -53,21 +53,23 @@ def test_held_comments_are_listed_with_reason(waiting: Path) -> None:
         "    | now\n"
     )
     assert "x" * 500 + "…" in printed
-    assert printed.endswith("2 comments: held.\n")
+    assert printed.endswith("2 held comments.\n")
     assert "“really”" in done(waiting, "comments", "list", "--state", "published")
-    assert done(waiting, "comments", "list", "--entry", "none") == "0 comments: held.\n"
+    assert done(waiting, "comments", "list", "--entry", "none") == "No held comments.\n"
 
 
 def test_list_does_not_wait_for_writer(waiting: Path) -> None:
     with write_lock(waiting / "threadleaf.db"):
-        assert done(waiting, "comments", "list").endswith("2 comments: held.\n")
+        assert done(waiting, "comments", "list").endswith("2 held comments.\n")
 
 
 def test_decisions_are_carried_out(waiting: Path) -> None:
-    assert done(waiting, "comments", "approve", 1) == "1: published.\n"
-    assert done(waiting, "comments", "spam", 2, 3).startswith("2, 3: taken away")
+    assert done(waiting, "comments", "approve", 1) == (
+        "1: published; the filter has been trained.\n"
+    )
+    assert done(waiting, "comments", "spam", 2, 3).startswith("2, 3: marked as spam")
     assert states(waiting) == {1: "published", 2: "spam", 3: "spam"}
-    assert done(waiting, "comments", "delete", 2) == "2: deleted for good.\n"
+    assert done(waiting, "comments", "delete", 2) == "2: deleted.\n"
     assert states(waiting) == {1: "published", 3: "spam"}
 
 

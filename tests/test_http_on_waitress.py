@@ -287,7 +287,7 @@ def test_unstorable_body_gets_response(
         _, _, logged = server.ended()
     errors = [line for line in logged.splitlines() if " ERROR " in line]
     assert len(errors) == 1
-    assert "blog.server.parser: A body cannot be stored in " in errors[0]
+    assert "blog.server.parser: Cannot store a request body in " in errors[0]
 
 
 def test_expect_without_body_gets_no_continue(address: tuple[str, int]) -> None:

@@ -38,8 +38,8 @@ def test_jekyll_site(engine: Engine, db: Session) -> None:
 
     assert summary.imported == 6
     assert summary.skipped == {
-        "it is empty": ["_posts/2015-06-04-empty.md"],
-        "it is neither Markdown nor a WordPress export": ["images/hello.png"],
+        "empty file": ["_posts/2015-06-04-empty.md"],
+        "neither Markdown nor a WordPress export": ["images/hello.png"],
     }
     assert db.scalars(select(Entry.title).order_by(Entry.title)).all() == [
         "About",
@@ -74,7 +74,7 @@ def test_broken_yaml_is_read_as_meant(engine: Engine, db: Session) -> None:
     assert post.slug == "colons"
     assert post.featured
     for line in (2, 5):
-        note = f"Line {line} is not YAML, and was read as plain text."
+        note = f"Line {line} is not valid YAML and was read as plain text."
         assert summary.notes[note] == ["_posts/2015-04-02-colon.markdown"]
 
 
@@ -86,17 +86,15 @@ def test_drafts_and_pages_keep_kind(engine: Engine, db: Session) -> None:
     assert redirects(db, entry(db, "About")) == set()
     assert entry(db, "How to build this site").state == "draft"
     notes = summary.notes
-    undated = "Imported as a draft: it has no readable date, and is dated by its file."
+    undated = "Imported as a draft: no readable date, so it is dated by the file."
     assert notes[undated] == ["README.md"]
-    assert notes["Imported as a draft: it is in a folder named “_drafts”."] == [
-        "_drafts/an-idea.md"
-    ]
+    assert notes["Imported as a draft: in a folder named “_drafts”."] == ["_drafts/an-idea.md"]
 
 
 def test_unsupported_fields_are_reported(engine: Engine) -> None:
     summary = import_all(EXPORTS / "jekyll", engine)
 
-    assert summary.notes["The field “image” has no place here."] == [
+    assert summary.notes["The field “image” is not supported and was ignored."] == [
         "_posts/2015-03-01-hello-world.md"
     ]
 
@@ -114,7 +112,7 @@ def test_hugo_site(engine: Engine, db: Session) -> None:
     assert redirects(db, bundle) == {"/older", "/oldest"}
     assert entry(db, "In JSON").state == "draft"
     assert set(summary.notes) == {
-        "The field “version” has no place here.",
+        "The field “version” is not supported and was ignored.",
         "Imported as a draft: “draft” is “true”.",
     }
 
@@ -282,9 +280,9 @@ def test_title_of_any_yaml_type(tmp_path: Path, yaml: str, title: str) -> None:
         ("\n---\na: 1\n? [x\n---\n", "cannot be read (line 5: did not find expected ',' or ']')"),
         ("+++\ntitle = \n+++\n", "cannot be read (Invalid value (at line 2, column 9))"),
         ('{\n"title" 1\n}\n', "(Expecting ':' delimiter: line 2 column 9 (char 10))"),
-        ("---\n" + "- " * 5_000 + "\n---\n", "(line 2: it is nested too deep)"),
-        ("---\n" + "[" * 100_000 + "\n---\n", "(line 2: it is nested too deep)"),
-        ("---js\n{ draft: true }\n---\n", "cannot be read (its language is not supported)"),
+        ("---\n" + "- " * 5_000 + "\n---\n", "(line 2: nested too deep)"),
+        ("---\n" + "[" * 100_000 + "\n---\n", "(line 2: nested too deep)"),
+        ("---js\n{ draft: true }\n---\n", "cannot be read (its format is not supported)"),
         ("---\ndraft true\n---\n", "has no fields"),
         ("---\n- draft\n---\n", "has no fields"),
         ("---\ntitle: x\ndraft: true\n\n", "has no end"),
@@ -296,13 +294,13 @@ def test_unreadable_front_matter_is_draft(tmp_path: Path, text: str, problem: st
 
     assert item.state == "draft"
     assert item.body.endswith("The text.")
-    assert item.notes[0].startswith("Imported as a draft: its front matter ")
+    assert item.notes[0].startswith("Imported as a draft: the front matter ")
     assert item.notes[0].endswith(f"{problem}.")
 
 
 @pytest.mark.parametrize("text", [b"", b"\xef\xbb\xbf\r\n\t\n"])
 def test_empty_file_is_skipped(tmp_path: Path, text: bytes) -> None:
-    assert read_file(written(tmp_path, text), "a name") == Skipped("a name", "it is empty")
+    assert read_file(written(tmp_path, text), "a name") == Skipped("a name", "empty file")
 
 
 @pytest.mark.parametrize("text", ["---\n\nA rule\n", "---\n\nBetween rules\n\n---\n\nAfter\n"])
@@ -322,7 +320,7 @@ def test_invalid_utf8_file_is_windows_1252(tmp_path: Path) -> None:
     item = read(tmp_path, "Smörgås – ".encode("cp1252") + "日本".encode())
 
     assert item.body == "Smörgås – 日本"
-    assert item.notes == ("It is not all UTF-8: the rest was read as Windows-1252.",)
+    assert item.notes == ("Not valid UTF-8: invalid characters were read as Windows-1252.",)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +341,7 @@ def test_truncated_character_hides_no_others(tmp_path: Path) -> None:
     item = read(tmp_path, "Grüße".encode("utf-16") + b"\x00")
 
     assert item.body == "Grüße\ufffd"
-    assert item.notes == ("It is not all UTF-16: what is not was replaced.",)
+    assert item.notes == ("Not valid UTF-16: invalid characters were replaced.",)
 
 
 def test_line_ends_are_normalised(tmp_path: Path) -> None:
@@ -356,13 +354,13 @@ def test_second_summary_is_reported(tmp_path: Path) -> None:
     item = front(tmp_path, "description: One.\nsummary: Two.\nexcerpt: One.")
 
     assert item.summary == "One."
-    assert item.notes == ("The field “summary” has no place here.",)
+    assert item.notes == ("The field “summary” is not supported and was ignored.",)
 
 
 def test_template_code_is_reported(tmp_path: Path) -> None:
     item = read(tmp_path, "{% include x %}")
 
-    assert item.notes == ("It has template code ({{ … }} or {% … %}), which stays as text.",)
+    assert item.notes == ("Template code ({{ … }} or {% … %}) was imported as text.",)
 
 
 def test_unreadable_date_is_reported(tmp_path: Path) -> None:
@@ -370,7 +368,7 @@ def test_unreadable_date_is_reported(tmp_path: Path) -> None:
 
     assert item.timestamp == datetime(2020, 1, 2, tzinfo=UTC)
     assert item.state == "published"
-    assert item.notes == ("The date in “date” is not understood.",)
+    assert item.notes == ("The date in “date” cannot be read.",)
 
 
 def test_non_unicode_file_name_is_stored(engine: Engine, tmp_path: Path) -> None:

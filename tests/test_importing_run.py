@@ -103,7 +103,7 @@ def test_edited_entry_is_not_overwritten(engine: Engine, db: Session, posts: Pat
 
     assert summary.unchanged == 2
     assert summary.skipped == {
-        "its source has changed, but it was edited here after its import": ["2020-01-02-one.md"]
+        "changed in its source, but edited here after its import": ["2020-01-02-one.md"]
     }
     assert entry(db, "one").body == "Edited here."
     db.rollback()
@@ -117,7 +117,7 @@ def test_deleted_entry_stays_deleted(engine: Engine, db: Session, posts: Path) -
 
     for _ in range(2):
         summary = import_all(posts, engine)
-        assert summary.skipped == {"it was deleted here after its import": ["2020-01-02-one.md"]}
+        assert summary.skipped == {"deleted here after its import": ["2020-01-02-one.md"]}
     assert rows(db)[0] == 2
 
 
@@ -247,7 +247,7 @@ def test_public_but_hidden_source_is_reported(engine: Engine, db: Session, posts
     for _ in range(2):
         summary = import_all(posts, engine)
         assert summary.unchanged == 3
-        told = "It is published here, but would be imported as a draft: check who may read it."
+        told = "Published here, but a new import would make it a draft: check who may read it."
         assert summary.notes == {told: ["2020-01-02-one.md"]}
     assert entry(db, "one").state == "published"
 
@@ -291,7 +291,7 @@ def test_same_slug_gets_a_number(engine: Engine, db: Session, posts: Path) -> No
     summary = import_all(posts, engine)
 
     assert entry(db, "uno").slug == "one-2"
-    assert summary.notes == {"It stands at “one-2”, because “one” is taken.": ["2021-03-04-one.md"]}
+    assert summary.notes == {"Imported at “one-2”: “one” is already in use.": ["2021-03-04-one.md"]}
 
 
 def test_taken_address_is_reported(engine: Engine, db: Session, posts: Path) -> None:
@@ -395,9 +395,7 @@ def test_repeated_item_is_imported_once(engine: Engine, db: Session, tmp_path: P
     summary = import_all(folder, engine)
 
     assert summary.imported == 7
-    assert (
-        len(summary.skipped["it has come up before in this import"]) == 7 + 1
-    )  # one is in the trash
+    assert len(summary.skipped["a duplicate of an item of this import"]) == 7 + 1  # one was trashed
     assert rows(db)[0] == 7
 
 
@@ -410,9 +408,9 @@ def test_folder_with_both_formats(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("missing", None, "There is no file or folder"),
-        ("a.txt", b"text", r"a\.txt: it is neither Markdown nor a WordPress export$"),
-        ("a.xml", b"<feed/>", r"a\.xml: it is neither Markdown nor a WordPress export$"),
+        ("missing", None, "missing does not exist"),
+        ("a.txt", b"text", r"a\.txt: neither Markdown nor a WordPress export$"),
+        ("a.xml", b"<feed/>", r"a\.xml: neither Markdown nor a WordPress export$"),
     ],
 )
 def test_unimportable_files_are_reported(
@@ -437,19 +435,19 @@ def test_empty_folder_is_reported(engine: Engine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "target", "reason"),
     [
-        ("2020-01-01-hello.md", "../secret.md", "it is a link that leads out of the folder"),
-        ("hello.md", "../posts/../secret.md", "it is a link that leads out of the folder"),
-        ("export.xml", "../secret.md", "it is a link that leads out of the folder"),
-        ("hello.md", "../missing.md", "it is a link that leads out of the folder"),
-        ("outside", "../outside", "it is a link that leads out of the folder"),
-        ("parent", "..", "it is a link that leads out of the folder"),
-        ("twin", "../posts-2", "it is a link that leads out of the folder"),
-        ("here", ".", "it is a link to a folder, and those are not followed"),
-        ("inside", "folder", "it is a link to a folder, and those are not followed"),
-        ("hello.md", "hello.md", "it is a link to nothing"),
-        ("hello.md", "missing.md", "it is a link to nothing"),
-        ("hello.md", ".hidden.md", "it is a link to a hidden file"),
-        ("hello.md", ".git/hidden.md", "it is a link to a hidden file"),
+        ("2020-01-01-hello.md", "../secret.md", "a link out of the folder"),
+        ("hello.md", "../posts/../secret.md", "a link out of the folder"),
+        ("export.xml", "../secret.md", "a link out of the folder"),
+        ("hello.md", "../missing.md", "a link out of the folder"),
+        ("outside", "../outside", "a link out of the folder"),
+        ("parent", "..", "a link out of the folder"),
+        ("twin", "../posts-2", "a link out of the folder"),
+        ("here", ".", "a link to a folder; these are not followed"),
+        ("inside", "folder", "a link to a folder; these are not followed"),
+        ("hello.md", "hello.md", "a broken link"),
+        ("hello.md", "missing.md", "a broken link"),
+        ("hello.md", ".hidden.md", "a link to a hidden file"),
+        ("hello.md", ".git/hidden.md", "a link to a hidden file"),
     ],
 )
 def test_link_out_of_folder_is_refused(
@@ -502,8 +500,8 @@ def test_special_file_is_not_opened(engine: Engine, posts: Path) -> None:
 
     summary = import_all(posts, engine)
 
-    assert summary.skipped == {"it is not a regular file": ["2020-01-02-pipe.md", "export.xml"]}
-    with pytest.raises(SourceError, match=r"export\.xml: it is not a regular file$"):
+    assert summary.skipped == {"not a regular file": ["2020-01-02-pipe.md", "export.xml"]}
+    with pytest.raises(SourceError, match=r"export\.xml: not a regular file$"):
         import_all(posts / "export.xml", engine)
 
 
@@ -523,7 +521,7 @@ def test_unreadable_folder_is_reported(engine: Engine, posts: Path) -> None:
     shutil.rmtree(posts / name)
     assert summary.imported == 3
     ((reason, names),) = summary.skipped.items()
-    assert reason == f"it cannot be read ({os.strerror(errno.ENAMETOOLONG)})"
+    assert reason == f"cannot be read ({os.strerror(errno.ENAMETOOLONG)})"
     assert names[0].startswith(f"{name}/{name}/")
 
 
@@ -539,5 +537,5 @@ def test_forbidden_file_is_reported(engine: Engine, posts: Path, name: str) -> N
 
     locked.chmod(0o700)
     ((reason, names),) = summary.skipped.items()
-    assert reason == f"it cannot be read ({os.strerror(errno.EACCES)})"
+    assert reason == f"cannot be read ({os.strerror(errno.EACCES)})"
     assert names == [name]

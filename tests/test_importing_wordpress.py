@@ -40,19 +40,19 @@ def test_every_item_is_accounted_for(engine: Engine) -> None:
 
     assert (summary.imported, summary.comments) == (7, 5)
     assert summary.skipped == {
-        "it was in the trash": ["Thrown away"],
+        "in the trash": ["Thrown away"],
         "media files are not imported yet": ["photo.jpg"],
     }
     assert summary.notes == {
-        "Comments of type “order_note” are not imported.": ["Bread & butter"],
-        "Its featured image is not imported.": ["Bread & butter"],
-        "The taxonomy “series” has no place here.": ["Bread & butter"],
-        "The e-mail and IP addresses of those who commented are not stored.": ["Bread & butter"],
-        "The shortcode [gallery] stays as text.": ["Blocks"],
-        "Imported as a draft: it is protected with a password.": ["Secret"],
+        "Comments of type “order_note” were not imported.": ["Bread & butter"],
+        "The featured image was not imported.": ["Bread & butter"],
+        "The taxonomy “series” is not supported and was ignored.": ["Bread & butter"],
+        "E-mail and IP addresses of commenters were not imported.": ["Bread & butter"],
+        "The shortcode [gallery] was imported as text.": ["Blocks"],
+        "Imported as a draft: protected by a password.": ["Secret"],
         "Imported as a draft: “status” is “private”.": ["Private"],
         "Imported as a draft: “status” is “draft”.": ["post 16"],
-        "Imported as a draft: it has no readable date, and is dated by its file.": ["post 16"],
+        "Imported as a draft: no readable date, so it is dated by the file.": ["post 16"],
         "Scheduled for 2990-01-01 00:00 UTC.": ["Tomorrow"],
     }
 
@@ -176,7 +176,7 @@ def test_wxr_versions_and_schemes(
     ("fields", "reason"),
     [
         ("<wp:post_type>nav_menu_item</wp:post_type>", "menus are not imported"),
-        ("<wp:post_type>recipe</wp:post_type>", "items of type “recipe” have no place here"),
+        ("<wp:post_type>recipe</wp:post_type>", "items of type “recipe” are not supported"),
     ],
 )
 def test_non_text_content_is_skipped(tmp_path: Path, fields: str, reason: str) -> None:

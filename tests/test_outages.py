@@ -78,7 +78,7 @@ def another_writer(engine: Engine) -> Iterator[None]:
         ),
         (
             another_writer,
-            "cannot be used (database is locked): end the other program that is writing to it",
+            "cannot be used (database is locked): stop the other program that is writing to it",
         ),
     ],
     ids=["full", "read-only", "locked"],
@@ -195,7 +195,7 @@ def test_damaged_database_page(
     assert found.pop("/none") in {404, 503}
     assert set(found.values()) <= {200, 503}
     (line,) = lines(caplog)
-    assert line.endswith("see what `PRAGMA integrity_check` says of it, and restore a backup.")
+    assert line.endswith("check it with `PRAGMA integrity_check`, and restore a backup.")
 
 
 def test_missing_site_row_stops_start(config: Config, engine: Engine) -> None:

@@ -374,7 +374,7 @@ def test_server_restart(
     assert [record for record in caplog.records if record.exc_info] == []
     start, end = (record.getMessage() for record in caplog.records)
     assert start.startswith(f"GET /blog: The database {name_of(engine.url)} cannot be used (")
-    assert start.endswith("check that the PostgreSQL server is running and can be reached.")
+    assert start.endswith("check that the PostgreSQL server is running and reachable.")
     assert " can be used again: 4 requests failed in " in end
 
 

@@ -101,8 +101,8 @@ def test_restore_saves_current_database(database: Path, backup: Path) -> None:
     (previous,) = beside(database)
     assert titles(database.with_name(previous)) == ["New"]
     assert said == (
-        f"Restored {database} from {backup}: 1 entries.\n"
-        f"What was there before is in {database.with_name(previous)}.\n"
+        f"Restored {database} from {backup}: 1 entry.\n"
+        f"The previous database is saved as {database.with_name(previous)}.\n"
     )
     assert backup.read_bytes() == before
 
@@ -183,7 +183,7 @@ def test_restore_on_full_disk_changes_nothing(
             timeout=PATIENCE,
         )
     assert done.returncode == 1
-    assert done.stderr.startswith(f"threadleaf: The database {database} cannot be restored (")
+    assert done.stderr.startswith(f"threadleaf: Cannot restore {database} (")
     assert titles(database) == ["New"]
     left = {"blog.db-shm", "blog.db-wal"}
     assert set(beside(database)) <= left
@@ -232,8 +232,8 @@ def test_restore_includes_wal(database: Path, backup: Path) -> None:
 WRONG = {
     "damaged": "is damaged",
     "no database": "is damaged (file is not a database)",
-    "of another program": "is not a database of Threadleaf",
-    "empty": "is not a database of Threadleaf",
+    "of another program": "is not a Threadleaf database",
+    "empty": "is not a Threadleaf database",
     "newer": "has schema 9999",
     "itself": "is the database itself",
 }

@@ -161,7 +161,7 @@ def test_import_keeps_series(
         text("SELECT series.title, series_number FROM entry JOIN series ON series.id = series_id")
     ).one_or_none()
     assert found == expected
-    noted = "The field “weight” has no place here." in summary.notes
+    noted = "The field “weight” is not supported and was ignored." in summary.notes
     assert noted is (front == "weight: 2")
 
 

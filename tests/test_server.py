@@ -291,8 +291,11 @@ def test_second_server_cannot_share_port(start: Start, script: Path) -> None:
     ("host", "reason"),
     [
         ("192.0.2.1", "Cannot listen on port 0 of 192.0.2.1: this machine has no such address"),
-        ("no-such-host.invalid", "Cannot listen on 'no-such-host.invalid': no address is known"),
-        ("a..b", "Cannot listen on 'a..b': no address is known"),
+        (
+            "no-such-host.invalid",
+            "Cannot listen on 'no-such-host.invalid': the name has no address",
+        ),
+        ("a..b", "Cannot listen on 'a..b': the name has no address"),
     ],
 )
 def test_unknown_bind_host_is_reported(host: str, reason: str) -> None:

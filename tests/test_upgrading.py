@@ -83,11 +83,11 @@ def test_upgrade_forecast(tmp_path: Path, database: Path) -> None:
     said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
 
     assert said.startswith(
-        f"To do: {ENTRIES} entries to render, {2 * ENTRIES:,} texts to index.\n"
-        "It will take less than a minute, and up to "
+        f"To render: {ENTRIES} entries. To index: {2 * ENTRIES:,} texts.\n"
+        "Estimated time: less than a minute. Disk space: up to "
     )
-    assert said.endswith(f"blog.db is upgraded from schema 0001 to {HEAD}.\n")
-    needed = re.search(r"up to (\d+) MB of disk space besides the 0 MB now", said)
+    assert said.endswith(f"blog.db from schema 0001 to {HEAD}.\n")
+    needed = re.search(r"up to (\d+) MB more; 0 MB now", said)
     assert needed
     assert database.stat().st_size < int(needed[1]) * 1_000_000
 
@@ -100,8 +100,8 @@ def test_upgrade_on_small_disk_is_refused(tmp_path: Path, database: Path) -> Non
     result = run(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
     assert result.returncode == 1
     assert re.search(
-        r"blog\.db was not changed, because its disk has [\d,]+ MB free and the upgrade may need "
-        r"[\d,]+ MB: free some space, or move the database\.\n$",
+        r"blog\.db was not changed: the upgrade may need [\d,]+ MB, and its disk has "
+        r"[\d,]+ MB free\. Free some space, or move the database\.\n$",
         result.stderr,
     )
     assert rows(database, "SELECT * FROM sqlite_master") == before
@@ -132,7 +132,7 @@ def test_current_schema_returns_at_once(tmp_path: Path, database: Path, upgraded
 
     with write_lock(database):
         said = done(tmp_path, "upgrade", THREADLEAF_DATABASE="blog.db")
-    assert said == f"The database {database} is up to date.\n"
+    assert said == f"{database} is already up to date.\n"
 
 
 def test_concurrent_renderings_and_edits(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def upgrade(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
             *("full disk", 1, "blog.db cannot be used ("),
             marks=pytest.mark.skipif(os.name != "posix", reason="needs a limit on file size"),
         ),
-        ("Ctrl-C", 130, "Stopped. What is done stays; "),
+        ("Ctrl-C", 130, "Stopped. Finished work is saved; "),
     ],
 )
 def test_stopped_upgrade_changes_nothing(

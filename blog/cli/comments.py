@@ -1,4 +1,4 @@
-"""The commands ``threadleaf comments …``: what waits, and what becomes of it."""
+"""The commands ``threadleaf comments …``: list, approve, mark as spam, delete."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ from blog.config import Config
 from blog.database import connect, session_factory, writing
 from blog.models import Comment, Entry
 from blog.operations import migration
-from blog.operations.logs import visible
+from blog.operations.logs import counted, visible
 
-#: The length to which the list shortens a comment, in characters.
+#: Longer comments are cut in the list, in characters.
 SHOWN = 500
 
 
 @click.group()
 def comments() -> None:
-    """Comments that wait for a decision, and those that have one."""
+    """Review comments."""
 
 
 @comments.command("list")
@@ -32,12 +32,12 @@ def comments() -> None:
     type=click.Choice(["held", "published", "spam"]),
     default="held",
     show_default=True,
-    help="Which ones.",
+    help="The state to list.",
 )
-@click.option("--entry", "slug", help="Only those below the entry with this slug.")
+@click.option("--entry", "slug", help="List only comments on the entry with this slug.")
 @click.pass_obj
 def list_comments(settings: Path | None, state: str, slug: str | None) -> None:
-    """Show comments, the oldest first: those that wait, unless told otherwise."""
+    """List comments, oldest first."""
     statement = select(Comment, Entry.slug).join(Entry).where(Comment.state == state)
     if slug is not None:
         statement = statement.where(Entry.slug == slug)
@@ -45,13 +45,20 @@ def list_comments(settings: Path | None, state: str, slug: str | None) -> None:
         rows = db.execute(statement.order_by(Comment.id)).all()
     for comment, below in rows:
         show(comment, below)
-    click.echo(f"{len(rows)} comment{'s' if len(rows) != 1 else ''}: {state}.")
+    noun = f"{state} comment"
+    click.echo(f"{counted(len(rows), noun) if rows else f'No {noun}s'}.")
 
 
-def deciding(name: str, act: Callable[[Session, Iterable[int]], None], done: str) -> None:
-    """Add the command `name`, which does `act` with the comments that are named."""
+def deciding(
+    name: str, act: Callable[[Session, Iterable[int]], None], told: str, done: str
+) -> None:
+    """Add the command `name`, which applies `act` to the given comments.
 
-    @comments.command(name, help=f"{(act.__doc__ or '').splitlines()[0]}")
+    :param told: its help.
+    :param done: its message.
+    """
+
+    @comments.command(name, help=told)
     @click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
     @click.pass_obj
     def command(settings: Path | None, ids: tuple[int, ...]) -> None:
@@ -63,9 +70,24 @@ def deciding(name: str, act: Callable[[Session, Iterable[int]], None], done: str
         click.echo(f"{', '.join(map(str, dict.fromkeys(ids)))}: {done}.")
 
 
-deciding("approve", moderation.approve, "published")
-deciding("spam", moderation.mark_spam, "taken away, and the filter has learnt from it")
-deciding("delete", moderation.delete, "deleted for good")
+deciding(
+    "approve",
+    moderation.approve,
+    "Publish comments and train the filter.",
+    "published; the filter has been trained",
+)
+deciding(
+    "spam",
+    moderation.mark_spam,
+    "Mark comments as spam and train the filter.",
+    "marked as spam; the filter has been trained",
+)
+deciding(
+    "delete",
+    moderation.delete,
+    "Delete comments permanently. Replies to a deleted comment move up one level.",
+    "deleted",
+)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from blog.config.reference import as_toml
 from blog.database import connect, session_factory
 from blog.importing.errors import SourceError
 from blog.operations import migration
-from blog.operations.logs import log_to_stderr, say, visible
+from blog.operations.logs import counted, log_to_stderr, say, visible
 from blog.operations.migration import DatabaseUnusableError
 from blog.server import ServerError, listen, serve
 from blog.server.limits import Limits
@@ -27,10 +27,10 @@ from blog.server.limits import Limits
 if TYPE_CHECKING:
     from blog.importing.run import Summary
 
-#: What a person can mend, told in one sentence.
+#: Errors that the user can fix. Each message is one sentence.
 MISTAKES = (ConfigError, DatabaseUnusableError, ServerError, SourceError, UnknownCommentError)
 
-#: The most names that are listed under a note.
+#: At most this many names are listed per note.
 NAMES_SHOWN = 10
 
 
@@ -39,7 +39,7 @@ NAMES_SHOWN = 10
     "--config",
     "settings",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The settings file (else the one that THREADLEAF_CONFIG names, else ./threadleaf.toml).",
+    help="The settings file. Default: $THREADLEAF_CONFIG, or else ./threadleaf.toml.",
 )
 @click.version_option(package_name="threadleaf", prog_name="threadleaf")
 @click.pass_context
@@ -51,27 +51,30 @@ def threadleaf(context: click.Context, settings: Path | None) -> None:
 @threadleaf.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(folder: Path) -> None:
-    """Make a new blog in FOLDER: a settings file to edit, and a database."""
-    # The database has the secret that signs forms: the folder is for this user alone.
+    """Create a blog in FOLDER.
+
+    Writes a settings file to edit, and a database. Existing ones are left unchanged or upgraded.
+    """
+    # The database holds the secret that signs forms, so only this user may enter the folder.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = folder / SETTINGS_FILE
     if settings.exists():
-        click.echo(f"{visible(str(settings))} is there already, and stays as it is.")
+        click.echo(f"{visible(str(settings))} already exists; left unchanged.")
     else:
         write_settings(settings)
-        click.echo(f"{visible(str(settings))} is made: set title, author and site_url in it.")
+        click.echo(f"Created {visible(str(settings))}. Set title, author and site_url in it.")
     bring_up_to_date(Config.load(settings))
 
 
 def write_settings(path: Path) -> None:
-    """Make a settings file for this user alone. It may get the password of a database.
+    """Write a settings file that only this user can read: it may come to hold a password.
 
-    :raises OSError: it cannot be written; then nothing of it is left.
+    :raises OSError: it cannot be written; no partial file is left.
     """
     path.touch(mode=0o600, exist_ok=False)
     try:
         path.write_text(as_toml(), encoding="utf-8")
-    except OSError as error:  # a full disk does not say which file
+    except OSError as error:  # a full disk does not name the file
         path.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from error
 
@@ -79,16 +82,19 @@ def write_settings(path: Path) -> None:
 @threadleaf.command()
 @click.pass_obj
 def upgrade(settings: Path | None) -> None:
-    """Bring the database to the schema of this version; make it if there is none."""
+    """Create or upgrade the database."""
     bring_up_to_date(Config.load(settings))
 
 
 @threadleaf.command("serve")
 @click.option("--host", help="The address to listen on.")
-@click.option("--port", type=int, help="The port to listen on; 0 lets the system choose.")
+@click.option("--port", type=int, help="The port to listen on; 0 picks a free one.")
 @click.pass_obj
 def serve_command(settings: Path | None, host: str | None, port: int | None) -> None:
-    """Serve the blog with waitress until Ctrl-C; make the database if there is none."""
+    """Serve the blog until Ctrl-C.
+
+    Creates the database if it is missing.
+    """
     config = Config.load(settings, host=host, port=port)
     if migration.is_missing(connect(config.database)):
         bring_up_to_date(config)
@@ -97,14 +103,18 @@ def serve_command(settings: Path | None, host: str | None, port: int | None) -> 
 
 @threadleaf.command("import")
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be imported, without changing anything."
+)
 @click.pass_obj
 def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
-    """Take in what is at PATH: a folder of Markdown files, or a WordPress export (WXR).
+    """Import Markdown files or a WordPress export.
 
-    It can be run again: what has been taken in before is left alone.
+    PATH is a Markdown file, a WordPress export (WXR), or a folder of these. Safe to repeat: an
+    item that is already imported is updated if its source has changed, and skipped if you have
+    edited it here.
     """
-    # Here, because a server has no use for what reads foreign formats, and would wait for it.
+    # Imported here: a server has no use for the readers of foreign formats, and would start later.
     from blog.importing.run import import_path
 
     config = Config.load(settings)
@@ -113,7 +123,7 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
         bring_up_to_date(config)
     migration.check(engine)
     importing = import_path(path, session_factory(engine), dry_run=dry_run)
-    # Between two items it can stop without a miscount.
+    # It stops between two items, so that the summary is exact.
     with interruptible() as interrupted:
         try:
             with (
@@ -125,9 +135,9 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
         finally:
             tell(importing.summary)
     if dry_run:
-        click.echo("This was a dry run: nothing has been changed.")
+        click.echo("Dry run: nothing was changed.")
     if interrupted.is_set():
-        click.echo("Stopped. What is imported stays; the same command goes on from here.")
+        click.echo("Stopped. Imported items are saved; run the same command to continue.")
         sys.exit(130)
 
 
@@ -135,15 +145,15 @@ def import_command(settings: Path | None, path: Path, dry_run: bool) -> None:
 @click.argument("backup", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.pass_obj
 def restore_command(settings: Path | None, backup: Path) -> None:
-    """Put BACKUP, a copy of the database, in its place. The blog can be served meanwhile."""
+    """Replace the database with BACKUP. Servers can keep running."""
     from blog.operations.restore import restore
 
     config = Config.load(settings)
     done = restore(config.database, backup)
     database, source = visible(str(done.database)), visible(str(backup))
-    click.echo(f"Restored {database} from {source}: {done.entries} entries.")
+    click.echo(f"Restored {database} from {source}: {counted(done.entries, 'entry', 'entries')}.")
     if done.previous is not None:
-        click.echo(f"What was there before is in {visible(str(done.previous))}.")
+        click.echo(f"The previous database is saved as {visible(str(done.previous))}.")
     if done.schema != migration.HEAD:
         click.echo(f"Upgraded it from schema {done.schema} to {migration.HEAD}.")
         # Its entries are still to be rendered and indexed.
@@ -152,13 +162,13 @@ def restore_command(settings: Path | None, backup: Path) -> None:
 
 @threadleaf.command("demo")
 @click.option("--host", help="The address to listen on.")
-@click.option("--port", type=int, help="The port to listen on; 0 lets the system choose.")
+@click.option("--port", type=int, help="The port to listen on; 0 picks a free one.")
 def demo_command(host: str | None, port: int | None) -> None:
-    """Serve a throw-away blog with sample entries, to look around."""
+    """Serve a temporary blog with sample entries."""
     from blog import demo
     from blog.importing.run import import_path
 
-    # Windows removes no file that is open, and a second Ctrl-C ends the server before all are shut.
+    # Windows cannot remove an open file, and a second Ctrl-C ends the server with some still open.
     with TemporaryDirectory(prefix="threadleaf-", ignore_cleanup_errors=True) as folder:
         database = str(Path(folder, "demo.db"))
         given = Config.load(environ={}, host=host, port=port, database=database)
@@ -177,31 +187,32 @@ threadleaf.add_command(comments)
 
 
 def tell(summary: "Summary") -> None:
-    """Say what an import has done, and of each item that was left out, why."""
+    """Print what an import has done, and why items were skipped."""
     skipped = sum(len(names) for names in summary.skipped.values())
     found = summary.imported + summary.updated + summary.unchanged + skipped
     click.echo(
-        f"{found} found: {summary.imported} imported, {summary.updated} changed, "
-        f"{summary.unchanged} unchanged, {skipped} skipped; {summary.comments} new comments."
+        f"{counted(found, 'item')} found: {summary.imported} imported, {summary.updated} updated, "
+        f"{summary.unchanged} unchanged, {skipped} skipped. "
+        f"{counted(summary.comments, 'new comment')}."
     )
     for reason, names in summary.skipped.items():
-        click.echo(f"\nSkipped, because {visible(reason)} ({len(names)}):")
+        click.echo(f"\nSkipped ({len(names)}): {visible(reason)}.")
         click.echo("\n".join(f"  {visible(name)}" for name in names))
     for note, names in summary.notes.items():
-        click.echo(f"\n{visible(note)} ({len(names)}):")
+        click.echo(f"\nNote ({len(names)}): {visible(note)}")
         click.echo("\n".join(f"  {visible(name)}" for name in names[:NAMES_SHOWN]))
         if len(names) > NAMES_SHOWN:
             click.echo(f"  and {len(names) - NAMES_SHOWN} more")
 
 
 def run(config: Config) -> None:
-    """Serve until a signal asks to stop."""
+    """Serve until a signal stops it."""
     log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
     if config.needs_a_proxy() and not config.trusted_proxy:
         say(
-            f"Only this machine can connect to {config.host}, and readers find the blog at "
-            f"{config.site_url}. Set trusted_proxy to the address of the proxy between them "
-            '(usually "127.0.0.1"), or all visitors share the limits on comments.',
+            f"{config.host} accepts connections from this machine only, but site_url is "
+            f"{config.site_url}. Set trusted_proxy to the address of the proxy in front "
+            '(usually "127.0.0.1"), or all visitors share one limit on comments.',
             err=True,
         )
     with listen(config.host, config.port) as listener:
@@ -215,14 +226,14 @@ def run(config: Config) -> None:
             url_prefix=config.mount,
             trusted_proxy=config.trusted_proxy or None,
             on_ready=lambda url: say(
-                f"{visible(config.title)} is at {url}/blog (Ctrl-C stops it)."
+                f"Serving {visible(config.title)} at {url}/blog (Ctrl-C to stop)."
             ),
         )
 
 
 def main() -> None:
-    """Run the command; a mistake that a person can mend becomes one sentence, and exit code 1."""
-    # Windows has a code page for what is not printed on a screen; titles and file names know none.
+    """Run the command. An error that the user can fix is printed as one sentence, exit code 1."""
+    # On Windows, redirected output has a code page that may lack letters of titles and file names.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -232,14 +243,14 @@ def main() -> None:
         click.echo(f"threadleaf: {visible(str(error))}", err=True)
         sys.exit(1)
     except OSError as error:
-        if error.errno is None:  # a subclass that is a mistake of ours, such as TemplateNotFound
+        if error.errno is None:  # a subclass that is a bug of ours, such as TemplateNotFound
             raise
-        name = visible(str(error.filename or "what the command was writing to"))
+        name = visible(str(error.filename or "the output"))
         click.echo(f"threadleaf: {name} cannot be used: {error.strerror}.", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name != "psycopg":
             raise
-        remedy = "pip install 'threadleaf[postgres]'"
+        remedy = 'pip install "psycopg[binary]"'
         click.echo(f"threadleaf: PostgreSQL needs psycopg: run `{remedy}`.", err=True)
         sys.exit(1)

@@ -17,14 +17,14 @@ from blog.database import connect, search_index, session_factory, writing
 from blog.entries import slugs
 from blog.operations import backfill, migration
 from blog.operations.forecast import Forecast, forecast
-from blog.operations.logs import say, visible
+from blog.operations.logs import counted, say, visible
 from blog.operations.migration import DatabaseUnusableError
 
 
 def bring_up_to_date(config: Config) -> None:
-    """Upgrade the database, and say what will be done and what was done.
+    """Upgrade the database, and print the forecast and the result.
 
-    :raises DatabaseUnusableError: it cannot be upgraded as it is, or a process that renders died.
+    :raises DatabaseUnusableError: it cannot be upgraded as it is, or a rendering process died.
     :raises SystemExit: Ctrl-C was pressed.
     """
     engine = connect(config.database, language=config.language)
@@ -33,27 +33,27 @@ def bring_up_to_date(config: Config) -> None:
             before, after = upgrade_database(engine)
     except BrokenExecutor as error:
         raise DatabaseUnusableError(
-            "A process of the upgrade was ended, perhaps because memory ran out. What is done "
-            "stays: free some memory, then run `threadleaf upgrade` again."
+            "A process of the upgrade was killed, perhaps because memory ran out. Finished work is "
+            "saved: free some memory, then run `threadleaf upgrade` again."
         ) from error
     except KeyboardInterrupt:
-        say("Stopped. What is done stays; `threadleaf upgrade` goes on from here.")
+        say("Stopped. Finished work is saved; run `threadleaf upgrade` to continue.")
         sys.exit(130)
     finally:
         engine.dispose()
     name = visible(name_of(engine.url))
     if before is None:
-        say(f"The database {name} is made.")
+        say(f"Created database {name}.")
     elif before == after:
-        say(f"The database {name} is up to date.")
+        say(f"{name} is already up to date.")
     else:
-        say(f"The database {name} is upgraded from schema {before} to {after}.")
+        say(f"Upgraded {name} from schema {before} to {after}.")
 
 
 def upgrade_database(engine: Engine) -> tuple[str | None, str]:
-    """Upgrade the schema, then render and index what that left; return both schema versions.
+    """Upgrade the schema, then render and index; return both schema versions.
 
-    :raises KeyboardInterrupt: it was stopped, between two transactions.
+    :raises KeyboardInterrupt: Ctrl-C was pressed; it stops between two transactions.
     """
     ahead = Forecast(None) if migration.is_missing(engine) else forecast(engine)
     if ahead.entries or ahead.texts:
@@ -69,7 +69,7 @@ def upgrade_database(engine: Engine) -> tuple[str | None, str]:
             versions = migration.upgrade(engine, advance)
             bar.update(ahead.steps)
         for address, new in give_way(engine):
-            say(f"Moved {address} to {new}: the blog itself has a page there.")
+            say(f"Moved {address} to {new}: the blog has its own page at that address.")
         with engine.connect() as connection:
             ids = backfill.unrendered(connection)
         show("Rendering", len(ids), backfill.render_all(engine, ids), interrupted)
@@ -80,7 +80,7 @@ def upgrade_database(engine: Engine) -> tuple[str | None, str]:
 
 
 def show(label: str, length: int, portions: Iterable[int], interrupted: Event) -> None:
-    """Work through portions, with a bar."""
+    """Work through portions, with a progress bar."""
     with click.progressbar(length=length, label=label, hidden=not length) as bar:
         for number in portions:
             bar.update(number)
@@ -100,7 +100,7 @@ def interruptible() -> Iterator[Event]:
 
 
 def give_way(engine: Engine) -> list[tuple[str, str]]:
-    """Rename what an address of the blog itself shadows; return old and new addresses."""
+    """Rename entries whose addresses the blog needs itself; return old and new addresses."""
     with session_factory(engine)() as db:
         if not slugs.shadowed(db):
             return []
@@ -109,22 +109,25 @@ def give_way(engine: Engine) -> list[tuple[str, str]]:
 
 
 def announce(engine: Engine, ahead: Forecast) -> None:
-    """Say how long an upgrade will take, and how much space.
+    """Print how long an upgrade will take, and how much disk space.
 
-    :raises DatabaseUnusableError: the disk has less space than it will need.
+    :raises DatabaseUnusableError: the disk has too little free space.
     """
     minutes = round(ahead.seconds / 60)
     duration = "less than a minute" if minutes < 1 else f"about {minutes} min"
-    say(f"To do: {ahead.entries:,} entries to render, {ahead.texts:,} texts to index.")
+    say(
+        f"To render: {counted(ahead.entries, 'entry', 'entries')}. "
+        f"To index: {counted(ahead.texts, 'text')}."
+    )
     file = file_of(engine.url)
     if file is None or not ahead.size:
-        say(f"It will take {duration}.")
+        say(f"Estimated time: {duration}.")
         return
     free = shutil.disk_usage(file.parent).free
     has, needs, left = (f"{each / 1e6:,.0f} MB" for each in (ahead.size, ahead.space, free))
-    say(f"It will take {duration}, and up to {needs} of disk space besides the {has} now.")
+    say(f"Estimated time: {duration}. Disk space: up to {needs} more; {has} now.")
     if free < ahead.space:
         raise DatabaseUnusableError(
-            f"The database {name_of(engine.url)} was not changed, because its disk has {left} "
-            f"free and the upgrade may need {needs}: free some space, or move the database."
+            f"The database {name_of(engine.url)} was not changed: the upgrade may need {needs}, "
+            f"and its disk has {left} free. Free some space, or move the database."
         )

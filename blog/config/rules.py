@@ -1,4 +1,4 @@
-"""The values that settings take."""
+"""The values that settings may have."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ from blog.config.database_url import connection_parameters, database_url, file_o
 
 @dataclass(frozen=True)
 class Rule:
-    """The values that a setting takes: `allowed` in words, `ok` as a function."""
+    """The values that a setting may have: `allowed` in words, `ok` as a predicate."""
 
     allowed: str
     ok: Callable[[Any], bool]
@@ -25,14 +25,14 @@ def between(low: int, high: int) -> Rule:
 
 
 def one_of(*words: str) -> Rule:
-    return Rule(" or ".join(words), lambda value: value in words)
+    return Rule(" or ".join(f'"{word}"' for word in words), lambda value: value in words)
 
 
 def _is_site_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018 - raises unless it is a number up to 65535
-    except ValueError:  # such as a bracket that is not closed
+    except ValueError:  # such as an unclosed bracket
         return False
     host = parts.hostname or ""
     return (
@@ -47,9 +47,9 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
 def _is_host(value: str) -> bool:
-    """Tell whether this is a host name in ASCII; a browser sends other letters as ``xn--…``.
+    """Tell whether this is an ASCII host name; browsers send other letters as ``xn--…``.
 
-    RFC 1123 has no underscores, but names of containers do.
+    RFC 1123 has no underscores, but container names do.
     """
     return len(value) <= 253 and all(map(_LABEL.fullmatch, value.split(".")))
 
@@ -70,7 +70,7 @@ def is_local(host: str) -> bool:
 def _is_database(value: str) -> bool:
     try:
         url = database_url(value)
-        # Without its driver's name, SQLAlchemy 2.0 would look for one that is not installed.
+        # Without a driver in the URL, SQLAlchemy 2.0 would look for psycopg2.
         if url.get_backend_name() != "sqlite" and url.drivername != "postgresql+psycopg":
             return False
         url.get_dialect()().create_connect_args(url)
@@ -80,14 +80,14 @@ def _is_database(value: str) -> bool:
     return url.get_backend_name() != "sqlite" or (value != "" and file_of(url) is not None)
 
 
-TEXT = Rule("a text", lambda value: True)  # noqa: ARG005
-SOME_TEXT = Rule("a text that is not empty", lambda value: value.strip() != "")
+TEXT = Rule("text", lambda value: True)  # noqa: ARG005
+SOME_TEXT = Rule("text, not empty", lambda value: value.strip() != "")
 LANGUAGE = Rule(
     "a language tag such as en or pt-BR",
     lambda value: re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", value) is not None,
 )
 SITE_URL = Rule(
-    "an address such as https://example.org or https://example.org/journal, with a name in ASCII",
+    "an http or https URL with an ASCII host name, such as https://example.org/journal",
     _is_site_url,
 )
 HOST = Rule("an IP address or a host name", lambda value: _is_host(value) or is_address(value))
@@ -96,11 +96,11 @@ HOSTS = Rule(
     lambda value: all(HOST.ok(name) for name in value.split()),
 )
 PROXY = Rule(
-    "an IP address such as 127.0.0.1, or nothing",
+    "an IP address such as 127.0.0.1, or empty",
     lambda value: value == "" or is_address(value),
 )
 DATABASE = Rule(
-    "a file name, or an sqlite:/// or postgresql+psycopg:// URL with %40 for an @ in a password",
+    "a file name, or an sqlite:/// or postgresql+psycopg:// URL (write @ in a password as %40)",
     _is_database,
 )
 YES_NO = Rule("true or false", lambda value: True)  # noqa: ARG005

@@ -31,10 +31,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 #: The schema version that this code needs: the number of the newest migration.
 HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
-#: How long a transaction waits for another one that writes, in seconds.
+#: Seconds that a transaction waits for another writer.
 BUSY_TIMEOUT = 15.0
 
-#: What PostgreSQL says after its lock_timeout.
+#: The SQLSTATE of PostgreSQL's lock_timeout.
 LOCK_NOT_AVAILABLE = "55P03"
 
 #: Seconds without progress after which a full queue refuses the next writer.
@@ -44,7 +44,7 @@ GRACE = 1.0
 _QUEUE = "write_queue"
 _LANGUAGE = "language"
 
-#: Asks for the schema version of a database.
+#: Reads the schema version of a database.
 SCHEMA_VERSION = "SELECT version_num FROM alembic_version"
 
 
@@ -60,12 +60,13 @@ class WriteQueueFullError(PoolTimeout):
 
 
 class WriteQueue:
-    """Bounds how many threads of a process wait for the database's write lock.
+    """Bounds the number of threads of a process that wait for the database's write lock.
 
-    The other threads go on serving readers, whatever holds the lock. While the queue moves, a
-    thread waits for a place in it. Without progress for :data:`GRACE` seconds it is refused.
+    The other threads keep serving readers while another program holds the lock. While the queue
+    moves, a thread waits for a place in it; without progress for :data:`GRACE` seconds, it is
+    refused.
 
-    :param places: how many threads may wait.
+    :param places: the number of threads that may wait.
     """
 
     def __init__(self, places: int) -> None:
@@ -77,9 +78,8 @@ class WriteQueue:
         while not self._free.acquire(timeout=self._patience()):
             if not self._patience():
                 raise WriteQueueFullError(
-                    f"{self.places} requests are waiting for the database's write lock, and no "
-                    "more than half of the setting `threads` may: another program is probably "
-                    "holding it"
+                    f"{self.places} requests are waiting for the database's write lock, which is "
+                    "the limit (half of the setting `threads`): another program probably holds it"
                 )
         self._moved = monotonic()
 
@@ -101,13 +101,13 @@ def connect(
 ) -> Engine:
     """Return an engine for `database`, with a pool that gives each thread its own connections.
 
-    Nothing is opened yet: the first query does that, in the thread that asks.
+    It connects at the first query, in the thread that executes it.
 
     :param database: the path of an SQLite file, or a URL.
-    :param writers: how many threads may wait to write at the same time.
-    :param pool_size: how many connections to PostgreSQL may be open; 0 for any number.
-    :param max_idle: after how many seconds without use one of them is closed; -1 for never.
-    :param language: the language of the blog's texts, a tag such as ``pt-BR``.
+    :param writers: the number of threads that may wait to write.
+    :param pool_size: the most open connections to PostgreSQL; 0 for no limit.
+    :param max_idle: the seconds after which an idle one is closed; -1 for never.
+    :param language: the language of the blog's texts, as a tag such as ``pt-BR``.
     """
     options: dict[str, Any] = {_QUEUE: WriteQueue(max(writers, 1)), _LANGUAGE: language}
     url = database_url(database)
@@ -133,10 +133,10 @@ def connect(
 
 
 def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
-    """Ask for one row on this thread's own connection, past Session and Connection.
+    """Read one row on this thread's own connection, bypassing Session and Connection.
 
-    It takes a tenth of their time, and is for the question of every request. While SQLite shows
-    no commit since the last answer, that answer is returned again.
+    It takes a tenth of their time, for the query of every request. On SQLite the previous row is
+    returned until there is a commit.
 
     :param statement: SQL that reads one row, without parameters.
     :return: the values of the row as the driver has them, and last the identity of the file; None
@@ -152,7 +152,7 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
                 return (*_ask(connection, statement), None)
             if not file.is_current():
                 return None
-            # Before the question: what is committed meanwhile makes the answer newer, not older.
+            # Before the query: a commit in between then makes the row newer, not older.
             commits = file.commits()
             known, answer = file.answers.get(statement, (None, None))
             if commits is None or commits != known:
@@ -160,7 +160,7 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
                 file.answers[statement] = commits, answer
         except engine.dialect.loaded_dbapi.Error as error:
             if not _is_locked(error):
-                # It may be lost, and the pool would log that it cannot be reset.
+                # The connection may be lost, and the pool would log that it cannot be reset.
                 connection.invalidate(error)
             raise
         else:
@@ -191,7 +191,7 @@ def _ask(connection: PoolProxiedConnection, statement: str) -> tuple[Any, ...]:
         # All rows: an unfinished statement holds a snapshot.
         rows = driver.execute(statement).fetchall()
     if not rows:
-        raise NoResultFound(f"{statement!r} has found no row")
+        raise NoResultFound(f"{statement!r} found no row")
     return tuple(rows[0])
 
 
@@ -202,7 +202,7 @@ def language_of(bind: Engine | Connection) -> str:
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
-    """Return what opens a session on `engine`. It takes no connection before its first query.
+    """Return a factory of sessions on `engine`. A session takes a connection at its first query.
 
     A session indexes for the search what it has written, in the same transaction, and notes which
     comments it has read (:mod:`blog.database.reads`).
@@ -220,10 +220,10 @@ def _index(db: Session) -> None:
 
 
 def begin_writing(db: Session, *, nowait: bool = False) -> None:
-    """End what `db` was reading, and begin a transaction that will write.
+    """End the read transaction of `db`, and begin one that writes.
 
-    This waits for other writers, at most :data:`BUSY_TIMEOUT` seconds. What was read before may
-    have changed: read it again.
+    It waits at most :data:`BUSY_TIMEOUT` seconds for other writers. Anything read before may have
+    changed: read it again.
 
     :param nowait: fail at once if another transaction writes.
     :raises DatabaseOutdatedError: the database has another schema than this code.
@@ -247,7 +247,7 @@ def begin_writing(db: Session, *, nowait: bool = False) -> None:
 
 @contextmanager
 def writing(db: Session) -> Iterator[None]:
-    """Run an act in one transaction: begin it, then commit, or roll back after an error.
+    """Run the block in one transaction, which writes: commit it, or roll back after an error.
 
     :raises sqlalchemy.exc.OperationalError: see :func:`begin_writing`; or it cannot be committed.
     """
@@ -266,14 +266,13 @@ _reported: set[object] = set()
 def report_other_schema(found: object) -> str:
     """Return a sentence with the remedy for a schema that is not this code's, and log it once.
 
-    :param found: the schema version that the database has by now.
+    :param found: the schema version of the database.
     """
     remedy = "restart it" if str(found) > HEAD else "run `threadleaf upgrade`"
     sentence = (
-        f"the database has schema {found} by now, and this process has the code for {HEAD}: "
-        f"{remedy}"
+        f"the database now has schema {found}, but this process has the code for {HEAD}: {remedy}"
     )
     if found not in _reported:
         _reported.add(found)
-        log.error("Nothing can be stored, because %s.", sentence)
+        log.error("Cannot store anything: %s.", sentence)
     return sentence

@@ -12,31 +12,31 @@ from sqlalchemy.exc import OperationalError
 #: The oldest version of the server: it has CREATE OR REPLACE TRIGGER.
 OLDEST = 14
 
-#: How long an upgrade waits for a moment without readers and writers, in seconds.
+#: Seconds that an upgrade waits for a moment without readers and writers.
 PATIENCE = 60.0
 
-#: How long one attempt may take, in seconds: less than PostgreSQL takes to look for a deadlock,
-#: for which it would end a transaction.
+#: Seconds per attempt: less than deadlock_timeout, after which PostgreSQL would abort one of two
+#: deadlocked transactions.
 #: https://www.postgresql.org/docs/current/runtime-config-locks.html#GUC-DEADLOCK-TIMEOUT
 _ATTEMPT = 0.5
 
-#: What PostgreSQL says after its statement_timeout.
+#: The SQLSTATE of PostgreSQL's statement_timeout.
 _QUERY_CANCELED = "57014"
 
 
 def schema_of(connection: Connection) -> str | None:
-    """Return the blog's schema, the first of the search path, as SQL writes it; None for none."""
+    """Return the blog's schema, the first of the search path, quoted for SQL; None for none."""
     name = connection.exec_driver_sql("SELECT current_schema()").scalar()
     return None if name is None else connection.dialect.identifier_preparer.quote(name)
 
 
 def confine(connection: Connection) -> None:
-    """Let the transaction see no other schema, and no other upgrade beside it.
+    """Confine the transaction to the blog's schema, and exclude other upgrades.
 
     :raises sqlalchemy.exc.OperationalError: another upgrade took longer than the lock timeout.
     """
     schema = schema_of(connection)
-    if schema is not None:  # otherwise the first CREATE TABLE says so
+    if schema is not None:  # otherwise the first CREATE TABLE reports it
         connection.exec_driver_sql(f"SET LOCAL search_path TO {schema}, pg_temp")
     connection.exec_driver_sql(
         "SELECT pg_advisory_xact_lock(hashtext('threadleaf upgrade'), "
@@ -47,13 +47,13 @@ def confine(connection: Connection) -> None:
 def lock(
     connection: Connection, names: Iterable[str], on_wait: Callable[[], object] | None = None
 ) -> None:
-    """Lock tables and views against all others, readers included, until the transaction ends.
+    """Lock tables and views exclusively, even against readers, until the transaction ends.
 
-    Writers come to their tables in any order, so none is right for these locks: they are taken
-    all together or given back.
+    Writers lock tables in any order, so no order of these locks avoids deadlocks: they are all
+    taken, or all released.
 
-    :param on_wait: called after each attempt in vain; an exception in it ends the waiting.
-    :raises sqlalchemy.exc.OperationalError: others were in the way for :data:`PATIENCE` seconds.
+    :param on_wait: called after each failed attempt; an exception in it ends the wait.
+    :raises sqlalchemy.exc.OperationalError: other locks were held for :data:`PATIENCE` seconds.
     """
     end = monotonic() + PATIENCE
     statements = (
@@ -71,13 +71,13 @@ def lock(
                 raise
             if on_wait is not None:
                 on_wait()
-            sleep(uniform(0.1, _ATTEMPT))  # noqa: S311 - so that two do not meet again
+            sleep(uniform(0.1, _ATTEMPT))  # noqa: S311 - so that two upgrades do not collide again
         else:
             return
 
 
 def configure(engine: Engine, *, timeout: float, is_pooled: bool) -> None:
-    """Bound how long connections of `engine` wait, for locks and for a place on a full server.
+    """Bound the time that connections of `engine` wait, for locks and for a full server.
 
     :param timeout: in seconds.
     :param is_pooled: behind a pooler in transaction mode, where each transaction may have another
@@ -85,7 +85,7 @@ def configure(engine: Engine, *, timeout: float, is_pooled: bool) -> None:
     """
 
     def connect(dialect: Any, record: object, args: Any, options: Any) -> Any:  # noqa: ARG001
-        # Connections of other processes count, and so may one that was closed just now.
+        # The server also counts connections of other processes, and one that was just closed.
         end = monotonic() + timeout
         while True:
             try:
@@ -111,14 +111,14 @@ def configure(engine: Engine, *, timeout: float, is_pooled: bool) -> None:
 
 
 def _lock_timeout(seconds: float) -> str:
-    # PostgreSQL would wait for ever, and so would the visitor.
+    # PostgreSQL would wait for ever.
     return f"lock_timeout = '{seconds:g}s'"
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether a server refused a connection because it has as many as it may.
+    """Tell whether a server refused a connection because it has reached its limit.
 
-    The driver knows no SQLSTATE of an error at the start of a connection, only its text.
+    For an error while connecting, the driver has no SQLSTATE, only a text.
     """
     return re.search("too many c(onnections|lients)|connection slots", str(error)) is not None
 
@@ -127,14 +127,14 @@ def ask(driver: Any, statement: str, *, timeout: float) -> list[Any]:
     """Return the rows of a query in one round trip, without BEGIN and ROLLBACK.
 
     :param driver: a connection of psycopg without a transaction.
-    :param timeout: how long to wait for a lock, in seconds.
+    :param timeout: the seconds to wait for a lock.
     """
     driver.autocommit = True
     try:
         if driver.prepare_threshold is not None:
             cursor = driver.execute(statement)
         else:
-            # Behind a pooler. What is sent together is one transaction:
+            # Behind a pooler. Statements sent together are one transaction:
             # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
             cursor = driver.execute(f"SET LOCAL {_lock_timeout(timeout)}; {statement}")
             cursor.nextset()

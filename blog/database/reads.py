@@ -1,4 +1,4 @@
-"""Which comments a session has read, noted for every statement that it executes.
+"""Record which comments a session has read, for every statement that it executes.
 
 A page that shows no comments stays current while some are posted. A statement that reads comments
 says of which entry by the execution option :data:`ENTRY`; otherwise it has read all of them.
@@ -19,13 +19,13 @@ ALL_COMMENTS = -1
 
 _NOTES = "reads"
 
-# The tables and views with comments in them. No page may show the version or date of `site`, which
+# The tables and views with comments. No page may show the version or date of `site`, which
 # follow every change.
 _COMMENTS = re.compile(r"\b(comment|searchable_comment|search_index|search_vocabulary)\b")
 
 
 def note(engine: Engine, sessions: sessionmaker[Session]) -> None:
-    """Note what the sessions of `sessions` read on `engine`."""
+    """Record what sessions of `sessions` read on `engine`."""
     event.listen(sessions, "after_begin", _share_notes)
     if not event.contains(engine, "before_cursor_execute", _note):
         event.listen(engine, "before_cursor_execute", _note)

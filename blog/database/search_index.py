@@ -1,4 +1,4 @@
-"""The search index, and how it follows the texts.
+"""The search index, and its update after changes of texts.
 
 Triggers note each change of a text in ``search_stale``, also those by other programs
 (:mod:`blog.models.searchable`); they cannot fold it. A session of the blog indexes its own changes
@@ -17,11 +17,11 @@ from sqlalchemy import Connection, Executable, bindparam, text
 from blog.markup.titles import title_text
 from blog.text.folding import fold
 
-#: An entry has its own id in the index, and a comment its id less this. In descending order entries
-#: come first, the newest before the others, and then comments likewise.
+#: An entry has its own id in the index, and a comment its id minus this. In descending order,
+#: entries come first, newest first, then comments, newest first.
 BELOW = 2**40
 
-#: The number of texts that are indexed in a transaction, for which other writers wait.
+#: The number of texts indexed per transaction, for which other writers wait.
 PORTION = 250
 
 #: The length of the indexed part of a text, in characters. A tsvector holds 1 MiB.
@@ -47,7 +47,7 @@ def _selection(columns: str) -> Executable:
 
 
 _CHANGED = {
-    # A text in SQLite can have any bytes, and one such row must not stop others from being stored.
+    # A text in SQLite can have any bytes; an undecodable row must not prevent indexing others.
     "sqlite": _selection(
         "CAST(title AS BLOB), CAST(tags AS BLOB), CAST(text AS BLOB), CAST(marks AS BLOB)"
     ),
@@ -74,14 +74,14 @@ _ADD = {
 
 
 def stale(connection: Connection) -> int:
-    """Return the number of texts that are not indexed as they are now."""
+    """Return the number of texts whose index is outdated."""
     return int(connection.execute(_NUMBER).scalar_one())
 
 
 def refresh(connection: Connection) -> int:
     """Index up to :data:`PORTION` stale texts, the newest first, and return their number.
 
-    :param connection: one with a transaction that writes, unless there is nothing to index.
+    :param connection: in a transaction that writes, unless there is nothing to index.
     """
     ids = connection.execute(_STALE, {"most": PORTION}).scalars().all()
     if not ids:

@@ -1,4 +1,4 @@
-"""What front matter means: many blogs' names for the same few things."""
+"""The meaning of front matter: the names that many tools use for the same fields."""
 
 import re
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ _NO = {"false", "no", "off", "0"}
 
 _DATES = ("date", "pubdate", "publishdate", "published_at", "created", "created_at", "published")
 _CHANGES = ("updated", "lastmod", "modified", "last_modified_at", "updated_at")
-#: The plural fields come first: only their text is a list of words.
+#: The plural names come first: only their text is a list of words.
 _TAGS = ("tags", "categories", "tag", "category")
 _SUMMARIES = ("excerpt", "summary", "description")
 _OLD_ADDRESSES = ("aliases", "alias", "redirect_from", "tumblr_url")
-#: `weight` is what Hugo orders anything by: only within a series has it a meaning here.
+#: Hugo sorts everything by `weight`; here it counts only within a series.
 _NUMBERS = ("series_number", "series_index", "series_order", "series_part", "part", "weight")
 _KNOWN = {
     *_DATES, *_CHANGES, *_TAGS, *_SUMMARIES, *_OLD_ADDRESSES,
@@ -28,7 +28,7 @@ _KNOWN = {
     "series", "slug", "status", "taxonomies", "title", "type", "uid", "url",
 }  # fmt: skip
 
-#: Jekyll's names for ways to build an address, and what other patterns have in them.
+#: Jekyll's named permalink styles, and the placeholders of other patterns.
 _NO_ADDRESS = re.compile(r"\A(?:date|none|ordinal|pretty|weekdate|false)\Z|[{}]|(?:\A|/):")
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -89,32 +89,32 @@ class Fields:
 
     @property
     def series(self) -> str:
-        """The title of the series that this is a part of, or ``""``; of several, the first."""
+        """The title of the series, or ``""``; the first of several."""
         return next(iter(self._texts("series")), "") if self.kind == "entry" else ""
 
     @property
     def series_number(self) -> int | None:
-        """The place in the series, or None if it is not told in a number."""
+        """The place in the series, or None if it is not a number."""
         found = _NUMBER.fullmatch(self._text(*_NUMBERS)) if self.series else None
         return int(found[0]) if found else None
 
     @property
     def slug(self) -> str:
-        """The last part of the address that the file asks for, or ``""``."""
+        """The last part of the requested address, or ``""``."""
         return self._text("slug") or last_part(self._permalink)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the text could be found before."""
+        """The previous addresses of the text."""
         addresses = [self._permalink, *self._texts(*_OLD_ADDRESSES)]
         return tuple(address for address in addresses if address)
 
     @property
     def notes(self) -> list[str]:
-        """What is said here and has no place in this blog, a sentence each."""
+        """Fields that are not supported and dates that cannot be read, one sentence each."""
         dates = (name for name in _DATES[:-1] + _CHANGES if self._text(name))
         wrong = [
-            f"The date in “{name}” is not understood." for name in dates if not self._moment(name)
+            f"The date in “{name}” cannot be read." for name in dates if not self._moment(name)
         ]
         known = _KNOWN.union(_NUMBERS if self.series else ())
         named = (
@@ -122,17 +122,19 @@ class Fields:
         )
         other = [name for name in named if name not in known]
         other += [name for name in _SUMMARIES if self._text(name) not in {"", self.summary}]
-        return wrong + [f"The field “{one_line(name)[:40]}” has no place here." for name in other]
+        return wrong + [
+            f"The field “{one_line(name)[:40]}” is not supported and was ignored." for name in other
+        ]
 
     @property
     def _permalink(self) -> str:
-        # In blogs of links, `url` is somebody else's page.
+        # In link blogs, `url` is a page on another site.
         url = self._text("url")
         wanted = [self._text("permalink"), url if url.startswith("/") else ""]
         return next((a for a in wanted if a and not _NO_ADDRESS.search(a)), "")
 
     def _text(self, *names: str) -> str:
-        """Return the first of the fields that is a text and not empty, or ``""``."""
+        """Return the first of the fields that holds text, or ``""``."""
         values = (self._front.get(name) for name in names)
         texts = (readable(value).strip() for value in values if isinstance(value, str))
         return next(filter(None, texts), "")
@@ -150,7 +152,7 @@ class Fields:
 
 def _tags(name: str, value: Value) -> Iterator[str]:
     if not isinstance(value, str):
-        # Some write them with the number sign that they have elsewhere.
+        # Some authors write tags with a number sign.
         yield from (tag.removeprefix("#") for tag in leaves(value))
     elif "," in value or name in {"tag", "category"}:
         yield from value.split(",")
@@ -160,7 +162,7 @@ def _tags(name: str, value: Value) -> Iterator[str]:
 
 
 def last_part(address: str) -> str:
-    """Return what names the page in a path or URL: ``about`` in ``/who/about.html``."""
+    """Return the page name in a path or URL: ``about`` in ``/who/about.html``."""
     try:
         path = urlsplit(address).path
     except ValueError:  # an address like http://[x

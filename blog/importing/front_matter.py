@@ -1,6 +1,6 @@
 """The front matter of a Markdown file: YAML, TOML, JSON or plain lines, as strings in lists.
 
-YAML is read without its types, so a tag ``3.10`` stays that and a title ``No`` is no boolean.
+YAML is read without types: a tag ``3.10`` stays text, and a title ``No`` is not a boolean.
 """
 
 import json
@@ -83,17 +83,17 @@ def split(text: str) -> FrontMatter:
     if block is None:
         return FrontMatter({}, text)
     if not block.is_closed:
-        return FrontMatter({}, text, problem="its front matter has no end")
+        return FrontMatter({}, text, problem="the front matter has no end")
     try:
         loaded, notes = _load(block)
     except _UnreadableError as error:
-        return FrontMatter({}, block.body, problem=f"its front matter cannot be read ({error})")
+        return FrontMatter({}, block.body, problem=f"the front matter cannot be read ({error})")
     if isinstance(loaded, dict):
         fields = _by_name((str(key).strip().lower(), value) for key, value in loaded.items())
         return FrontMatter(fields, block.body, tuple(notes))
     if block.text.startswith("\n"):
         return FrontMatter({}, text)  # a text between two rules
-    return FrontMatter({}, text, problem="its front matter has no fields")
+    return FrontMatter({}, text, problem="the front matter has no fields")
 
 
 def _by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,9 +122,9 @@ def _load(block: Block) -> tuple[Any, list[str]]:
             case "lines":
                 return _lines(block.text), []
             case "unknown":
-                raise _UnreadableError("its language is not supported")
+                raise _UnreadableError("its format is not supported")
     except RecursionError as error:
-        raise _UnreadableError(f"line {block.first_line}: it is nested too deep") from error
+        raise _UnreadableError(f"line {block.first_line}: nested too deep") from error
     except ValueError as error:
         raise _UnreadableError(" ".join(str(error).split())) from error
 
@@ -144,7 +144,9 @@ def _yaml(front: str, first_line: int) -> tuple[Any, list[str]]:
                 problem = error.problem or error.context
                 raise _UnreadableError(f"line {first_line + number}: {problem}") from error
             front = repaired
-            notes.append(f"Line {first_line + number} is not YAML, and was read as plain text.")
+            notes.append(
+                f"Line {first_line + number} is not valid YAML and was read as plain text."
+            )
         except yaml.YAMLError as error:
             raise _UnreadableError(" ".join(str(error).split())) from error
 
@@ -159,7 +161,7 @@ def _lines(front: str) -> dict[str, Value]:
         else:
             name, _, value = line.removeprefix(".. ").partition(":")
             name = name.strip('" ').lower()
-            # Who says it twice has meant one of both.
+            # If a field comes twice, either may be meant.
             texts.setdefault(name, []).append(value.strip())
     return {name: _field(name, [text for text in found if text]) for name, found in texts.items()}
 

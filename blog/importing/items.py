@@ -99,10 +99,10 @@ class Source(Protocol):
         ...
 
     def was(self, item: ForeignEntry, source: str, key: str) -> bool:
-        """Tell whether `item`, edited since, can be what had that name and is there no longer."""
+        """Tell whether `item`, edited since, may be the missing item of that name."""
         ...
 
 
 def digest(*parts: object) -> str:
-    """Return what stands for `parts` in the ledger: equal parts, equal digest."""
+    """Return the digest of `parts` for the ledger."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()

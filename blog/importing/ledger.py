@@ -1,6 +1,6 @@
-"""Taking foreign items into the database, each once, by the ledger in the table ``imported``.
+"""Import foreign items into the database, each once; the table ``imported`` is the ledger.
 
-What an author has touched here is never written over.
+Nothing that was edited in this blog is overwritten.
 """
 
 from collections.abc import Container, Iterable
@@ -22,25 +22,25 @@ from blog.text.slugs import slugify
 
 Verdict = Literal["imported", "updated", "unchanged", "skipped"]
 
-#: By an author here, or by an earlier version of the program.
-_EXPOSED = "It is published here, but would be imported as a draft: check who may read it."
+#: An author here, or an earlier version of the program, published it.
+_EXPOSED = "Published here, but a new import would make it a draft: check who may read it."
 
-#: In characters: as long as a path in a file system is, for an old slug is worth keeping whole.
+#: In characters: as long as a file name, because an old slug is worth preserving whole.
 _LONGEST_SLUG = 255
 #: An entry is indexed again with each of its tags.
 _MOST_TAGS = 100
-#: Databases limit how many values one statement takes.
+#: Databases limit the number of parameters per statement.
 _AT_ONCE = 500
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item.
+    """The result of importing an item.
 
-    :param name: what a person calls it.
-    :param reason: why it was skipped, in a phrase that others may share; else empty.
-    :param notes: what was lost or guessed on the way, a sentence each.
-    :param comments: how many of its comments were new.
+    :param name: its name in messages.
+    :param reason: why it was skipped, a clause by which items are grouped; otherwise empty.
+    :param notes: what was lost or guessed, one sentence each.
+    :param comments: the number of new comments.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def is_settled(db: Session, item: ForeignEntry, row: Imported | None) -> bool:
-    """Tell whether taking `item` again would change nothing, not even in the ledger."""
+    """Tell whether importing `item` again would change nothing, not even in the ledger."""
     if row is None or row.entry_id is None:
         return False
     if (row.source, row.key, row.digest) != (item.source, item.key, item.digest):
@@ -64,7 +64,7 @@ def is_settled(db: Session, item: ForeignEntry, row: Imported | None) -> bool:
 
 
 def take(db: Session, item: ForeignEntry, row: Imported | None) -> Outcome:
-    """Bring `item` into the database. The caller commits.
+    """Import or update `item`. The caller commits.
 
     :param db: a session in a transaction that writes.
     :param row: what :func:`blog.importing.matching.find` returned in the same transaction.
@@ -78,14 +78,14 @@ def take(db: Session, item: ForeignEntry, row: Imported | None) -> Outcome:
     row.source, row.key = item.source, item.key
     entry = db.get(Entry, row.entry_id) if row.entry_id else None
     if entry is None:
-        return Outcome(item.name, "skipped", "it was deleted here after its import")
+        return Outcome(item.name, "skipped", "deleted here after its import")
     added = _add_comments(db, entry, item, known_as)
     if row.digest == item.digest and not (has_moved and _differs(entry, item)):
         notes = [_EXPOSED] if _is_exposed(entry.state, item) else []
         verdict: Verdict = "updated" if added else "unchanged"
         return Outcome(item.name, verdict, notes=tuple(notes), comments=added)
     if row.entry_updated != entry.updated:
-        reason = "its source has changed, but it was edited here after its import"
+        reason = "changed in its source, but edited here after its import"
         return Outcome(item.name, "skipped", reason, comments=added)
     notes = _update(db, entry, item)
     row.digest, row.entry_updated = item.digest, entry.updated
@@ -93,7 +93,7 @@ def take(db: Session, item: ForeignEntry, row: Imported | None) -> Outcome:
 
 
 def _differs(entry: Entry, item: ForeignEntry) -> bool:
-    """Tell whether another place means another state or date: they come from the path, too."""
+    """Tell whether a move changed the state or date: the path decides them, too."""
     return entry.state != item.state or (item.is_dated and entry.timestamp != item.timestamp)
 
 
@@ -104,7 +104,7 @@ def _is_exposed(state: str | None, item: ForeignEntry) -> bool:
 def _import(db: Session, item: ForeignEntry) -> Outcome:
     wanted = slugify(item.slug, _LONGEST_SLUG) or slugify(item.title)
     slug = free_slug(db, item.kind, wanted)
-    notes = [f"It stands at “{slug}”, because “{wanted}” is taken."] if slug != wanted != "" else []
+    notes = [f"Imported at “{slug}”: “{wanted}” is already in use."] if slug != wanted != "" else []
     entry = Entry(kind=item.kind, slug=slug)
     entry.updated = max(item.updated or item.timestamp, item.timestamp)
     if item.uid and db.scalar(select(Entry.id).where(Entry.uid == item.uid)) is None:
@@ -121,7 +121,7 @@ def _import(db: Session, item: ForeignEntry) -> Outcome:
 
 
 def _update(db: Session, entry: Entry, item: ForeignEntry) -> list[str]:
-    """Make `entry` what its source has become. Its kind, slug and uid stay: readers have them."""
+    """Update `entry` from its source, except kind, slug and uid, which readers may have."""
     _fill(db, entry, item)
     said = item.updated or entry.updated
     entry.updated = said if said > entry.updated else datetime.now(UTC)
@@ -141,14 +141,14 @@ def _fill(db: Session, entry: Entry, item: ForeignEntry) -> None:
     entry.comments_open = item.comments_open
     entry.series_id = series_titled(db, item.series).id if item.series else None
     entry.series_number = item.series_number
-    # Two names may mean one tag.
+    # Two names may belong to the same tag.
     entry.tags = list(dict.fromkeys(tag_named(db, name) for name in item.tags[:_MOST_TAGS]))
 
 
 def _too_many_tags(item: ForeignEntry) -> list[str]:
     if len(item.tags) <= _MOST_TAGS:
         return []
-    return [f"It has {len(item.tags):,} tags; the first {_MOST_TAGS} were imported."]
+    return [f"Has {len(item.tags):,} tags: only the first {_MOST_TAGS} were imported."]
 
 
 def _keep_addresses(db: Session, entry: Entry, item: ForeignEntry) -> list[str]:
@@ -169,7 +169,7 @@ def _known_comments(db: Session, item: ForeignEntry, source: str) -> dict[str, I
 
 
 def _add_comments(db: Session, entry: Entry, item: ForeignEntry, known_as: str) -> int:
-    """Add the comments that are new. What has become of the others here is never touched."""
+    """Add new comments. Those already imported are never changed."""
     known = _known_comments(db, item, known_as)
     for row in known.values():
         row.source = item.source
@@ -209,7 +209,7 @@ def _row(item: ForeignEntry, comment: ForeignComment, made: Comment) -> Imported
 
 
 def _threads(comments: Iterable[ForeignComment], known: Container[str]) -> dict[str, str]:
-    """Return the parent of each reply, by key, without unknown parents and without circles."""
+    """Return the parent of each reply, by key, without unknown parents and cycles."""
     parents = {c.key: c.parent for c in comments if c.parent is not None and c.parent in known}
     safe: set[str] = set()
     for key in list(parents):

@@ -18,19 +18,19 @@ from blog.importing.visibility import Visibility, decide, stray_metadata
 
 _SCHEME = "markdown"
 _DATED_NAME = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})(?:-(.*))?", re.DOTALL)
-#: Names that say nothing: what has a name is the folder around such a file.
+#: Files with these names are named after their folder.
 _NAMELESS = {"index", "_index"}
-#: Files beside a text that can hide it: Nikola's, and Eleventy's.
+#: Metadata files beside a text, which can hide it: of Nikola and Eleventy.
 _METADATA = (".meta", ".11tydata.json", ".11tydata.js", ".11tydata.cjs", ".11tydata.mjs")
 
 
 class MarkdownFiles:
     """Markdown files as a source.
 
-    A file is known by its own folder and its name, so it is the same one whether it was imported
-    alone, with its folder, or with the folder above.
+    A file is identified by its folder and name, whether it is imported alone, with its folder or
+    with a folder above.
 
-    :param root: what their names are told from.
+    :param root: the names in messages are relative to it.
     :param paths: the files, absolute.
     """
 
@@ -52,7 +52,7 @@ class MarkdownFiles:
 
     def was(self, item: ForeignEntry, source: str, key: str) -> bool:
         scheme, _, folder = source.partition(":")
-        # Path.exists raises where this user may not look.
+        # Path.exists raises for a folder that this user may not read.
         if scheme != _SCHEME or os.path.exists(f"{folder}/{key}"):  # noqa: PTH110
             return False
         return _undated(source, key) == _undated(item.source, item.key)
@@ -63,43 +63,43 @@ def is_markdown(path: Path) -> bool:
 
 
 def identity(path: Path) -> tuple[str, str]:
-    """Return source and key of a file."""
+    """Return the source and key of a file."""
     return f"{_SCHEME}:{_text(path.parent.as_posix())}", _text(path.name)
 
 
 def _undated(source: str, key: str) -> tuple[str, str]:
-    """Return what a file is called in whichever folder; Jekyll's drafts have no date."""
+    """Return the name of a file without folder and date: Jekyll's drafts have no date."""
     _, name = _dated(Path(source.partition(":")[2], key))
     return name, Path(key).suffix
 
 
 def name_below(root: Path, path: Path) -> str:
-    """Return what a person calls `path` who has named `root`."""
+    """Return the name of `path` in messages, relative to the `root` that was imported."""
     return _text(path.relative_to(root).as_posix() if path != root else path.name)
 
 
 def _text(name: str) -> str:
-    # A name that is not UTF-8 reaches Python with half characters, which no database stores.
+    # Python decodes a name that is not UTF-8 to surrogates, which databases refuse.
     return one_line(os.fsencode(name).decode("utf-8", "replace"))
 
 
 def read_file(path: Path, name: str, top: str = "") -> Item:
-    """Return what a Markdown file says.
+    """Read a Markdown file.
 
     :param path: the file.
-    :param name: what a person calls it: its path, from the folder that is imported.
+    :param name: its name in messages: its path in the imported folder.
     :param top: the name of that folder.
-    :return: the entry, or why there is none.
+    :return: the entry, or why it is skipped.
     """
     try:
         content = path.read_bytes()
         changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except OSError as error:
-        return Skipped(name, f"it cannot be read ({error.strerror})")
+        return Skipped(name, f"cannot be read ({error.strerror})")
     text, guesses = decoded(content)
     if not text.strip():
-        return Skipped(name, "it is empty")
-    # What is above the imported folder is not part of the blog, but “_drafts” has one meaning only.
+        return Skipped(name, "empty file")
+    # Folders above the imported one are not part of the blog, but “_drafts” is unambiguous.
     folders = [top, *Path(name).parts[:-1], *(part for part in path.parts if part[0] == "_")]
     front = split(text)
     visibility = decide(
@@ -113,16 +113,16 @@ def read_file(path: Path, name: str, top: str = "") -> Item:
 
 
 def decoded(content: bytes) -> tuple[str, list[str]]:
-    """Return the text in `content`, and what had to be guessed to read it."""
+    """Return the text in `content`, and notes on a guessed encoding."""
     encoding = unicode_encoding(content)
     try:
         return readable(content.decode(encoding)), []
     except UnicodeDecodeError:
         if encoding != "utf-8-sig":
-            note = f"It is not all {encoding.upper()}: what is not was replaced."
+            note = f"Not valid {encoding.upper()}: invalid characters were replaced."
             return readable(content.decode(encoding, "replace")), [note]
         text = readable(content.decode(encoding, WINDOWS))
-        return text, ["It is not all UTF-8: the rest was read as Windows-1252."]
+        return text, ["Not valid UTF-8: invalid characters were read as Windows-1252."]
 
 
 def _entry(
@@ -139,7 +139,7 @@ def _entry(
     date, stem = _dated(path)
     notes = [*guesses, *front.notes, *visibility.notes]
     if "{%" in body or "{{" in body:
-        notes.append("It has template code ({{ … }} or {% … %}), which stays as text.")
+        notes.append("Template code ({{ … }} or {% … %}) was imported as text.")
     return ForeignEntry(
         source=source,
         key=key,
@@ -168,15 +168,15 @@ def _entry(
 
 
 def _doubts(path: Path, front: FrontMatter) -> Iterator[str]:
-    """Yield what speaks against a publication beside the fields and the text, a clause each."""
+    """Yield reasons against publishing, other than fields and text, one clause each."""
     if front.problem:
         yield front.problem
     yield from stray_metadata(front.body)
     if path.name[0] == "_" and path.stem.partition(".")[0] not in _NAMELESS:
-        yield "the name of its file begins with “_”"
+        yield "the file name begins with “_”"
     for suffix in _METADATA:
         if path.with_suffix(suffix).is_file():
-            yield f"its metadata in {path.with_suffix(suffix).name} is not supported"
+            yield f"the metadata file {path.with_suffix(suffix).name} is not supported"
 
 
 def _dated(path: Path) -> tuple[str, str]:

@@ -6,7 +6,7 @@ themselves, and ``<pre>`` stays as it is.
 
 import re
 
-#: What is copied as it stands.
+#: Elements that are copied unchanged.
 _VERBATIM = ("pre", "script", "style", "svg", "textarea")
 #: What holds no text of its own.
 _LISTS = ("colgroup", "dl", "map", "menu", "ol", "table", "tbody", "tfoot", "thead", "tr", "ul")

@@ -17,14 +17,14 @@ from blog.models import Imported
 
 @dataclass
 class Summary:
-    """What an import has done so far.
+    """The results of an import so far.
 
-    :param imported: how many items were new.
-    :param updated: how many had changed in their source, or had new comments there.
-    :param unchanged: how many were here already.
-    :param comments: how many new comments came with them.
-    :param skipped: the names of those that were not taken, by the reason.
-    :param notes: the names of those that were not taken as they are, by what was lost.
+    :param imported: the number of new items.
+    :param updated: the number of items that had changed in their source or had new comments.
+    :param unchanged: the number of items already imported.
+    :param comments: the number of new comments.
+    :param skipped: the names of skipped items, by reason.
+    :param notes: the names of items that were changed on import, by note.
     """
 
     imported: int = 0
@@ -35,7 +35,7 @@ class Summary:
     notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, outcome: Outcome) -> None:
-        """Count what became of one more item."""
+        """Count the outcome of one more item."""
         self.imported += outcome.verdict == "imported"
         self.updated += outcome.verdict == "updated"
         self.unchanged += outcome.verdict == "unchanged"
@@ -47,15 +47,15 @@ class Summary:
 
 
 class Import:
-    """An import. Iterating over it does it, an item a step.
+    """An import. Iterating over it runs it, one item per step.
 
-    Each item with its tags, comments and redirects is one transaction. Whoever stops in between
-    loses nothing: the next run goes on where this one ended.
+    Each item, with its tags, comments and redirects, is one transaction, so that an interrupted
+    import can be continued by running it again.
 
     :param source: what to read.
     :param sessions: opens a session of the blog's database.
-    :param dry_run: write nothing. The numbers are those of a real run; only what two new items
-        would take from each other, an address or a slug, is found out in the real one.
+    :param dry_run: write nothing. The numbers are those of a real run; conflicts between two new
+        items, over an address or a slug, show only in a real run.
     """
 
     def __init__(self, source: Source, sessions: SessionFactory, *, dry_run: bool = False) -> None:
@@ -66,7 +66,7 @@ class Import:
         self._seen: set[tuple[str, str]] = set()
 
     def __len__(self) -> int:
-        """Return how many items there are, those included that will be skipped."""
+        """Return the number of items, including those that will be skipped."""
         return len(self._source)
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -80,7 +80,7 @@ class Import:
 
     def _take(self, item: ForeignEntry) -> Outcome:
         if (item.source, item.key) in self._seen:
-            return Outcome(item.name, "skipped", "it has come up before in this import")
+            return Outcome(item.name, "skipped", "a duplicate of an item of this import")
         with self._sessions() as db:
             outcome = Outcome(item.name, "unchanged")
             if not is_settled(db, item, self._find(db, item)):
@@ -98,17 +98,17 @@ class Import:
         return find(db, item, self._is_another, was)
 
     def _is_another(self, row: Imported) -> bool:
-        """Tell whether `row` stands for an item that is or was there in this same run."""
+        """Tell whether `row` belongs to another item of this run."""
         return (row.source, row.key) in self._seen or self._source.holds(row.source, row.key)
 
 
 def import_path(path: Path, sessions: SessionFactory, *, dry_run: bool = False) -> Import:
-    """Prepare the import of what a person points at.
+    """Prepare an import.
 
     :param path: a Markdown file, a WordPress export, or a folder of these.
     :param sessions: opens a session of the blog's database.
     :param dry_run: write nothing.
-    :return: the import, not begun: its length is known, and iterating over it does it.
-    :raises blog.importing.errors.SourceError: there is nothing that could be imported.
+    :return: the import, not started; its length is known, and iterating over it runs it.
+    :raises blog.importing.errors.SourceError: there is nothing to import.
     """
     return Import(read(path), sessions, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""Finding the reader for what a person points at: by what it is, not by what one says it is."""
+"""Find the importer for a path, by its content where the name does not tell."""
 
 import os
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from blog.importing.markdown import MarkdownFiles, is_markdown, name_below
 from blog.importing.wordpress import WordPressExport
 from blog.importing.wxr import UnsafeXMLError
 
-#: How much of a file is looked at: an export begins with advice, and then names its format.
+#: How much of a file is examined, in bytes: an export begins with advice, then names its format.
 _BEGINNING = 1 << 16
 _WXR = b"wordpress.org/export/"
 
-_UNSAFE = "it declares XML entities, which no export does and an attack would: nothing was read"
+_UNSAFE = "declares XML entities, which exports never do and attacks would: nothing was read"
 _OTHER_FOLDERS = {"node_modules", "__pycache__"}
 
 
@@ -41,14 +41,14 @@ class _Sources:
 
 
 def read(path: Path) -> Source:
-    """Look at what a person points at, and return it ready to be read.
+    """Return the source at a path.
 
-    :param path: a Markdown file, a WordPress export (WXR), or a folder that holds some of these
-        at any depth. What is hidden in a folder is left alone, and links out of it are refused.
-    :raises SourceError: there is nothing of the kind.
+    :param path: a Markdown file, a WordPress export (WXR), or a folder with some of these at any
+        depth. Hidden files in a folder are ignored, and links out of it are skipped.
+    :raises SourceError: there is nothing to import.
     """
     if not path.exists():
-        raise SourceError(f"There is no file or folder {path}.")
+        raise SourceError(f"{path} does not exist.")
     root = path.resolve()
     files, skipped = _files_below(root)
     markdown = [file for file in files if is_markdown(file)]
@@ -65,9 +65,9 @@ def read(path: Path) -> Source:
 
 
 def _files_below(root: Path) -> tuple[list[Path], list[Skipped]]:
-    """Return the files in a folder, and what else is there and not read.
+    """Return the files in a folder, and what is skipped.
 
-    :param root: the folder, resolved, so that what resolves to another path is a link; or a file.
+    :param root: a file or folder, resolved, so that a path that resolves elsewhere is a link.
     """
     found: list[Path] = []
     skipped: list[Skipped] = []
@@ -95,34 +95,34 @@ def _files_below(root: Path) -> tuple[list[Path], list[Skipped]]:
 
 
 def _unreadable(error: OSError) -> str:
-    return f"it cannot be read ({error.strerror})"
+    return f"cannot be read ({error.strerror})"
 
 
 def _refusal(path: Path, root: Path) -> str:
-    """Return why `path` is not read, or ``""`` for a folder, a file, or a link to a file here."""
+    """Return why `path` is skipped, or ``""`` for a folder, a file or a link to a file inside."""
     try:
         return _refused_link(path, root) or _refused_kind(path)
-    except OSError as error:  # a name that Windows reserves, a folder that may not be entered
+    except OSError as error:  # a name that Windows reserves, a folder without access
         return _unreadable(error)
 
 
 def _refused_kind(path: Path) -> str:
     mode = path.stat().st_mode
-    return "" if S_ISREG(mode) or S_ISDIR(mode) else "it is not a regular file"
+    return "" if S_ISREG(mode) or S_ISDIR(mode) else "not a regular file"
 
 
 def _refused_link(path: Path, root: Path) -> str:
     target = Path(os.path.realpath(path))
-    if target == path and not path.is_symlink():  # one to itself resolves to itself
+    if target == path and not path.is_symlink():  # a link to itself resolves to itself
         return ""
     if not target.is_relative_to(root):
-        return "it is a link that leads out of the folder"
+        return "a link out of the folder"
     if not target.exists():
-        return "it is a link to nothing"
+        return "a broken link"
     if target.is_dir():
-        return "it is a link to a folder, and those are not followed"
+        return "a link to a folder; these are not followed"
     is_hidden = any(part[0] == "." for part in target.relative_to(root).parts)
-    return "it is a link to a hidden file" if is_hidden else ""
+    return "a link to a hidden file" if is_hidden else ""
 
 
 def _export(file: Path, name: str) -> WordPressExport | Skipped:
@@ -136,11 +136,11 @@ def _export(file: Path, name: str) -> WordPressExport | Skipped:
         return Skipped(name, _unreadable(error))
     except UnsafeXMLError:
         return Skipped(name, _UNSAFE)
-    return Skipped(name, "it is neither Markdown nor a WordPress export")
+    return Skipped(name, "neither Markdown nor a WordPress export")
 
 
 def _nothing(path: Path, skipped: list[Skipped]) -> str:
     known = "Markdown files (*.md, *.markdown) and WordPress exports (WXR) can be imported"
     reasons = "; ".join(f"{each.name}: {each.reason}" for each in skipped[:3])
     more = f" and {len(skipped) - 3} other files" if len(skipped) > 3 else ""
-    return f"There is nothing to import in {path}: {known}. {reasons}{more}".strip(": ").rstrip()
+    return f"Nothing to import in {path}: {known}. {reasons}{more}".rstrip()

@@ -1,7 +1,7 @@
-"""Who may read an imported text. Whatever is not clearly public is a draft.
+"""The visibility of imported texts: whatever is not clearly public becomes a draft.
 
-:func:`decide` is asked by every importer. A field that says something about visibility is
-compared with the values that mean "public"; any other value, misspelt or unheard of, makes a draft.
+Every importer uses :func:`decide`. It compares a field about visibility with the values that mean
+"public"; any other value, misspelt or unknown, makes a draft.
 """
 
 import re
@@ -21,7 +21,7 @@ _NO = frozenset({"false", "no", "off", "0", "n"})
 _PUBLIC = {"publish", "published", "public", "featured", "everybody", "always"}
 _SCHEDULED = {"future", "scheduled"}
 
-# The names of fields, without case and punctuation.
+# Field names, in lower case and without punctuation.
 #: Public only if it is false.
 _AGAINST = {
     "archived", "confidential", "deleted", "disabled", "draft", "drafts",
@@ -53,7 +53,7 @@ _ENDS = {
 }  # fmt: skip
 _TAGS = ("tags", "tag", "categories", "category")
 _HIDDEN = frozenset({"draft", "drafts", "private"})
-#: What hides a text only with certain values.
+#: Fields that hide a text with certain values only.
 _HIDING: dict[str, frozenset[str]] = {
     # https://www.11ty.dev/docs/permalinks/, https://www.getzola.org/documentation/content/page/
     **dict.fromkeys(("permalink", "url", "output", "render"), _NO),
@@ -69,9 +69,9 @@ _SAY = {*_AGAINST, *_FOR, *_STATES, *_PASSWORDS, *_BEGINNINGS, *_ENDS}
 _NESTED = {"", "build", "cascade", "data", "extra", "meta", "metadata", "page", "params"}
 
 _FOLDERS = {"draft", "drafts", "hidden", "private", "trash", "unlisted", "unpublished"}
-#: Where the part of a text begins that only members see: Ghost, Jetpack, WordPress.com.
+#: The start of a members-only part: Ghost, Jetpack, WordPress.com.
 _GATE = re.compile(r"<!--\s*+(?:members-only|wp:jetpack/paywall|wp:premium-content/)")
-#: What a line of metadata begins with, where a text should begin.
+#: Names of metadata at the beginning of a text.
 _STRAY = {
     "draft", "expirydate", "hidden", "password", "private", "publish", "publishdate", "published",
     "status", "unlisted", "visibility",
@@ -83,10 +83,10 @@ _LONGEST = 40
 
 @dataclass(frozen=True)
 class Visibility:
-    """Who may read a text, and why.
+    """The visibility of a text, with reasons.
 
-    :param timestamp: when it was or will be published, or None if the source gives no date.
-    :param notes: the reasons against its publication, a sentence each.
+    :param timestamp: when it was or will be published, or None if the source has no date.
+    :param notes: the reasons against publishing it, one sentence each.
     """
 
     state: EntryState
@@ -97,7 +97,7 @@ class Visibility:
 class _Said(NamedTuple):
     name: str
     text: str
-    #: What to call it in a note.
+    #: Its name in a note.
     shown: str
 
 
@@ -109,13 +109,13 @@ def decide(
     folders: Iterable[str] = (),
     doubts: Iterable[str] = (),
 ) -> Visibility:
-    """Return whether a text is public, or will be.
+    """Return whether a text is or will be public.
 
-    :param fields: all that the source says about the text.
+    :param fields: all fields that the source has for the text.
     :param body: the text.
-    :param date: its date, or None if the source gives none that can be read.
-    :param folders: the names of the folders that it is in.
-    :param doubts: what else speaks against its publication, a clause each.
+    :param date: its date, or None if the source has none that can be read.
+    :param folders: the names of its folders.
+    :param doubts: further reasons against publishing it, one clause each.
     """
     now = datetime.now(UTC)
     said = list(_all_said(fields))
@@ -125,9 +125,9 @@ def decide(
         timestamp = max(*upcoming, timestamp or now)
     against = [*doubts, *_places(folders), *_fields(said, timestamp, now)]
     if _GATE.search(body):
-        against.append("part of its text is for members only")
+        against.append("part of the text is for members only")
     if timestamp is None and not is_page(fields):
-        against.append("it has no readable date, and is dated by its file")
+        against.append("no readable date, so it is dated by the file")
     if against:
         notes = dict.fromkeys(f"Imported as a draft: {reason}." for reason in against)
         return Visibility("draft", timestamp, tuple(notes))
@@ -135,12 +135,12 @@ def decide(
 
 
 def is_page(fields: Mapping[str, Value]) -> bool:
-    """Tell whether a text says that it is a page. Those are seldom dated, and meant to be read."""
+    """Tell whether a text is marked as a page: pages often have no date and are still public."""
     return "page" in (fields.get("type"), fields.get("layout"))
 
 
 def speaks_of(name: str) -> bool:
-    """Tell whether a field of that name says something about visibility."""
+    """Tell whether a field of that name concerns visibility."""
     return _folded(name) in _SAY | {"build"}
 
 
@@ -164,7 +164,7 @@ def _said_in(fields: Mapping[str, Value], prefix: str) -> Iterator[_Said]:
 
 
 def _words(name: str, text: str) -> list[str]:
-    # Whether words are one tag or several is for each tool to say: one is enough.
+    # Tools differ on whether words are one tag or several; any word that hides it is enough.
     return re.split(r"[\s,;]", text) if name in _TAGS else [text]
 
 
@@ -173,7 +173,7 @@ def _folded(name: str) -> str:
 
 
 def _texts(value: Value) -> Iterator[str]:
-    """Yield each text in `value`; what is nested deeper is a value that nobody expects."""
+    """Yield each text in `value`; deeper nesting counts as an unknown value."""
     for inner in value if isinstance(value, list) else [value]:
         yield inner if isinstance(inner, str) else "…" if inner else ""
 
@@ -186,7 +186,7 @@ def _fields(said: list[_Said], timestamp: datetime | None, now: datetime) -> Ite
         elif _is_public(each, word, now):
             continue
         elif each.name in _PASSWORDS:
-            yield "it is protected with a password"
+            yield "protected by a password"
         else:
             yield f"“{one_line(each.shown)[:_LONGEST]}” is “{one_line(each.text)[:_LONGEST]}”"
 
@@ -207,32 +207,32 @@ def _is_public(each: _Said, word: str, now: datetime) -> bool:
 
 
 def _is_past(date: str, now: datetime) -> bool:
-    """Tell whether a date that cannot be read can only be a past one."""
+    """Tell whether a date that cannot be parsed is certainly past."""
     years = _YEAR.findall(date)
     return bool(years) and all(int(year) < now.year for year in years)
 
 
 def _changes(said: list[_Said], timestamp: datetime | None, now: datetime) -> Iterator[str]:
-    """Yield what will change by itself, here or there, a sentence each."""
+    """Yield notes on scheduled publication and expiry, one sentence each."""
     if timestamp and timestamp > now:
         yield f"Scheduled for {timestamp:%Y-%m-%d %H:%M} UTC."
     for each in said:
         if each.name in _ENDS and (end := moment(each.text)):
-            yield f"Expiry dates are not supported: it stays public after {end:%Y-%m-%d}."
+            yield f"Expiry dates are not supported: this stays public after {end:%Y-%m-%d}."
 
 
 def _places(folders: Iterable[str]) -> Iterator[str]:
     for folder in folders:
         if folder.casefold().lstrip("_") in _FOLDERS:
-            yield f"it is in a folder named “{folder}”"
+            yield f"in a folder named “{folder}”"
 
 
 def stray_metadata(body: str) -> Iterator[str]:
-    """Yield what makes the beginning of a Markdown text look like metadata, a clause."""
+    """Yield a clause if a Markdown text begins with what may be metadata."""
     for line in _first_block(body):
         found = _LINE.match(line)
         if found and _folded(found[1]) in _STRAY:
-            yield f"its text begins with what could be metadata (“{one_line(line)[:_LONGEST]}”)"
+            yield f"the text begins with what may be metadata (“{one_line(line)[:_LONGEST]}”)"
             return
 
 

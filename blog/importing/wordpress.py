@@ -23,8 +23,8 @@ _OTHER_TYPES = {
 }
 #: Why a text is not imported if it is not here already.
 _NOT_WANTED = {
-    "auto-draft": "WordPress began it, and nobody wrote it",
-    "trash": "it was in the trash",
+    "auto-draft": "an automatic draft that was never saved",
+    "trash": "in the trash",
 }
 #: What an item says that is worth an update, for its digest.
 _SAID = (
@@ -68,8 +68,8 @@ class WordPressExport:
             else:
                 blog.learn(part)
         if self._file.problem:
-            reason = f"it is not well-formed XML ({self._file.problem}): it was read item by item"
-            yield Skipped(f"what else is in {self._name}", reason)
+            reason = f"not well-formed XML ({self._file.problem}), so it was read item by item"
+            yield Skipped(f"the rest of {self._name}", reason)
 
     def holds(self, source: str, key: str) -> bool:  # noqa: ARG002 - as every source has it
         """Return False: items that are equal have one id and guid, and differ in the blog only."""
@@ -106,7 +106,7 @@ class _Blog:
         title = text_of(part.text("title"))
         name = title or f"post {part.text('wp:post_id')}".strip()
         if type_ not in _KINDS:
-            other = f"items of type “{one_line(type_)}” have no place here"
+            other = f"items of type “{one_line(type_)}” are not supported"
             return Skipped(name, _OTHER_TYPES.get(type_, other))
         return self._entry(part, name, title, _NOT_WANTED.get(status, ""))
 
@@ -195,12 +195,12 @@ def _visibility(part: Part, body: str) -> Visibility:
 
 def _doubts(part: Part) -> Iterator[str]:
     if not part.is_whole:
-        yield "the export is broken before its end"
+        yield "the export is broken before the end of the item"
     for name in ("wp:status", "wp:post_type"):
         if not part.text(name):
-            yield f"the export does not give its {name.removeprefix('wp:').replace('_', ' ')}"
+            yield f"the export lacks its {name.removeprefix('wp:').replace('_', ' ')}"
         elif len(part.all(name)) > 1:
-            yield f"it has several values of {name}"
+            yield f"several values of {name}"
 
 
 def _published(part: Part) -> datetime | None:
@@ -222,18 +222,18 @@ def _beginning(content: str) -> str:
 def _losses(part: Part, content: str) -> Iterator[str]:
     """Yield what is lost with an item, a sentence each."""
     if part.mended:
-        yield "Its XML was broken, and has been mended."
+        yield "Broken XML was repaired."
     domains = {one_line(category.attribute("domain")) for category in part.all("category")}
     for domain in sorted(domains - _TAXONOMIES - {"post_format"}):
-        yield f"The taxonomy “{domain}” has no place here."
+        yield f"The taxonomy “{domain}” is not supported and was ignored."
     fields = {meta.text("wp:meta_key") for meta in part.all("wp:postmeta")}
     if "_thumbnail_id" in fields:
-        yield "Its featured image is not imported."
+        yield "The featured image was not imported."
     if any(not field.startswith("_") for field in fields):
-        yield "Its custom fields are not imported."
+        yield "Custom fields were not imported."
     codes = {found[1] for found in _SHORTCODE.finditer(content) if _is_shortcode(found)}
     for code in sorted(codes):
-        yield f"The shortcode [{code}] stays as text."
+        yield f"The shortcode [{code}] was imported as text."
 
 
 def _is_shortcode(found: re.Match[str]) -> bool:

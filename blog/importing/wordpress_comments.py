@@ -53,9 +53,9 @@ def losses_of_comments(item: Part) -> list[str]:
     """Return what is lost with the comments on `item`, a sentence each."""
     parts = item.all("wp:comment")
     types = {one_line(part.text("wp:comment_type")) for part in parts} - _TYPES
-    lost = [f"Comments of type “{name}” are not imported." for name in sorted(types)]
+    lost = [f"Comments of type “{name}” were not imported." for name in sorted(types)]
     if any(part.text(name) for part in parts for name in _PERSONAL):
-        lost.append("The e-mail and IP addresses of those who commented are not stored.")
+        lost.append("E-mail and IP addresses of commenters were not imported.")
     return lost
 
 

@@ -20,7 +20,7 @@ from defusedxml.ElementTree import fromstring, iterparse
 from blog.importing.items import Skipped
 from blog.importing.texts import WINDOWS, one_line, readable, unicode_encoding
 
-#: The namespaces of WXR, whatever their version and scheme, and the prefix by which each is known.
+#: The namespaces of WXR, in any version and scheme, and their prefixes.
 _NAMESPACES = {
     "wp": re.compile(r"https?://wordpress\.org/export/[\d.]+/"),
     "excerpt": re.compile(r"https?://wordpress\.org/export/[\d.]+/excerpt/"),
@@ -144,7 +144,7 @@ def _streamed(path: Path) -> Iterator[Part]:
 
 
 def _pieces(path: Path) -> Iterator[str]:
-    """Yield what stands before the first item, then each item with what follows it."""
+    """Yield the text before the first item, then each item with the text after it."""
     pending: list[str] = []
     with path.open("rb") as file:
         encoding = unicode_encoding(file.read(4))

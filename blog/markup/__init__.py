@@ -1,4 +1,4 @@
-"""What authors and readers write, as HTML that is safe to show.
+"""Render texts of authors and readers to safe HTML.
 
 Everything here is a function of its text alone.
 """
@@ -27,14 +27,14 @@ from blog.markup.sanitising import clean_body, clean_comment, clean_phrase
 Format = Literal["markdown", "html"]
 CommentFormat = Literal["text", "markdown", "html"]
 
-#: The version of what :func:`render` makes: raise it with every change that readers could see.
+#: The version of the output of :func:`render`: raise it with every visible change.
 _RENDERER = 3
 
 _EXCERPT = 280
 _LONGEST_WORD = 40
 _WORDS_A_MINUTE = 230
 _CHARACTERS_A_MINUTE = 500
-# Kana and ideographs, which no space divides into words.
+# Kana and ideographs, which have no spaces between words.
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _MORE = re.compile(r"<!--\s{0,9}more\b[^<>]{0,200}-->", re.IGNORECASE)
 _RELATIVE = re.compile(r"""\s(?:srcset|(?:href|poster|src)="(?!https?:|mailto:))""")

@@ -1,6 +1,6 @@
 """Attributes in braces, as kramdown, Hugo and Pandoc write them: ``## Head {#id}``, ``{: .class}``.
 
-An id is taken, so that links to it arrive. Everything else is dropped: it is no text.
+An id is used, so that links to it work. Everything else is dropped: it is not text.
 """
 
 import re

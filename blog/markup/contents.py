@@ -6,7 +6,7 @@ from html import unescape
 
 from blog.markup.fragments import Fragment
 
-#: With fewer headings a text can be looked over without a table of contents.
+#: A text with fewer headings needs no table of contents.
 FEWEST = 3
 
 # As blog.markup.finishing writes them: each with an id and an end, values without a "<".

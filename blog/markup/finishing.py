@@ -1,4 +1,4 @@
-"""What makes clean HTML fit for a page: its outline, its ids, names for all that can be reached."""
+"""Prepare clean HTML for a page: outline, ids, accessible names."""
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -33,7 +33,7 @@ def finish_body(html: str) -> str:
     :return: the body, its headings an outline that begins with h2 and skips no level, its ids
         unique and clear of the page's own, its pictures, links and tables named.
     """
-    # With a tag gone a parser may read on in another way, so what is left is cleaned again.
+    # Without a tag, a browser may parse the rest differently, so it is cleaned again.
     body = Fragment(clean_body(_without_broken(Fragment(html))))
     _outline(body)
     _identify(body)
@@ -159,7 +159,7 @@ def _name_links(fragment: Fragment) -> None:
 
 
 def _wrap_tables(body: Fragment) -> None:
-    # A group and no region: several landmarks with one name would only be in the way.
+    # A group, not a region: several landmarks with the same name are only a hindrance.
     for table in _outermost(body, {"table"}):
         table.before = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
         table.after = "</div>"

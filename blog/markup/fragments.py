@@ -1,4 +1,4 @@
-"""HTML that has been cleaned, as texts and elements that can be changed and written again."""
+"""Clean HTML as texts and elements that can be changed and serialised again."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Markdown as HTML, not yet clean: CommonMark, and what authors expect beside it.
+"""Markdown to HTML, not yet sanitised: CommonMark and common extensions.
 
 Rules of markdown-it and its plug-ins that take time quadratic in the length of the text are
 replaced.
@@ -53,7 +53,7 @@ _SECONDS = 1.0
 _SLOW_CODE = re.compile(r"[^\n]{1000}|\s{200}")
 # The preset stops at 20 levels and drops blocks that are deeper, which is ten nested lists.
 _DEEPEST_BLOCK = 100
-# Each bracket is looked at once per level, and nothing is dropped.
+# Each bracket is examined once per level, and nothing is dropped.
 _DEEPEST_PHRASE = 10
 # Footnotes with longer labels are text: the end of one is looked for from each "[^".
 _LONGEST_LABEL = 100
@@ -259,6 +259,6 @@ _COMMENT = _with_html(
     _with_phrases(_commonmark(_DEEPEST_BLOCK), _commonmark(_DEEPEST_PHRASE)), IN_COMMENT
 )
 _MARKDOWN = _with_html(_with_phrases(_full(_DEEPEST_BLOCK), _full(_DEEPEST_PHRASE)), IN_BODY)
-# Neither may have pictures, and the text of one is read as well without.
+# Neither may have pictures, so their alternative text is shown instead.
 _PHRASE.add_render_rule("image", _alternative)
 _COMMENT.add_render_rule("image", _alternative)

@@ -14,7 +14,7 @@ from markdown_it.token import Token
 
 _APOSTROPHE = "\u2019"
 
-# Outer and inner quotes, as https://cldr.unicode.org has them (version 48); French ones with narrow
+# Outer and inner quotes according to https://cldr.unicode.org (version 48); French ones with narrow
 # no-break spaces, and English ones within.
 _ENGLISH = ("“", "”", "‘", "’")
 _STYLES: dict[str, tuple[str, str, str, str]] = {

@@ -1,4 +1,4 @@
-"""What a body, a comment and a phrase may hold of HTML.
+"""The HTML that is allowed in a body, a comment and a phrase.
 
 The lists name valid HTML only, so that what passes them passes the Nu checker, too.
 """
@@ -11,10 +11,10 @@ import nh3
 
 from blog.markup.tags import SOURCE, names, without_unknown
 
-#: The classes that code colouring may use, one a group of tokens.
+#: The classes of syntax highlighting, one per group of tokens.
 CODE_CLASSES = names("c gd gi gp k m na nb nc nd nf nt s")
 
-#: The elements that stand within a line.
+#: Inline elements.
 PHRASES = names(
     "a abbr b br cite code del dfn em i ins kbd mark q s samp small strong sub sup u var wbr"
 )
@@ -113,7 +113,7 @@ _BODY = nh3.Cleaner(
         "audio": {"controls": ""},
         "img": {"decoding": "async", "loading": "lazy"},
         "input": {"aria-label": "Task", "disabled": ""},
-        "pre": {"tabindex": "0"},  # a keyboard can only scroll what it can reach
+        "pre": {"tabindex": "0"},  # only focusable elements can be scrolled with the keyboard
         "video": {"controls": ""},
     },
     url_schemes=_SCHEMES,
@@ -154,7 +154,7 @@ def clean_comment(html: str) -> str:
 
 
 def clean_phrase(html: str) -> str:
-    """Clean HTML to what may stand inside a paragraph.
+    """Clean HTML to the elements allowed inside a paragraph.
 
     :param html: any text.
     :return: safe HTML without a block.
@@ -269,7 +269,7 @@ def _as_link(embed: re.Match[str]) -> str:
 
 
 def _settled(cleaner: nh3.Cleaner, html: str) -> str:
-    # Attacks by mutation live on HTML that a browser reads otherwise than the cleaner wrote it.
+    # Mutation attacks rely on HTML that a browser parses differently from the sanitiser.
     for _ in range(_PASSES):
         cleaned = cleaner.clean(_FORBIDDEN.sub("", html))
         if cleaned == html:

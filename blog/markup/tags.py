@@ -1,4 +1,4 @@
-"""Which tags in a text are HTML, and which are words that were meant to be read.
+"""Tell the tags in a text that are HTML from those that are meant as text.
 
 A sanitiser removes what it does not allow, and with some elements all that follows: of "use the
 <title> element" a browser shows "use the". So what is not HTML becomes text before, as with GFM's
@@ -33,7 +33,7 @@ _ALWAYS_CLOSED = names(
     """audio button details iframe math noembed noframes noscript object plaintext rp script select
     style svg template textarea title video xmp"""
 )
-#: The elements whose content nobody reads.
+#: The elements whose content is not shown.
 _CODE = ("script", "style")
 _END_OF_CODE = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _CODE}
 #: The elements of HTML, SVG and MathML that no text here may have. Their content stays.

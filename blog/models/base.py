@@ -1,4 +1,4 @@
-"""What all tables share: the declarative base, constraint names, and moments in UTC."""
+"""The declarative base of all tables, constraint names, and the UTC datetime type."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from sqlalchemy.types import TypeDecorator
 
 
 class DamagedValueError(ValueError):
-    """A value that its column cannot have, or no row of the site: damage, or an edit by hand."""
+    """An invalid value in a column, or a missing row of the site: damage, or an edit by hand."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A moment: aware in Python, naive UTC in the column, as the seed's ``DateTime`` stores it.
+    """A datetime: aware in Python, naive UTC in the column, as the seed's ``DateTime`` stores it.
 
-    A naive value is refused, because nobody can tell which moment it means.
+    A naive value is refused, because it is ambiguous.
     """
 
     impl = DateTime
@@ -28,7 +28,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone; pass an aware datetime.")
+            raise ValueError(f"{value!r} has no time zone: pass an aware datetime.")
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
@@ -37,7 +37,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         """Return the function that converts a column's value.
 
-        It raises :class:`DamagedValueError` for a text that is no date, which SQLite stores, too.
+        It raises :class:`DamagedValueError` for text that is not a date, which SQLite also stores.
         """
         read = super().result_processor(dialect, coltype)
 
@@ -59,7 +59,7 @@ def one_of(column: str, words: Any) -> CheckConstraint:
 def sql(rule: ColumnElement[bool], row: str) -> str:
     """Return a rule about the rows of a table as SQL about one of them, for triggers and views.
 
-    :param row: what the SQL calls the row: ``NEW`` or ``OLD`` in a trigger, or the table.
+    :param row: the name of the row in the SQL: ``NEW`` or ``OLD`` in a trigger, or the table.
     """
 
     def of_the_row(element: Any, **_: object) -> ColumnClause[Any] | None:
@@ -74,7 +74,7 @@ class Base(DeclarativeBase):
     """The base of every model."""
 
     metadata = MetaData(
-        # Migrations drop and alter constraints by name, so each needs one that can be foretold.
+        # Migrations drop and alter constraints by name, so each needs a predictable one.
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_name)s",
             "uq": "uq_%(table_name)s_%(column_0_name)s",

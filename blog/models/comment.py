@@ -1,4 +1,4 @@
-"""Comments, in the seed's table ``comment`` and what it has gained."""
+"""Comments, in the seed's table ``comment`` with added columns."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -31,14 +31,14 @@ Taught = Literal["spam", "real"]
 
 ANONYMOUS = "Anonymous"
 
-#: The moment that stands for "nobody knows": comments of the seed have no date.
+#: The sort key of comments without a date, such as those of the seed.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Comment(Base):
-    """What a visitor wrote below an entry. ``html`` is only ever an imported comment's format.
+    """A comment on an entry. Only an imported comment has the format ``html``.
 
-    ``reason`` says in words why a comment is held, ``taught`` what the filter has learnt from it.
+    ``reason`` says why a comment is held, ``taught`` what the filter has learnt it as.
     ``person`` and ``network`` are keyed hashes of who sent it and from where, ``digest`` is one of
     the whole form, by which one that is sent again is known.
     """
@@ -48,7 +48,7 @@ class Comment(Base):
         one_of("state", CommentState),
         one_of("format", CommentFormat),
         one_of("taught", Taught),
-        # For the number of those that came lately, from all the world or from one network.
+        # For counting recent comments, in total or from one network.
         Index("ix_comment_created", "created", "network"),
     )
 
@@ -76,25 +76,25 @@ class Comment(Base):
 
     @classmethod
     def is_visible(cls) -> ColumnElement[bool]:
-        """Whether readers may see it below an entry that they may see."""
+        """Whether it is visible, on a visible entry."""
         return cls.state == "published"
 
     @classmethod
     def below(cls, db: Session, entry_id: int) -> Sequence[Any]:
-        """What readers see below an entry, in the order it was stored, as rows."""
+        """The visible comments on an entry, in the order they were stored, as rows."""
         options = {ENTRY: entry_id}
         return db.execute(_BELOW, {"entry_id": entry_id}, execution_options=options).all()
 
     @classmethod
     def published(cls, entry_id: int) -> Select["Comment"]:
-        """What readers see below an entry, in the order it was stored."""
+        """The visible comments on an entry, in the order they were stored."""
         found = select(cls).where(cls.entry_id == entry_id, cls.is_visible()).order_by(cls.id)
         return found.execution_options(**{ENTRY: entry_id})
 
 
 @dataclass(frozen=True)
 class Threaded:
-    """A comment at its place in the discussion: 0 is a reply to the entry itself."""
+    """A comment at its depth in the discussion: 0 is a reply to the entry itself."""
 
     comment: Any
     depth: int
@@ -103,9 +103,9 @@ class Threaded:
 
 
 def threads(comments: Sequence[Any]) -> Iterator[Threaded]:
-    """Put each comment below the one that it replies to, and otherwise the older first.
+    """Sort each comment below the one that it replies to, and otherwise oldest first.
 
-    A reply to a comment that is not in `comments` (held, or gone) stands at the top level.
+    A reply to a comment that is not in `comments` (held or deleted) is at the top level.
     The walk keeps its own stack: a thread may be deeper than Python's recursion limit.
 
     :param comments: what :meth:`Comment.below` returned.

@@ -40,7 +40,7 @@ def drop(connection: Connection) -> None:
 
 
 def make(connection: Connection) -> None:
-    """(Re)create views and triggers, count what the triggers count, and empty the search index.
+    """(Re)create views and triggers, initialise their counters, and empty the search index.
 
     Filling the index takes long: :mod:`blog.operations.backfill` does it in portions.
     """

@@ -1,4 +1,4 @@
-"""Entries and standing pages, in the seed's table ``entry`` and what it has gained."""
+"""Entries and pages, in the seed's table ``entry`` with added columns."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -48,10 +48,10 @@ EntryFormat = Format
 
 
 class Entry(Base):
-    """A text of the blog: an ``entry`` stands in the lists and feeds, a ``page`` on its own.
+    """A text of the blog: an ``entry`` is in lists and feeds, a ``page`` is not.
 
-    It is seen from ``timestamp`` on, unless it is a draft. ``uid`` is what feeds call it; it
-    never changes, whatever becomes of title, slug or site.
+    It is visible from ``timestamp`` on, unless it is a draft. ``uid`` identifies it in feeds; it
+    never changes, even if title, slug or site do.
     """
 
     __tablename__ = "entry"
@@ -60,8 +60,8 @@ class Entry(Base):
         one_of("kind", EntryKind),
         one_of("state", EntryState),
         one_of("format", EntryFormat),
-        # Lists walk this index backwards and find in it all that decides who is seen, so a far
-        # page skips its predecessors without a look at the table.
+        # Lists scan this index backwards. It has all columns that decide visibility, so a far page
+        # skips its predecessors without reading the table.
         Index("ix_entry_timestamp", "timestamp", "id", "kind", "state"),
     )
 
@@ -89,11 +89,11 @@ class Entry(Base):
     rendering: Mapped[Rendering | None] = relationship(viewonly=True)
 
     def takes_comments(self, now: datetime, days: int) -> bool:
-        """Tell whether it takes comments at `now`: for so many days, or for ever if that is 0."""
+        """Tell whether comments are open at `now`, `days` after publication at most; 0 for ever."""
         is_over = days > 0 and now >= self.timestamp + timedelta(days=days)
         return self.comments_open and not is_over
 
-    # The rules of what readers may see. Views, queries, triggers and the search are made from them.
+    # The visibility rules. Views, queries, triggers and the search are built from them.
 
     @classmethod
     def is_published(cls) -> ColumnElement[bool]:
@@ -122,7 +122,7 @@ class Entry(Base):
 
     @property
     def shown(self) -> Rendering:
-        """What its text looks like: as it was rendered when it was saved, or else made now."""
+        """The rendered text, as stored when it was saved, or else rendered now."""
         db = object_session(self)
         language = language_of(db.get_bind()) if db else "en"
         if self.rendering is not None and self.rendering.renderer == renderer(language):
@@ -131,7 +131,7 @@ class Entry(Base):
 
     @classmethod
     def published(cls, now: datetime) -> Select[Self]:
-        """The entries that readers see at `now`, newest first, whole and with their tags."""
+        """The entries visible at `now`, newest first, with all columns and their tags."""
         return (
             select(cls)
             .where(cls.is_listed(now))
@@ -141,7 +141,7 @@ class Entry(Base):
 
     @classmethod
     def tagged(cls, tag: Tag, now: datetime) -> Select[Self]:
-        """Those among :meth:`published` that carry `tag`."""
+        """The entries of :meth:`published` with `tag`."""
         under = entry_tag.c
         return (
             cls.published(now)
@@ -155,13 +155,13 @@ class Entry(Base):
     def by_slug(
         cls, db: Session, slug: str, now: datetime, kind: EntryKind = "entry"
     ) -> "Entry | None":
-        """The entry or page that a reader finds at `slug`, or None.
+        """The entry or page that is visible at `slug`, or None.
 
-        :raises DamagedValueError: its date is not one.
+        :raises DamagedValueError: its date is invalid.
         """
         found = db.scalar(_BY_SLUG, {"kind": kind, "slug": slug, "now": now})
         if found is None:
-            # To SQLite a date like "tomorrow" is later than any other: it has to be read.
+            # SQLite sorts a text like "tomorrow" after all dates: parsing it raises the error.
             db.scalars(_DATES, {"kind": kind, "slug": slug}).all()
             return None
         return found
@@ -173,7 +173,7 @@ class Entry(Base):
 
     @classmethod
     def formerly_at(cls, path: str, query: str, mount: str, now: datetime) -> "Select[str, str]":
-        """Kind and slug of what once had an address; first of what had it with its query.
+        """Kind and slug of the entries that had an address; first those that had it with its query.
 
         See :meth:`Redirect.known_as` for the parameters.
         """
@@ -188,13 +188,13 @@ class Entry(Base):
 
     @classmethod
     def pages(cls, db: Session, now: datetime) -> "Sequence[Row[str, str]]":
-        """Slug and title of each standing page that readers see at `now`, by title."""
+        """Slug and title of each page visible at `now`, by title."""
         pages = db.execute(_PAGES, {"now": now}).all()
         return sorted(pages, key=lambda page: (order(page.title), page.slug))
 
     @classmethod
     def tag_counts(cls, db: Session, now: datetime) -> "Sequence[Row[str, str, int]]":
-        """Name and slug of each tag, and how many entries readers see under it, by name."""
+        """Name, slug and number of visible entries of each tag, by name."""
         counts = (
             select(Tag.name, Tag.slug, func.count())
             .join(entry_tag, entry_tag.c.tag_id == Tag.id)
@@ -205,7 +205,7 @@ class Entry(Base):
 
     @classmethod
     def months(cls, db: Session, now: datetime) -> dict[str, int]:
-        """How many entries readers see in each month that has some (``2026-11``), newest first."""
+        """The number of visible entries of each month (``2026-11``) with any, newest first."""
         # A month is counted with its scheduled entries, which are few.
         later = select(cls.timestamp).where(cls.kind == "entry", cls.is_scheduled(now))
         unseen = Counter(f"{moment:%Y-%m}" for moment in db.scalars(later))
@@ -226,13 +226,13 @@ class Entry(Base):
         return db.scalar(select(func.count()).where(cls.is_listable(), *dated)) or 0
 
 
-# Few entries are featured, and each front page asks for the newest of them; few are standing pages,
-# and every page asks for those. On PostgreSQL the indexes are as partial, but to say so here would
-# import its dialect into every process.
+# Few entries are featured, and each front page needs the newest of them; few are pages, and every
+# response lists them. The indexes are partial on PostgreSQL, too, but saying so here would import
+# its dialect into every process.
 Index("ix_entry_featured", Entry.timestamp, sqlite_where=Entry.featured)
 Index("ix_entry_page", Entry.timestamp, sqlite_where=Entry.kind == "page")
 
-# What most pages ask for is built once: that would take as long as the asking.
+# Frequent statements are built once: building one takes as long as running it.
 _NOW = bindparam("now", type_=UTCDateTime())
 _BY_SLUG = (
     select(Entry)
@@ -242,12 +242,12 @@ _BY_SLUG = (
 _DATES = select(Entry.timestamp).where(
     Entry.kind == bindparam("kind"), Entry.slug == bindparam("slug")
 )
-# By itself: what SQLAlchemy would make of it is built for each entry anew, or, joined to it, makes
-# SQLite read all tags of all entries.
+# A statement of its own: SQLAlchemy would build one per entry, or a join with which SQLite reads
+# all tags of all entries.
 _TAGS = select(Tag).join(entry_tag).where(entry_tag.c.entry_id == bindparam("entry_id"))
 _ENTRY = Entry.__table__.c
 _PAGES = (
     select(_ENTRY.slug, _ENTRY.title)
-    # Written out: for a parameter no database would look into a partial index.
+    # A literal: with a parameter, no database would use the partial index.
     .where(_ENTRY.kind == literal("page", literal_execute=True), Entry.is_visible(_NOW))
 )

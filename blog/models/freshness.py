@@ -1,4 +1,4 @@
-"""How fresh a page is: what the site's version is now, and when pages change by themselves."""
+"""The freshness of pages: the current version of the site, and when pages change by themselves."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from blog.models.base import DamagedValueError, UTCDateTime
 from blog.models.change import EVERYTHING, MOST
 from blog.models.site import MISSING
 
-#: Identifies the content of the site: the version of the schema, the version of the content, when
-#: that changed, and the file. A restored backup counts from an earlier version, at a later time.
+#: Identifies the content of the site: schema version, content version, time of the last change, and
+#: file. A restored backup has an earlier content version, at a later time.
 Stamp = tuple[Any, ...]
 
 _STAMPS = {
     "sqlite": f"SELECT ({SCHEMA_VERSION}), version, changed FROM site",  # noqa: S608 - a constant
-    # Another table of that name has another number, as another file has.
+    # tableoid differs for another table of that name, as the file does on SQLite.
     "postgresql": f"SELECT ({SCHEMA_VERSION}), version, changed, tableoid::int FROM site",  # noqa: S608
 }
 
 
 def stamp(engine: Engine) -> Stamp | None:
-    """Return the stamp of the site's content now, or None if the database cannot say.
+    """Return the current stamp of the site's content, or None if the database is unavailable.
 
     It includes everything that was committed before the call.
 
@@ -42,7 +42,7 @@ def stamp(engine: Engine) -> Stamp | None:
 
 
 class History:
-    """The last changes to the site, by which a response of an earlier version may still be current.
+    """Recent changes to the site, which tell whether a response of an earlier version is current.
 
     It follows the table `change` as far as that is the history of what it knew before. After a
     gap, a restored backup or another file it begins again, and knows no response of before.
@@ -52,7 +52,7 @@ class History:
         self._engine = engine
         self._lock = Lock()
         self._latest: Stamp | None = None
-        #: When each known version was made, as the driver has it, in ascending order.
+        #: The time of each known version, as the driver returns it, in ascending order.
         self._changed: dict[int, Any] = {}
         #: The last known version that changed each scope.
         self._last: dict[int, int] = {}
@@ -60,7 +60,7 @@ class History:
     def advance(self, now: Stamp) -> None:
         """Learn what has changed up to `now`.
 
-        :raises sqlalchemy.exc.SQLAlchemyError: the database cannot answer.
+        :raises sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
         """
         if now == self._latest:
             return
@@ -81,11 +81,11 @@ class History:
             self._latest = now
 
     def covers(self, made: Stamp, comments: Collection[int], now: Stamp) -> bool:
-        """Tell whether nothing that a response was made of has changed between two stamps.
+        """Tell whether nothing that a response contains has changed between two stamps.
 
         :param made: before the response was rendered.
         :param comments: the entries whose comments it was made of, or ``ALL_COMMENTS``.
-        :raises sqlalchemy.exc.SQLAlchemyError: the database cannot answer.
+        :raises sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
         """
         self.advance(now)
         with self._lock:
@@ -114,7 +114,7 @@ class History:
 
 
 def _place(stamp: Stamp) -> Stamp:
-    """Return what two stamps of one history have in common: the schema, and the file or table."""
+    """Return the parts that all stamps of one history share: the schema, and the file or table."""
     return stamp[0], *stamp[3:]
 
 
@@ -164,7 +164,7 @@ def moments(db: Session, now: datetime, started: datetime, open_days: int) -> Mo
         raise DamagedValueError(MISSING)
     changed, appeared, appears, closed, closes = found
     past = [started, changed, *([appeared] if appeared else [])]
-    # The token in a form has its day in it.
+    # The token in a form contains its day.
     coming = [datetime.combine(now + timedelta(days=1), time.min, UTC)]
     coming += [appears] if appears else []
     if open_days:

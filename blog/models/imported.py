@@ -1,4 +1,4 @@
-"""The ledger of imports: which foreign item became what."""
+"""The ledger of imports: which foreign item became which entry or comment."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from blog.models.base import Base
 
 
 class Imported(Base):
-    """A foreign item that has been taken in.
+    """An imported foreign item.
 
     ``source`` names where it came from (the folder, or the old blog's address), ``key`` the item
     within it, ``digest`` its content when it was read. ``entry_updated`` is the entry's

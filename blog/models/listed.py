@@ -1,4 +1,4 @@
-"""Entries as lists show them: rows rather than entities, by statements that are built once."""
+"""Entries in lists: rows rather than entities, from statements that are built once."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from blog.text.folding import order
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An entry in a list. ``teaser`` is safe HTML: the summary, or how the text begins."""
+    """An entry in a list. ``teaser`` is safe HTML: the summary, or the beginning of the text."""
 
     id: int
     title: str
@@ -36,16 +36,16 @@ class Listed:
 
 _MOMENT = UTCDateTime()
 _NOW = bindparam("now", type_=_MOMENT)
-# Columns of the tables: those of the entities would go through the mapper for each row.
+# Columns of the tables: those of the entities would pass through the mapper for each row.
 _ENTRY, _MADE, _TAG, _UNDER = (
     table.c for table in (Entry.__table__, Rendering.__table__, Tag.__table__, entry_tag)
 )
 
 
 def _list(ids: "Select[int]") -> Executable:
-    """Complete a statement that selects ids, the newest first.
+    """Complete a statement that selects ids, newest first.
 
-    What is skipped and counted are ids alone, along an index, however long the bodies are.
+    LIMIT and OFFSET apply to the ids, along an index, so the length of bodies does not matter.
     """
     chosen = ids.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
     made = and_(_MADE.entry_id == _ENTRY.id, _MADE.renderer == bindparam("renderer"))
@@ -117,7 +117,7 @@ def _listed(row: Any, rendering: Any, tags: Sequence[Any]) -> Listed:
 
 
 def _made_now(db: Session, ids: Sequence[int], language: str) -> Mapping[int, Rendering]:
-    """Render the entries that were changed by somebody who does not render."""
+    """Render the entries that were changed in an SQL shell, without rendering."""
     if not ids:
         return {}
     return {row.id: Rendering.of(*row, language) for row in db.execute(_TEXTS, {"ids": ids})}

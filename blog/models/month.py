@@ -1,4 +1,4 @@
-"""How many entries each month has, counted by triggers."""
+"""The number of entries per month, counted by triggers."""
 
 from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,10 +7,10 @@ from blog.models.base import Base
 
 
 class Month(Base):
-    """A month, as ``2026-11``, and how many published entries are dated in it, future ones too.
+    """A month, as ``2026-11``, and the number of published entries in it, including future ones.
 
-    Counting them for each page would cost the more, the longer the blog is kept. The number is None
-    after somebody's ``REPLACE INTO entry``, and :meth:`blog.models.entry.Entry.months` counts.
+    Counting them for each page would cost more as the blog grows. The number is None after a
+    ``REPLACE INTO entry`` in a shell; then :meth:`blog.models.entry.Entry.months` counts.
     """
 
     __tablename__ = "month"

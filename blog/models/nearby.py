@@ -1,4 +1,4 @@
-"""What stands near an entry: the older and the newer one, its series, others on its subjects."""
+"""Links around an entry: the previous and next entry, its series, related entries."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from blog.models.entry import Entry
 from blog.models.series import Series
 from blog.models.tag import entry_tag, is_listed
 
-#: How many related entries stand below an entry.
+#: The number of related entries below an entry.
 RELATED = 4
 
-#: How many of the tags of an entry, and how many of the newest entries of each, are looked at for
-#: them: the work stays the same when the blog has grown.
+#: The number of an entry's tags, and of the newest entries with each, from which related entries
+#: are chosen: the work does not grow with the blog.
 SUBJECTS = 12
 CANDIDATES = 50
 
@@ -44,7 +44,7 @@ class Linked(NamedTuple):
 class Part:
     """The place of an entry in its series, and what readers see of the series.
 
-    :param number: from 1 on.
+    :param number: starts at 1.
     """
 
     title: str
@@ -67,14 +67,14 @@ _NOW = bindparam("now", type_=UTCDateTime())
 
 _PLACE = tuple_(_ENTRY.timestamp, _ENTRY.id)
 _HERE = tuple_(bindparam("timestamp", type_=UTCDateTime()), bindparam("id", type_=Integer))
-# A moment that somebody's shell wrote without its fraction is not equal to itself.
+# A timestamp written in an SQL shell without its fraction does not compare equal to itself.
 _OTHER = select(*_LINKED).where(_ENTRY.id != bindparam("id")).limit(1)
 _NEIGHBOURS = union_all(
     *(
         select(neighbour.subquery())
         for neighbour in (
-            # What is older than an entry that readers see has appeared. Were it asked for all the
-            # same, SQLite would walk the index from now on, and not from the entry.
+            # Entries older than a visible one are visible, so `now` is not compared: with that
+            # condition, SQLite would scan the index from `now` and not from the entry.
             _OTHER.where(Entry.is_listable(), _PLACE < _HERE).order_by(
                 _ENTRY.timestamp.desc(), _ENTRY.id.desc()
             ),
@@ -115,7 +115,7 @@ def part(db: Session, entry: Entry, now: datetime) -> Part | None:
         return None
     rows = db.execute(_PARTS_NAMED, {"series": entry.series_id, "now": now}).all()
     found = [Linked(*row[:4]) for row in rows]
-    if not found:  # a shell without foreign keys has deleted the series
+    if not found:  # the series was deleted in a shell without foreign keys
         return None
     number = 1 + [each.id for each in found].index(entry.id)
     return Part(rows[0].series_title, rows[0].series_slug, number, found)
@@ -126,7 +126,7 @@ def related(
 ) -> list[Linked]:
     """Return the entries that share most tags with `entry`; a rare tag counts for more.
 
-    :param without: the ids of those that its page shows anyway.
+    :param without: the ids of entries that its page links to anyway.
     """
     tags = [tag.id for tag in entry.tags[:SUBJECTS]]
     if not tags:

@@ -1,4 +1,4 @@
-"""What the text of an entry looks like, made when it is saved and not for each page."""
+"""The rendered text of an entry, made when it is saved and not for each page."""
 
 from typing import Self
 
@@ -9,16 +9,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 from blog.markup import Format, plain, render, render_summary, renderer, shorten
 from blog.models.base import Base
 
-#: How long the description of a page for whoever links to it is, in characters.
+#: The length of a page's description, for previews of links, in characters.
 DESCRIPTION = 200
 
 
 class Rendering(Base):
     """The text of an entry as HTML and as plain text.
 
-    A trigger removes the row when the text changes and nobody renders it anew, as in somebody's
-    SQL shell. ``renderer`` is the version of :mod:`blog.markup` that made it. Where there is no row
-    of the present version, whoever needs one makes it with :meth:`of`, and does not store it.
+    A trigger deletes the row when the text changes without being rendered, as in an SQL shell.
+    ``renderer`` is the version of :mod:`blog.markup` that made it. If there is no row of the
+    current version, a page renders the text with :meth:`of`, without storing it.
 
     :param teaser: safe HTML without blocks: the author's summary, or how the text begins.
     :param description: the same as plain text, not longer than :data:`DESCRIPTION`.

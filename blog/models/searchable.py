@@ -1,4 +1,4 @@
-"""What can be found: views of the searchable texts.
+"""Views of the searchable texts.
 
 A view has the texts of published entries as they were written, another one those of comments.
 Whether readers may see an entry at this moment is asked when they look. Triggers note the ids of
@@ -20,7 +20,7 @@ _ALL = (
     f"INSERT INTO search_stale SELECT id - {BELOW} FROM comment WHERE {_VISIBLE}",  # noqa: S608
 )
 
-# The comment makes the views of another version of the folding differ.
+# The SQL comment makes the views differ between versions of the folding.
 _ENTRIES = """
     CREATE VIEW searchable_entry AS /* folding {folding} */
     SELECT entry.id, substr(title, 1, 2000) AS title,

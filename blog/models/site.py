@@ -8,14 +8,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from blog.models.base import Base, DamagedValueError
 
-#: Why a site without its row cannot be served.
+#: The error for a database without the site's row.
 MISSING = "its table site has no row"
 
 
 class Site(Base):
-    """``version`` and ``changed`` move with whatever readers can see; ``secret`` signs forms.
+    """``version`` and ``changed`` follow what readers can see; ``secret`` signs forms.
 
-    ``uid`` is what feeds call the blog; it never changes, whatever becomes of its address.
+    ``uid`` identifies the blog in feeds; it never changes, even if the address does.
     """
 
     __tablename__ = "site"

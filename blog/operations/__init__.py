@@ -1,1 +1,1 @@
-"""What an operator does: upgrade, restore, read the log."""
+"""Operations: upgrade, restore, log messages."""

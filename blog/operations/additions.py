@@ -1,7 +1,7 @@
-"""What an operator has added to a database: tables, views, triggers and indexes of their own.
+"""Objects that an operator has added to a database: tables, views, triggers and indexes.
 
-An upgrade creates objects under names of its own, and rebuilds tables. An existing object with such
-a name stops the upgrade, unless it is an index that ours replaces. On SQLite a rebuilt table loses
+An upgrade creates objects and rebuilds tables. An existing object with a name that it needs stops
+the upgrade, unless it is an index that ours replaces. On SQLite a rebuilt table loses
 its triggers and indexes, so those of the operator are put back.
 https://www.sqlite.org/lang_altertable.html#making_other_kinds_of_table_schema_changes
 """
@@ -26,7 +26,7 @@ class Object(NamedTuple):
 
     @property
     def is_plain_index(self) -> bool:
-        """Whether it is an index without a constraint, which another one can replace."""
+        """Whether it is an index without a constraint, which another index can replace."""
         return self.kind == "index" and not self.sql.upper().startswith("CREATE UNIQUE")
 
 
@@ -51,7 +51,7 @@ def objects(connection: Connection) -> list[Object]:
 
 
 def in_the_way(found: Iterable[Object], wanted: Iterable[Object]) -> Iterator[Object]:
-    """Yield the objects that an upgrade cannot replace, though it needs their names.
+    """Yield the objects whose names the upgrade needs and that it cannot replace.
 
     :param found: the operator's objects.
     :param wanted: the objects that the upgrade will create.

@@ -130,16 +130,16 @@ def processes(entries: int) -> int:
 
 @contextmanager
 def _workers(entries: int) -> Iterator[Executor | None]:
-    """Start processes that render, where they are worth it; None if this one does it."""
+    """Start rendering processes if there are enough entries; None if this process renders."""
     number = processes(entries)
     if number == 1:
         yield None
         return
-    # A forked process would share this one's connections, and what its threads had locked.
+    # A forked process would share this one's connections and inherit held locks.
     context = multiprocessing.get_context("spawn")
     workers = ProcessPoolExecutor(number, context, _end_with_parent)
-    # A terminal sends Ctrl-C to all processes. The executor hangs when it ends its processes or
-    # comes while they start, so they inherit that it is ignored.
+    # A terminal sends Ctrl-C to all processes. The executor hangs if it ends a worker or arrives
+    # while they start, so the workers inherit an ignored SIGINT.
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         workers.submit(render_rows, [])
@@ -152,7 +152,7 @@ def _workers(entries: int) -> Iterator[Executor | None]:
 
 
 def _end_with_parent() -> None:
-    """Let a worker end when the upgrade is killed; otherwise it would wait for ever."""
+    """End a worker when the upgrade is killed; otherwise it would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows it is not inherited
     parent = multiprocessing.parent_process()
 

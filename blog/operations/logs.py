@@ -1,4 +1,4 @@
-"""What is written to the log and to the terminal, so that no visitor can forge a line of it."""
+"""Output to the log and the terminal, in which no visitor can forge a line."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-#: Characters that a terminal obeys, or that change the order of what is around them: C0, DEL and
+#: Characters that control a terminal, or change the order of the text around them: C0, DEL and
 #: C1, the line and paragraph separators, and all of Bidi_Control.
 #: https://www.unicode.org/reports/tr9/#Bidirectional_Character_Types
 _OBEYED = [
@@ -26,6 +26,14 @@ def visible(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number and its noun: ``1 item``, ``2,000 items``.
+
+    :param many: the plural, where it is not `one` with an ``s``.
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 class LogFormatter(logging.Formatter):
     """Writes a record on one line, and indents a traceback, so that only records begin a line."""
 
@@ -41,7 +49,7 @@ class LogFormatter(logging.Formatter):
 
 
 def log_to_stderr(form: str) -> None:
-    """Write warnings and errors of all loggers to stderr, unless logging is set up already.
+    """Write warnings and errors of all loggers to stderr, unless logging is already configured.
 
     :param form: the format of a line, as :class:`logging.Formatter` takes it.
     """
@@ -51,7 +59,7 @@ def log_to_stderr(form: str) -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line. A command goes on where it cannot be: on a full disk, or to a closed pipe.
+    """Print a line. A full disk or a closed pipe does not stop the command.
 
     :param err: print it to stderr.
     """

@@ -1,7 +1,7 @@
-"""The schema's version: what the code needs, what a database has, and how to get there.
+"""The schema version that the code needs and a database has, and the upgrade between them.
 
-Migrations are numbered, ``0001`` is the schema of the seed. They run from the command line only,
-because several server processes must not race to migrate.
+Migrations are numbered; ``0001`` is the seed's schema. They run from the command line only, so that
+server processes do not race to migrate.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,10 +22,10 @@ from blog.operations.outages import outage
 from pool.errors import SettingError
 from pool.sqlite import WRITING, use_wal
 
-#: The version of a database that the seed's own models made: two tables and no version table.
+#: The version of a database created by the seed's own models: two tables, no version table.
 SEED = "0001"
 
-#: The tables by which a database is known, with columns that no version lacks.
+#: The tables that identify a database, with the columns that all versions have.
 _SEED_TABLES = {
     "entry": {"id", "title", "body", "timestamp", "featured"},
     "comment": {"id", "entry_id", "text", "name"},
@@ -41,7 +41,7 @@ STEPS = 20_000
 
 
 class DatabaseUnusableError(Exception):
-    """The database cannot be used as it is. The message says what to do about it."""
+    """The database cannot be used as it is. The message gives the remedy."""
 
 
 def version(connection: Connection) -> str | None:
@@ -55,7 +55,7 @@ def version(connection: Connection) -> str | None:
         if number is not None and number < (postgresql.OLDEST,):
             raise DatabaseUnusableError(
                 f"The database {_name(connection.engine)} is on PostgreSQL "
-                f"{'.'.join(map(str, number))}, and Threadleaf needs {postgresql.OLDEST} or newer: "
+                f"{'.'.join(map(str, number))}, but Threadleaf needs {postgresql.OLDEST} or newer: "
                 "upgrade the server."
             )
     _check_encoding(connection)
@@ -82,7 +82,7 @@ def version(connection: Connection) -> str | None:
 
 
 def _check_encoding(connection: Connection) -> None:
-    """Refuse a database that cannot store each character, or does not know what one is.
+    """Refuse a database that cannot store all characters.
 
     :raises DatabaseUnusableError: its encoding is not UTF-8.
     """
@@ -92,20 +92,20 @@ def _check_encoding(connection: Connection) -> None:
     if encoding != "UTF8":
         raise DatabaseUnusableError(
             f"The database {_name(connection.engine)} has the encoding {encoding}, which cannot "
-            "store every text: create one with `CREATE DATABASE ... TEMPLATE template0 ENCODING "
-            "'UTF8'`, and move the blog to it."
+            "store all characters: create one with `CREATE DATABASE ... TEMPLATE template0 "
+            "ENCODING 'UTF8'`, and move the blog to it."
         )
 
 
 def check(engine: Engine) -> Site:
-    """Return the site's row, if the database is there and has the version that the code needs.
+    """Return the site's row of a database with the version that the code needs.
 
     :raises DatabaseUnusableError: it is missing, older or newer than the code, or cannot be read.
     """
     with explaining(engine):
         if is_missing(engine):
             raise DatabaseUnusableError(
-                f"There is no database at {_name(engine)}: run `threadleaf init`."
+                f"The database {_name(engine)} does not exist: run `threadleaf init`."
             )
         with engine.connect() as connection:
             found = version(connection)
@@ -118,27 +118,27 @@ def check(engine: Engine) -> Site:
         )
     if found < HEAD:
         raise DatabaseUnusableError(
-            f"The database {_name(engine)} has schema {found} and this Threadleaf needs {HEAD}: "
+            f"The database {_name(engine)} has schema {found}, but this Threadleaf needs {HEAD}: "
             "run `threadleaf upgrade`."
         )
     raise DatabaseUnusableError(
-        f"The database {_name(engine)} has schema {found}, and this Threadleaf knows only {HEAD}: "
-        "run `pip install --upgrade threadleaf`."
+        f"The database {_name(engine)} has schema {found}, but this Threadleaf knows only {HEAD}: "
+        "install the version that upgraded it."
     )
 
 
 def upgrade(
     engine: Engine, on_progress: Callable[[], object] | None = None
 ) -> tuple[str | None, str]:
-    """Bring a database to the version that the code needs, in one transaction; make a new one.
+    """Create or upgrade a database, in one transaction.
 
-    What takes long for many entries is left to :mod:`blog.operations.backfill`.
+    Rendering and indexing, which take long, are left to :mod:`blog.operations.backfill`.
 
     :param on_progress: called after each :data:`STEPS` instructions that SQLite has executed, and
-        while PostgreSQL waits for others; an exception in it stops the upgrade, as a
+        while PostgreSQL waits for locks; an exception in it stops the upgrade with
         KeyboardInterrupt.
     :return: the version before and the version after.
-    :raises DatabaseUnusableError: it is newer than the code or another program's, has objects under
+    :raises DatabaseUnusableError: it is newer than the code or another program's, has objects with
         names that the upgrade needs, or cannot be written to.
     """
     with explaining(engine):
@@ -147,7 +147,7 @@ def upgrade(
             if is_current(connection):
                 return HEAD, HEAD
         if engine.dialect.name == "sqlite":
-            # Where the disk cannot have a log, readers and writers wait for each other; it will do.
+            # On a disk that does not support WAL, readers and writers wait for each other.
             with suppress(SettingError):
                 use_wal(engine)
         with engine.connect().execution_options(**WRITING) as connection:
@@ -155,7 +155,7 @@ def upgrade(
                 return _migrate(connection, on_progress), HEAD
             except (DBAPIError, PendingRollbackError) as error:
                 first = _first(error)
-                if "interrupted" in str(first):  # SQLite drops the exception of on_progress
+                if "interrupted" in str(first):  # SQLite discards the exception of on_progress
                     raise KeyboardInterrupt from error
                 raise first from error
             finally:
@@ -164,7 +164,7 @@ def upgrade(
 
 
 def _first(error: BaseException) -> BaseException:
-    """Return the first error of an upgrade: Alembic tidies up after it, and fails once more."""
+    """Return the first error of an upgrade: Alembic cleans up after it, and fails again."""
     if isinstance(error, PendingRollbackError) and error.__context__ is not None:
         return _first(error.__context__)
     return error
@@ -178,26 +178,26 @@ def is_current(connection: Connection) -> bool:
     found = version(connection)
     if found is not None and found > HEAD:
         raise DatabaseUnusableError(
-            f"The database {_name(connection.engine)} has schema {found}, newer than {HEAD}, "
-            "which is the newest that this Threadleaf knows: nothing was changed."
+            f"The database {_name(connection.engine)} has schema {found}, but this Threadleaf "
+            f"knows only {HEAD}: nothing was changed. Install the version that upgraded it."
         )
     return found == HEAD and derived.is_current(connection)
 
 
 def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -> str | None:
-    """Bring the schema to :data:`HEAD`, and return the version that it had before."""
+    """Upgrade the schema to :data:`HEAD`, and return the previous version."""
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.dbapi_connection
-        # A migration that rebuilds a table drops the old one, which foreign keys would forbid, and
-        # renames the new one, which views on the old one would. The first of the pragmas does not
-        # work inside a transaction.
+        # A migration that rebuilds a table drops the old one, which foreign keys would prevent, and
+        # renames the new one, which views on the old one would prevent. The first pragma has no
+        # effect inside a transaction.
         driver.execute("PRAGMA foreign_keys = OFF")
         driver.execute("PRAGMA legacy_alter_table = ON")
         driver.set_progress_handler(on_progress, STEPS)
     with connection.begin():
         if connection.dialect.name == "postgresql":
             postgresql.confine(connection)
-        # Another upgrade may have come first.
+        # Another upgrade may have finished meanwhile.
         if is_current(connection):
             return HEAD
         before = version(connection)
@@ -211,7 +211,7 @@ def _migrate(connection: Connection, on_progress: Callable[[], object] | None) -
 
 
 def _lock(connection: Connection, on_wait: Callable[[], object] | None) -> None:
-    """Lock the blog's tables and views, of which an old schema lacks some."""
+    """Lock the blog's tables and views; an old schema lacks some of them."""
     found = additions.objects(connection)
     there = {each.name for each in found if each.kind in {"table", "view"}}
     postgresql.lock(connection, sorted(_OURS & there), on_wait)
@@ -226,14 +226,14 @@ def _make_room(connection: Connection, before: str) -> list[str]:
     # A table is rebuilt under such a name: https://alembic.sqlalchemy.org/en/latest/batch.html
     wanted += [Object("table", f"_alembic_tmp_{each.name}") for each in known]
     names = {each.name for each in known}
-    if before != SEED:  # it has views and triggers of ours, which are made again
+    if before != SEED:  # it has our views and triggers, which are created again
         names |= {each.name for each in wanted if each.kind in {"view", "trigger"}}
     found = [each for each in additions.objects(connection) if each.name not in names]
     obstacles = list(additions.in_the_way(found, wanted))
     if obstacles:
         raise DatabaseUnusableError(
-            f"The database {_name(connection.engine)} was not upgraded: Threadleaf needs the names "
-            f"of its {', '.join(map(str, obstacles))}. Rename or drop them, then try again."
+            f"The database {_name(connection.engine)} was not upgraded: Threadleaf needs the "
+            f"names of its {', '.join(map(str, obstacles))}. Rename or drop them, then try again."
         )
     tables = {each.name for each in known if each.kind == "table"}
     replaced = {each.name for each in wanted}
@@ -273,7 +273,7 @@ def _run_migrations(connection: Connection, before: str | None, to: str = HEAD) 
 
 @contextmanager
 def explaining(engine: Engine) -> Iterator[None]:
-    """Turn an outage into a sentence with a remedy.
+    """Raise an outage as a sentence with a remedy.
 
     :raises DatabaseUnusableError: the database or a file could not be used in the block.
     """
@@ -287,9 +287,9 @@ def explaining(engine: Engine) -> Iterator[None]:
 
 
 def is_missing(engine: Engine) -> bool:
-    """Tell whether an SQLite database has no file yet. SQLite would make an empty one to look.
+    """Tell whether the file of an SQLite database is missing. SQLite would create it on connecting.
 
-    :raises OSError: its folder is closed to this user.
+    :raises OSError: this user may not access its folder.
     """
     file = file_of(engine.url)
     if file is None:
@@ -304,13 +304,13 @@ def is_missing(engine: Engine) -> bool:
 def make_file(engine: Engine) -> None:
     """Create a missing SQLite file that only this user can read.
 
-    SQLite would let others read it, with the secret that signs forms and cookies. It gives the
-    files beside it the same mode.
+    SQLite would create it readable by others, with the secret that signs forms and cookies. It
+    gives the files beside it the same mode.
     """
     file = file_of(engine.url)
     if file is not None and is_missing(engine):
         with suppress(FileExistsError):
-            # SQLite follows a link that leads nowhere yet.
+            # SQLite follows a broken link and creates its target.
             file.resolve().touch(mode=0o600, exist_ok=False)
 
 

@@ -1,7 +1,7 @@
-"""Outages: the errors that an operator can end, with their remedies. All others are bugs.
+"""Outages: errors that an operator can fix, with their remedies. All others are bugs.
 
-The start, requests and commands share them. A request that fails in an outage gets a 503 and is
-counted; the log has a line when the outage starts and one when it ends.
+Startup, requests and commands use them. A request that fails in an outage gets a 503 and is
+counted; one line is logged when the outage starts and one when it ends.
 """
 
 import errno
@@ -27,8 +27,8 @@ from blog.models.base import DamagedValueError
 
 log = logging.getLogger(__name__)
 
-#: Seconds without a failure after which a request that succeeds ends an outage. Otherwise a
-#: database that fails every other time would log a start and an end for each request.
+#: Seconds without a failure after which a successful request ends an outage. Otherwise a database
+#: that fails every other time would log a start and an end for each request.
 QUIET = 5.0
 
 _SPACE = "free space on the disk of {folder} ({free})"
@@ -36,15 +36,15 @@ _WRITE = "let {user} write to the file and to its folder ({modes})"
 _OPEN = (
     "check that its folder exists and that {user} may write to the file and the folder ({modes})"
 )
-_LOCK = "end the other program that is writing to it, then try again"
-_DISK = "check the disk of {folder} ({free}), and what the system's log says of it"
-_REPAIR = "see what `PRAGMA integrity_check` says of it, and restore a backup"
-_EDIT = "correct that row, or restore a backup; `PRAGMA integrity_check` tells if more is damaged"
+_LOCK = "stop the other program that is writing to it, then try again"
+_DISK = "check the disk of {folder} ({free}) and the system log"
+_REPAIR = "check it with `PRAGMA integrity_check`, and restore a backup"
+_EDIT = "correct that row, or restore a backup; `PRAGMA integrity_check` shows any other damage"
 _OUTDATED = "use the version of Threadleaf that upgraded it"
-_LOST = "put the file back in its place, or run `threadleaf restore` with a backup of it"
+_LOST = "put the file back, or run `threadleaf restore` with a backup"
 _SCHEMA = "run `threadleaf upgrade`, or restore the blog's own database"
 _NAME = "rename that table, index or trigger, or give the blog a database of its own"
-_DEFAULT = "check that it is there and that {user} may use it"
+_DEFAULT = "check that it exists and that {user} may use it"
 
 #: By a part of SQLite's code or message: the pool and the driver raise some without a code.
 #: https://www.sqlite.org/rescode.html
@@ -71,21 +71,21 @@ _CONNECTIONS = "allow more connections on the PostgreSQL server, or lower the se
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRESQL = {
     "25006": "connect to the primary server: this one is read-only",
-    "28": "check user and password in the setting `database`",
+    "28": "check the user and the password in the setting `database`",
     "3D": "create the database, or correct the setting `database`",
-    "3F": "create the schema that the search path names, or correct the search path",
+    "3F": "create the schema in the search path, or correct the search path",
     "40": "try again: other programs were changing the same rows",
-    "42501": "grant this role the right to do it; an upgrade takes the owner of the tables",
+    "42501": "grant this role the privilege; an upgrade needs the owner of the tables",
     "42P01": _SCHEMA,
     "42P07": _NAME,
     "42703": _SCHEMA,
     "53100": "free space on the disk of the PostgreSQL server",
     "53": _CONNECTIONS,
     "55P03": _LOCK,
-    "58": "check the disk of the PostgreSQL server, and its log",
-    "XX": "see the log of the PostgreSQL server, and restore a backup",
+    "58": "check the disk and the log of the PostgreSQL server",
+    "XX": "check the log of the PostgreSQL server, and restore a backup",
 }
-_CONNECT = "check that the PostgreSQL server is running and can be reached"
+_CONNECT = "check that the PostgreSQL server is running and reachable"
 
 _OS = {
     errno.ENOSPC: _SPACE,
@@ -102,15 +102,15 @@ _OS = {
 
 @dataclass(frozen=True)
 class Outage:
-    """Something that cannot be used. As a string, a sentence with reason and remedy."""
+    """An unusable database or file. As a string, a sentence with reason and remedy."""
 
-    #: The database or a file, as messages name it.
+    #: The database or the file, by its name in messages.
     subject: str
-    #: The message of the driver or of the system.
+    #: The message of the driver or the system.
     reason: str
-    #: A remedy of the tables above: two failures with one remedy are one outage.
+    #: A remedy from the tables above: failures with the same remedy are one outage.
     remedy: str
-    #: The file in question; None for a server.
+    #: The file; None for a server.
     place: Path | None
 
     def __str__(self) -> str:
@@ -167,7 +167,7 @@ def _sqlite(error: DBAPIError) -> str | None:
 def _postgresql(error: DBAPIError) -> str | None:
     state = getattr(error.orig, "sqlstate", None) or ""
     remedies = (remedy for sign, remedy in _POSTGRESQL.items() if state.startswith(sign))
-    # What the driver says without a state is about the connection.
+    # Errors of the driver without a state concern the connection.
     default = _CONNECT if isinstance(error, OperationalError) else None
     if error.orig is not None and is_full(error.orig):
         default = _CONNECTIONS
@@ -178,7 +178,7 @@ def _postgresql(error: DBAPIError) -> str | None:
 
 def _user() -> str:
     if sys.platform == "win32":
-        return os.getlogin()  # the account itself; a service need not have it in its environment
+        return os.getlogin()  # the account itself: the environment of a service may lack it
     return _account(os.geteuid())
 
 
@@ -189,12 +189,12 @@ def _account(uid: int) -> str:
 
     try:
         return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container need not know the name
+    except KeyError:  # a container may lack the name
         return str(uid)
 
 
 def _mode(path: Path) -> str:
-    """Return the mode and the owner of a file, as a message names them."""
+    """Return the mode and the owner of a file, for a message."""
     try:
         found = path.stat()
     except OSError as error:
@@ -223,10 +223,10 @@ class _Count:
 class Outages:
     """The outages of an application: each is logged when it starts and when it ends.
 
-    Writing can be out while reading goes on, on a full disk for example. So a reading request ends
-    only an outage in which reading has failed.
+    Writes can fail while reads succeed, for example on a full disk. So a successful read ends only
+    an outage in which a read has failed.
 
-    :param clock: gives seconds that never go backwards.
+    :param clock: returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -240,7 +240,7 @@ class Outages:
 
         :param outage: the cause, from :func:`outage`.
         :param request: its method and path, for the log.
-        :param is_writing: whether the request was going to write.
+        :param is_writing: whether it was a request that writes.
         """
         now = self._clock()
         with self._lock:
@@ -255,7 +255,7 @@ class Outages:
     def succeeded(self, *, is_writing: bool) -> None:
         """Note that the database served a request, and log the outages that are over.
 
-        :param is_writing: whether the request has written.
+        :param is_writing: whether it was a request that writes.
         """
         now = self._clock()
         with self._lock:

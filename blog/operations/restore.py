@@ -1,6 +1,6 @@
-"""Put a backup in the place of an SQLite database, while the blog is being served or not.
+"""Replace an SQLite database with a backup, even while the blog is served.
 
-Copying or moving a file there is not safe: the write-ahead log of the old database would be applied
+Copying or moving a file is not safe: the write-ahead log of the old database would be applied
 to the new one. https://www.sqlite.org/howtocorrupt.html
 """
 
@@ -22,7 +22,7 @@ from blog.models import Entry, Site
 from blog.operations import migration
 from blog.operations.migration import DatabaseUnusableError
 
-#: How the names of the files beside a database end. https://www.sqlite.org/tempfiles.html
+#: Suffixes of the files beside a database. https://www.sqlite.org/tempfiles.html
 _SIDES = ("-wal", "-journal", "-shm")
 
 
@@ -43,25 +43,25 @@ class Restored:
 
 
 def restore(url: str, backup: Path) -> Restored:
-    """Put a backup in the place of a database, and save the previous one beside it.
+    """Replace a database with a backup, and save the previous one beside it.
 
-    Servers need not be stopped: they see the restore as one transaction. It waits for other writers
+    Servers can keep running: they see the restore as one transaction. It waits for other writers
     at most :data:`~blog.database.BUSY_TIMEOUT` seconds. The backup is not changed.
 
     :param url: the setting ``database``, a path or a URL.
-    :param backup: a database of Threadleaf, of this version or older: it is upgraded.
-    :raises DatabaseUnusableError: the backup is damaged or not of Threadleaf, or the database
+    :param backup: a database of this version or an older one, which is upgraded.
+    :raises DatabaseUnusableError: the backup is damaged or another program's, or the database
         cannot be written to. Nothing was changed.
     """
     file = file_of(database_url(url))
     if file is None:
         raise DatabaseUnusableError(
-            "`threadleaf restore` is for SQLite: restore a PostgreSQL database with `pg_restore`."
+            "`threadleaf restore` is for SQLite; use `pg_restore` for a PostgreSQL database."
         )
-    # SQLite follows a link, and has the files beside a database where the link leads.
+    # SQLite follows a link, and keeps the files beside a database beside its target.
     database = file.resolve()
     if database.exists() and database.samefile(backup):
-        raise DatabaseUnusableError(f"{backup} is the database itself: choose a backup of it.")
+        raise DatabaseUnusableError(f"{backup} is the database itself: choose a backup.")
     now = datetime.now(UTC)
     copy = database.with_name(f"{database.name}.restoring-{os.getpid()}")
     previous = database.with_name(f"{database.name}.before-{now:%Y%m%d-%H%M%S-%f}")
@@ -71,8 +71,8 @@ def restore(url: str, backup: Path) -> Restored:
             _overwrite(database, copy, previous)
     except (sqlite3.Error, OSError) as error:
         raise DatabaseUnusableError(
-            f"The database {database} cannot be restored ({error}): nothing was changed. Stop the "
-            "programs that use it, then try again."
+            f"Cannot restore {database} ({error}); nothing was changed. Stop the programs that use "
+            "it, then try again."
         ) from error
     finally:
         for side in ("", *_SIDES):
@@ -82,7 +82,7 @@ def restore(url: str, backup: Path) -> Restored:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a database, with the log beside it."""
-    # To read a database SQLite writes beside it, which a read-only disk does not allow.
+    # To read a database, SQLite writes files beside it, which a read-only disk does not allow.
     in_use = any(Path(f"{source}{side}").exists() for side in ("-wal", "-journal"))
     mode = "mode=ro" if in_use else "immutable=1"
     address = f"file:{quote(os.fsencode(source.resolve()), safe='')}?{mode}"
@@ -91,7 +91,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _save(origin: sqlite3.Connection, target: Path) -> None:
-    """Copy what `origin` reads to a new file that only this user can read."""
+    """Copy the snapshot of `origin` to a new file that only this user can read."""
     target.touch(mode=0o600, exist_ok=False)
     try:
         with closing(sqlite3.connect(target)) as copy:
@@ -103,13 +103,13 @@ def _save(origin: sqlite3.Connection, target: Path) -> None:
 
 
 def _refuse_to_wait(status: int, _remaining: int, _total: int) -> None:
-    # sqlite3 would wait for a lock without a limit.
+    # sqlite3 would wait for a lock indefinitely.
     if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         raise sqlite3.OperationalError("database is locked")
 
 
 def _prepare(backup: Path, copy: Path, now: datetime) -> tuple[str, int]:
-    """Make a copy of a backup, check it, upgrade it, and return its old schema and its entries."""
+    """Copy, check and upgrade a backup; return its old schema and the number of entries."""
     try:
         _copy(backup, copy)
         with closing(sqlite3.connect(copy)) as connection:
@@ -122,14 +122,14 @@ def _prepare(backup: Path, copy: Path, now: datetime) -> tuple[str, int]:
     try:
         with migration.explaining(engine):
             version = None
-            # Or another program's.
+            # The backup may be another program's.
             with engine.connect() as connection, suppress(DatabaseUnusableError):
                 version = migration.version(connection)
             if version is None:
-                raise DatabaseUnusableError(f"{backup} is not a database of Threadleaf.")
+                raise DatabaseUnusableError(f"{backup} is not a Threadleaf database.")
             migration.upgrade(engine)
             with engine.begin() as connection:
-                # Never the time and version of a page that a browser has, with other content.
+                # A browser may have a page of the same version and time with other content.
                 connection.execute(update(Site).values(version=Site.version + 1, changed=now))
                 entries = connection.scalar(select(func.count()).select_from(Entry)) or 0
     finally:
@@ -138,7 +138,7 @@ def _prepare(backup: Path, copy: Path, now: datetime) -> tuple[str, int]:
 
 
 def _replace(database: Path, copy: Path, previous: Path) -> bool:
-    """Give the copy the name of the database, unless a program has that open."""
+    """Rename the copy to the database, unless a program has the database open."""
     if database.exists():
         try:
             with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as alone:
@@ -161,7 +161,7 @@ def _replace(database: Path, copy: Path, previous: Path) -> bool:
     try:
         copy.replace(database)
     except PermissionError:
-        # Windows replaces no open file, not even where a program has not read it yet.
+        # Windows cannot replace an open file, even one that has not been read yet.
         previous.unlink(missing_ok=True)
         return False
     _sync(database.parent)
@@ -169,7 +169,7 @@ def _replace(database: Path, copy: Path, previous: Path) -> bool:
 
 
 def _overwrite(database: Path, copy: Path, previous: Path) -> None:
-    """Write the copy into the database in one transaction, beside the programs that use it."""
+    """Write the copy into the database in one transaction, while other programs use it."""
 
     def keep(status: int, remaining: int, total: int) -> None:
         _refuse_to_wait(status, remaining, total)
@@ -187,7 +187,7 @@ def _overwrite(database: Path, copy: Path, previous: Path) -> None:
         except BaseException:
             previous.unlink(missing_ok=True)
             raise
-        # The log has grown by the whole database. If others are reading it, it shrinks later.
+        # The log has grown by the size of the database. While others read it, it cannot shrink.
         with suppress(sqlite3.Error):
             target.execute("PRAGMA busy_timeout = 0")
             target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -204,7 +204,7 @@ def _share(file: Path, database: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Write a folder to disk, where the system and its permissions allow that."""
+    """Sync a folder to disk, where the system and permissions allow it."""
     if sys.platform != "win32":
         with suppress(PermissionError):
             descriptor = os.open(folder, os.O_RDONLY)

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The largest request body that is taken, in bytes. Larger ones are answered with 413.
+#: The largest accepted request body, in bytes. A larger one gets a 413.
 MAX_BODY = 16 * 1024 * 1024
-#: The largest request line and headers together, in bytes. Larger ones are answered with 431.
+#: The most bytes of request line and headers together. Larger ones get a 431.
 MAX_HEADER = 64 * 1024
 
-# A response begins to leave when it has so many bytes, or is complete. Waitress would send its head
-# by itself; and each time a worker sends, it gives the interpreter away, and has to wait for it.
+# A response is sent once it has this many bytes or is complete. Waitress would send its head
+# separately, and with each send a worker releases the GIL and has to wait for it.
 _SEND = 32 * 1024
 _OPTIONS = {
     "backlog": BACKLOG,
@@ -49,16 +49,16 @@ _OPTIONS = {
     "ident": None,
 }
 
-# Seconds until a signal is noticed. On Windows a waiting select() does not see signals at all, and
-# elsewhere Python resumes it, so the loop looks up this often.
+# Seconds until a signal is noticed. On Windows a signal does not interrupt select(), and elsewhere
+# Python resumes it, so the loop wakes up this often.
 _ATTENTION = 0.25
 # Seconds in which a repeated signal is an echo: `timeout`, and a supervisor that signals both the
-# process and its group, deliver the same request to stop twice.
+# process and its group, deliver the same signal twice.
 _ECHO = 0.5
-# Seconds for the rest of a request's head, and without a byte taken of a response, while stopping.
+# While stopping: seconds for the rest of a request's head, and without progress of a response.
 _LAST_HEAD = 1.0
 _LAST_SEND = 3.0
-# Seconds for workers to close what they hold once their connections are gone.
+# Seconds for workers to release their resources once their connections are closed.
 _LAST_WORDS = 0.5
 
 _PROXY_REMEDY = 'Set trusted_proxy = "{peer}" in the settings.'
@@ -75,7 +75,7 @@ def serve(
     trusted_proxy: str | None = None,
     drain_seconds: float = 60,
 ) -> None:
-    """Serve `application` until a signal asks to stop, finish what has begun, and return.
+    """Serve `application` until a signal, finish the requests in progress, and return.
 
     SIGTERM, SIGINT and SIGHUP (on Windows Ctrl-C and Ctrl-Break) stop the accepting of connections;
     requests that run, wait or whose body is arriving still get their responses in full. A second
@@ -92,7 +92,7 @@ def serve(
         headers are believed. Those of other clients are removed.
     :param drain_seconds: how long slow clients can delay the end.
     """
-    # It warns whenever a request waits for a thread, which is what a queue is for.
+    # It warns whenever a request waits for a thread, which is normal.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
     limits = replace(limits, connections=fitting(limits.connections, threads))
@@ -101,8 +101,8 @@ def serve(
         server = Server(application, listener, sockets, limits, **_OPTIONS, **options)
         # Before waitress looks at the headers: it removes those that are not trusted.
         server.application = BehindProxy(server.application, trusted_proxy or "", _PROXY_REMEDY)
-        # Not a parameter: waitress warns that it may decide this by itself some day, and would then
-        # just not look here.
+        # Not a parameter: waitress deprecates it with a warning. If it is removed, this attribute
+        # has no effect.
         server.adj.send_bytes = _SEND
         try:
             on_ready(url_of(listener, server.adj.url_prefix))
@@ -125,7 +125,7 @@ def _proxy_options(trusted_proxy: str | None) -> dict[str, Any]:
 
 
 class _StopSignals:
-    """While the block runs, signals that would end the process are only noted."""
+    """While the block runs, signals that would end the process are only recorded."""
 
     #: When the first came (monotonic seconds), and whether a later one insisted.
     asked: float | None = None
@@ -153,7 +153,7 @@ class _StopSignals:
         traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._previous.items():
-            # None stands for a handler that was not set from Python and cannot be put back.
+            # None is a handler that was not set from Python and cannot be restored.
             signal.signal(number, handler or signal.SIG_DFL)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
@@ -184,8 +184,8 @@ def _drain(
             break
     # Not server.close(): that closes the trigger too, by which workers wake the loop.
     wasyncore.dispatcher.close(server)
-    # Idle clients are no longer waited for, nor are those that send no more of a head, or read no
-    # more of a response. The first turn takes in what lies in the kernel's buffers.
+    # No longer wait for idle clients, or for those that stop sending a head or reading a response.
+    # The first iteration reads the data in the kernel's buffers.
     server.limits = replace(server.limits, idle=0, head=_LAST_HEAD, send=_LAST_SEND)
     seconds = 0.0
     dispatcher = server.task_dispatcher
@@ -194,7 +194,7 @@ def _drain(
         for channel in list(server.active_channels.values()):
             channel.finish()
         server.close_overdue(time.monotonic())
-        # A worker can outlive its connection: the client left, the commit still has to finish.
+        # A worker can outlive its connection: the client is gone, but the commit must finish.
         if not (server.active_channels or dispatcher.queue or dispatcher.active_count):
             return
         left = deadline - time.monotonic()
@@ -218,7 +218,7 @@ def _close(server: Server, sockets: dict[int, Any]) -> None:
     deadline = time.monotonic() + _LAST_WORDS
     dispatcher.shutdown(timeout=_LAST_WORDS)
     # A thread's last act is to close its connection to the database. Where the process ends before
-    # that is done, SQLite's log stays beside the database.
+    # that is done, SQLite's log file remains.
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
     # A worker that still runs will pull the trigger, whose descriptor could by then belong to

@@ -1,4 +1,4 @@
-"""One connection, with one request at a time, and a deadline for each way to keep it waiting."""
+"""A connection, with one request at a time, and a deadline for each way to keep it waiting."""
 
 import logging
 import socket
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What is sent on one connection before the others have their turn, and what is read from a file at
-# a time, in bytes. Waitress reads as much as the kernel's buffer holds, megabytes, however little
-# of it the client then takes.
+# Bytes sent on one connection before the others have their turn, and bytes read from a file at a
+# time. Waitress reads as much as the kernel's buffer holds, which is megabytes, even if the client
+# reads little of it.
 _SHARE = 1024 * 1024
 _BLOCK = 64 * 1024
 # Seconds in which a client may read the last response before the connection is closed.
@@ -28,7 +28,7 @@ _LINGER = 2.0
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. A request on it begins when the response before it is out."""
+    """A connection. A request on it starts when the previous response has been sent."""
 
     parser_class = Parser
     server: "Server"
@@ -41,16 +41,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sendbuf_len = _BLOCK
-        #: When the last response went on, or the connection was opened (monotonic seconds).
+        #: The time of the last progress of a response, or of the connect (monotonic seconds).
         self.since = time.monotonic()
-        # When the request began that is arriving, or its body.
+        # When the arriving request, or its body, began.
         self._began: float | None = None
         self._lingers = False
         self._ahead = b""
         self._share = _SHARE
 
     def deadline(self) -> float | None:
-        """When the client's time is up (monotonic seconds); None while the server is at work."""
+        """The client's deadline (monotonic seconds); None while the server is working."""
         limits = self.server.limits
         if self._lingers:
             return self.since + min(limits.idle, _LINGER)
@@ -67,24 +67,24 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return self._began + limits.body
 
     def is_overdue(self, now: float) -> bool:
-        """Tell whether the client's time is up, at `now` (monotonic seconds)."""
+        """Tell whether the client's deadline has passed at `now` (monotonic seconds)."""
         deadline = self.deadline()
         if deadline is None or now <= deadline:
             return False
         is_idle = self._began is None and not self._lingers and not self.total_outbufs_len
-        # The next request may have arrived just now.
+        # The next request may just have arrived.
         return not (is_idle and self._has_unread())
 
     @property
     def waits_since(self) -> float:
-        """Since when the server has waited for the client, if it does (monotonic seconds)."""
+        """When the server began to wait for the client, if it does (monotonic seconds)."""
         return self.since if self._began is None else self._began
 
     def finish(self) -> None:
-        """Let the response that is being made, if any, be the last."""
+        """Close the connection after the current response, if any."""
         with self.requests_lock:
             if self.requests and not self._ahead and not self._has_unread():
-                # As if the client had asked for it: waitress says so in the response.
+                # As if the client had sent it: waitress adds it to the response.
                 self.requests[-1].headers["CONNECTION"] = "close"
 
     def _has_unread(self) -> bool:
@@ -99,7 +99,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._flush_exception(self._flush_some_if_lockable)
         if self.will_close:
             self.handle_close()
-        # Sending has closed the connection if its client has left.
+        # Sending closes the connection if the client has disconnected.
         elif self.connected and self.close_when_flushed and not self.total_outbufs_len:
             self._linger()
 
@@ -112,7 +112,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.socket.shutdown(socket.SHUT_WR)
 
     def readable(self) -> bool:
-        # For every connection in every turn of the loop.
+        # Called for every connection in every iteration of the loop.
         if self.requests or self.total_outbufs_len or self.will_close or self.close_when_flushed:
             return False
         if self._ahead:
@@ -125,7 +125,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return True
 
     def received(self, data: bytes) -> bool:
-        """Take in `data`, up to the end of one request.
+        """Process `data`, up to the end of one request.
 
         The rest waits until the response is out: a client that sends many requests and reads no
         responses would otherwise fill the memory and hold a worker.
@@ -150,7 +150,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if request.completed:
             self.request = None
             self.sent_continue = False
-            # Blank lines are no request, and do not move its deadline.
+            # Blank lines are not a request, and do not extend the deadline.
             if not request.empty:
                 self._began = None
                 self.requests.append(request)

@@ -1,4 +1,4 @@
-"""Connections that cost a file descriptor and nothing else, however slow their clients are.
+"""Connections that cost only a file descriptor, even with slow clients.
 
 Waitress reads requests and sends responses in one thread, and runs the application in workers. Its
 classes are extended where a client could hold a worker, that thread or memory by not sending, not
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Bytes that the kernel takes beyond those under way to the client. Otherwise it takes 4 MB, of each
-# download that is not read, too (https://docs.kernel.org/networking/ip-sysctl.html, tcp_wmem).
+# Bytes that the kernel buffers beyond those in flight. Otherwise it buffers up to 4 MB, even of a
+# download that is not read (https://docs.kernel.org/networking/ip-sysctl.html, tcp_wmem).
 _UNSENT = 256 * 1024
-# Connections accepted in one turn of the loop.
+# Connections accepted per iteration of the loop.
 _AT_ONCE = 64
 # Of accept(), https://man7.org/linux/man-pages/man2/accept.2.html: too many open files, no memory.
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-# Seconds between two looks at the deadlines, and before the next accept() where nothing is free.
+# Seconds between checks of the deadlines, and before the next accept() if no file is available.
 _LOOK = 1.0
 _PAUSE = 0.25
-# Seconds without a full house, after which it is over.
+# Seconds below the limit after which the shortage is over.
 _OVER = 10.0
 
 
@@ -85,7 +85,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._has_callers = True
 
     def tend(self) -> None:
-        """Accept connections and close others, between two turns of the loop.
+        """Accept connections and close others, between two iterations of the loop.
 
         Within a turn, a new connection could get the descriptor of one that was closed in it, and
         with it the events that were meant for that one.
@@ -99,7 +99,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             self.close_overdue(now)
 
     def close_overdue(self, now: float) -> None:
-        """Close each connection whose client's time is up.
+        """Close each connection past its deadline.
 
         :param now: in monotonic seconds.
         """
@@ -108,22 +108,24 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.handle_close()
         if self._is_full and now > self._full_at + _OVER:
             self._is_full = False
-            log.warning("There is room for new connections again")
+            log.warning("New connections no longer replace others")
 
     def accept_waiting(self) -> None:
-        """Accept the connections that wait for it, and make room for them."""
+        """Accept the waiting connections, and make room for them."""
         waiting: list[Channel] | None = None
         for _ in range(_AT_ONCE):
             try:
                 obstacle = self._accept()
             except OSError:
-                return  # there is none, or its client has left
+                return  # there is none, or its client has disconnected
             if not obstacle:
                 continue
             self._full_at = time.monotonic()
             if not self._is_full:
                 self._is_full = True
-                log.warning("Clients that keep the server waiting are disconnected: %s", obstacle)
+                log.warning(
+                    "Disconnecting the clients that keep the server waiting longest: %s", obstacle
+                )
             if waiting is None:
                 waiting = self._waiting()
                 if not waiting:
@@ -133,7 +135,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             waiting.pop().handle_close()
 
     def _accept(self) -> str:
-        """Accept one connection; return why there is no room for it, or "".
+        """Accept one connection; return the reason if there is no room, or "".
 
         :raises OSError: no connection is waiting, or its client has left.
         """
@@ -144,12 +146,12 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
-            return f"the system has no room for one more: {error.strerror} (ulimit -n)"
+            return f"the system allows no more: {error.strerror} (ulimit -n)"
         try:
             self.set_socket_options(connection)
             self.channel_class(self, connection, address, self.adj, map=self._map)
         except OSError:
-            connection.close()  # its client has left already
+            connection.close()  # its client has already disconnected
         return ""
 
     def _waiting(self) -> list[Channel]:

@@ -1,4 +1,4 @@
-"""How many clients are served, and how long they may keep the server waiting."""
+"""Limits of clients: their number, and how long they may keep the server waiting."""
 
 import logging
 import select
@@ -18,7 +18,7 @@ _SELECTABLE = 480
 
 @dataclass(frozen=True)
 class Limits:
-    """How many clients are served, and how long they may keep the server waiting, in seconds.
+    """The limits of clients: their number, and seconds for which they may keep the server waiting.
 
     :param connections: open at the same time. Beyond it, the client that has kept the server
         waiting longest makes room for the next one.
@@ -47,7 +47,7 @@ class Limits:
 
 
 def fitting(connections: int, threads: int) -> int:
-    """Return how many connections this process can have, with a file open for each.
+    """Return the number of connections that this process can have, with an open file for each.
 
     The soft limit of open files is raised as far as it is allowed, if that is needed.
 
@@ -65,7 +65,7 @@ def fitting(connections: int, threads: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         highest = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        # macOS refuses more than it can do, whatever the hard limit.
+        # macOS may refuse a value below the hard limit.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -73,7 +73,7 @@ def fitting(connections: int, threads: int) -> int:
         return connections
     fit = max(1, (soft - reserve) // 2)
     log.warning(
-        "At most %d connections, not %d: this process may open %d files. Raise the limit "
+        "Limited to %d connections instead of %d: this process may open %d files. Raise the limit "
         "(ulimit -n, LimitNOFILE in systemd) or lower the setting connection_limit",
         fit,
         connections,

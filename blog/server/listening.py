@@ -1,34 +1,34 @@
-"""The address to listen on, and what to do if it cannot be."""
+"""The listening socket, and the remedies if it cannot be opened."""
 
 import errno
 import socket
 import sys
 
-#: Connections that may wait to be accepted; where it is full, clients try again after a second, and
-#: then after two more. Systems have a limit of their own, of 4096 on Linux.
+#: Connections that may wait to be accepted. Beyond it, clients retry after one second, then after
+#: two more. The system has its own limit, 4096 on Linux.
 BACKLOG = 4096
 
 
 class ServerError(Exception):
-    """The address cannot be listened on. The message says which, why, and what to do."""
+    """Cannot listen on the address. The message gives address, reason and remedy."""
 
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
-    :param host: an address of this machine; of a name, its first IPv4 address, or else its first.
+    :param host: an address of this machine, or a name: its first IPv4 address, or else its first.
     :param port: the TCP port; 0 lets the system choose a free one.
-    :raises ServerError: the address cannot be listened on.
+    :raises ServerError: it cannot listen on the address.
     """
-    # Waitress could bind by itself, but it does not say what went wrong, leaves sockets and threads
-    # behind, and on Windows sets SO_REUSEADDR, with which a second server takes over the port.
+    # Waitress can bind by itself, but it hides the reason of a failure and leaks sockets and
+    # threads, and on Windows it sets SO_REUSEADDR, with which a second server takes over the port.
     try:
         found = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
         raise ServerError(
-            f"Cannot listen on {host!r}: no address is known by that name ({error}). "
+            f"Cannot listen on {host!r}: the name has no address ({error}). "
             "Use an address of this machine, such as 127.0.0.1."
         ) from error
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
@@ -42,25 +42,25 @@ def _reason(host: str, port: int, error: OSError) -> str:
     where = f"Cannot listen on port {port} of {host}"
     if error.errno == errno.EADDRINUSE:
         return (
-            f"{where}: the port is in use. Stop the server that listens there, perhaps an earlier "
-            "one of this blog, or choose another port."
+            f"{where}: the port is in use. Stop the server that uses it, perhaps an earlier one "
+            "of this blog, or choose another port."
         )
     # https://learn.microsoft.com/en-us/windows/win32/winsock/windows-sockets-error-codes-2#WSAEACCES
     if sys.platform == "win32" and error.errno == errno.EACCES:
         return (
-            f"{where}: another program holds the port for itself, or Windows has reserved it "
-            "(`netsh interface ipv4 show excludedportrange protocol=tcp` lists such ports). "
+            f"{where}: another program has the port exclusively, or Windows has reserved it "
+            "(`netsh interface ipv4 show excludedportrange protocol=tcp` lists reserved ports). "
             "Choose another port."
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
-            f"{where}: this user may not open it. Choose a port from 1024 up, and let a web server "
-            "in front forward to it."
+            f"{where}: this user may not open it. Choose a port from 1024 up, and put a web server "
+            "in front."
         )
     if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         return (
-            f"{where}: this machine has no such address. Use 127.0.0.1 to be reached from this "
-            "machine alone, or 0.0.0.0 to be reached from every network."
+            f"{where}: this machine has no such address. Use 127.0.0.1 for connections from this "
+            "machine only, or 0.0.0.0 for connections from every network."
         )
     return f"{where}: {error.strerror or error}."
 

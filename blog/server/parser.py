@@ -44,19 +44,19 @@ class _RefusedError(Exception):
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """Waitress's parser, with the checks of RFC 9112 that it leaves out."""
 
-    # Waitress logs it, also of a request whose head was refused.
+    # Waitress logs it, even of a request whose head was refused.
     path = ""
 
     def received(self, data: bytes) -> int:
-        """Take in `data`; return how many bytes of it belong to this request."""
+        """Process `data`; return how many bytes of it belong to this request."""
         try:
             consumed: int = super().received(data)
         except _RefusedError as refused:
             self._refuse(refused.error)
             return len(data)
         except OSError as error:  # a long body goes to a temporary file
-            log.error(  # noqa: TRY400 - it is not a mistake
-                "A body cannot be stored in %s (%s): free space there, or set TMPDIR",
+            log.error(  # noqa: TRY400 - not a bug
+                "Cannot store a request body in %s (%s): free space there, or set TMPDIR",
                 # Not gettempdir(), which fails where no folder can be written to.
                 tempfile.tempdir or "a temporary file",
                 error.strerror,
@@ -67,7 +67,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         if self.chunked and self.body_bytes_received > 3 * body + _AROUND_CHUNKS:
             self._refuse(BadRequest("The body is more chunks than content"))
         if self.error is not None:
-            # The reply comes at once, whether or not the body would follow.
+            # The response is sent at once, even if the body never follows.
             self.expect_continue = False
         return consumed
 
@@ -76,9 +76,9 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         self.completed = self.headers_finished = True
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Take in the head of the request.
+        """Parse the head of the request.
 
-        :raises ParsingError: it is not valid, and is answered with 400.
+        :raises ParsingError: it is invalid; the client gets a 400.
         """
         line, end, rest = header_plus.partition(b"\r\n")
         fields: dict[bytes, list[bytes]] = {}

@@ -1,1 +1,1 @@
-"""Rules for plain text, whatever it is for."""
+"""Rules for plain text."""

@@ -106,7 +106,7 @@ def _fold_letter(letter: str) -> str:
 
 
 def _base(letter: str) -> str:
-    """Return the letter without an addition that is no mark: ``l`` for ``ł``, ``г`` for ``ґ``."""
+    """Return the base letter of one that does not decompose: ``l`` for ``ł``, ``г`` for ``ґ``."""
     name, _, addition = unicodedata.name(letter, "").partition(" WITH ")
     if not addition or not name.startswith(("LATIN ", "CYRILLIC ")):
         return letter
@@ -131,7 +131,7 @@ _BASES = _Bases()
 
 
 def letters(text: str) -> str:
-    """Return `text` folded, but with spaces for whatever belongs to no :data:`WORD`."""
+    """Return `text` folded, with spaces for characters outside any :data:`WORD`."""
     if text.isascii():
         return text.translate(_CHARACTERS)
     return unicodedata.normalize("NFC", _MARKS.sub(r"\1", text.translate(_CHARACTERS)))
