@@ -11,8 +11,8 @@ hold it. Beside it are :mod:`pool.sessions`, sessions that are certain to be clo
 :mod:`pool.sqlite`, settings and transactions of SQLite.
 """
 
-from pool.errors import ForkedInUseError, SettingError
-from pool.pool import ThreadLocalPool
-from pool.stats import PoolStats, ThreadUse
+from ._errors import ForkedInUseError, SettingError
+from ._stats import PoolStats, ThreadUse
+from .pool import ThreadLocalPool
 
 __all__ = ["ForkedInUseError", "PoolStats", "SettingError", "ThreadLocalPool", "ThreadUse"]

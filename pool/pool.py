@@ -13,14 +13,14 @@ from sqlalchemy.pool import (
     _CreatorWRecFnType,
 )
 
-from pool import forking, holders
-from pool.affinity import AffineDialect
-from pool.errors import ForkedInUseError
-from pool.fairies import checkout
-from pool.homes import Home, Homes
-from pool.records import Record, counting
-from pool.slots import Cause, Slot, Slots
-from pool.stats import PoolStats, ThreadUse
+from . import _fork, _usage
+from ._errors import ForkedInUseError
+from ._fairy import checkout
+from ._foreign import AffineDialect
+from ._permits import Cause, Slot, Slots
+from ._record import Record, counting
+from ._stacks import Home, Homes
+from ._stats import PoolStats, ThreadUse
 
 
 def _check(pool_size: object, timeout: object, max_idle: object, recycle: object) -> None:
@@ -111,10 +111,10 @@ class ThreadLocalPool(Pool):
         self._timeout = timeout
         self._max_idle = max_idle
         self._sweep_at = time.monotonic() + max_idle
-        self._inheritance = forking.Inheritance()
+        self._inheritance = _fork.Inheritance()
         self._begin()
         super().__init__(creator, **options)
-        forking.watch(self)
+        _fork.watch(self)
 
     def _begin(self) -> None:
         """Have no connections and know no threads: at first, and in the child of a fork."""
@@ -200,7 +200,7 @@ class ThreadLocalPool(Pool):
     def _await_turn(self, slot: Slot) -> None:
         self._make_room()
         if not self._slots.wait(slot, self._timeout):
-            who = ", ".join(holders.describe(self._slots.now()))
+            who = ", ".join(_usage.describe(self._slots.now()))
             raise exc.TimeoutError(
                 f"All connections are in use (pool_size is {self._size}), and none came back "
                 f"within {self._timeout:g} s. They are held by "
@@ -320,7 +320,7 @@ class ThreadLocalPool(Pool):
 
     def threads(self) -> tuple[ThreadUse, ...]:
         """What each thread has, the gone included whose connections are still in use."""
-        return holders.uses(self._homes.all(), self._slots.now())
+        return _usage.uses(self._homes.all(), self._slots.now())
 
     def size(self) -> int:
         """The most connections that may be open at once; 0 for any number."""

@@ -19,8 +19,7 @@ from blog.models import Base, Site, derived
 from blog.operations import additions
 from blog.operations.additions import Object
 from blog.operations.outages import outage
-from pool.errors import SettingError
-from pool.sqlite import WRITING, use_wal
+from pool.sqlite import WRITING, SettingError, use_wal
 
 #: The version of a database that the seed's own models made: two tables and no version table.
 SEED = "0001"

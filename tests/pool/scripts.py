@@ -5,9 +5,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pool
-
-_ROOT = Path(pool.__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, timeout: float = 60) -> str:

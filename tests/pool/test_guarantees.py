@@ -24,7 +24,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, exc, text
 from sqlalchemy.pool import Pool, QueuePool
 
-from pool import ThreadLocalPool, fairies
+from pool import ThreadLocalPool, _fairy
 from tests.pool.scripts import output_of
 from tests.pool.watched import (
     Watch,
@@ -437,7 +437,7 @@ def _calls(pool: Pool) -> Counter[str]:
     return called
 
 
-@pytest.mark.skipif(not fairies.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
+@pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
 def test_g11_speed_a_return_without_a_transaction_asks_neither_lock_nor_driver(
     tmp_path: Path,
 ) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-import pool
 from tests.pool.scripts import run
 
-ROOT = Path(pool.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 START = """
     import sys, threading

@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-import pool
 from pool import ThreadLocalPool
 from tests.apache import open_directory
 from tests.pool.thread_kinds import Work, eventually, kinds_of_thread
@@ -28,7 +27,7 @@ pytest.importorskip("psycopg", reason="needs psycopg")
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
-ROOT = Path(pool.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 Run = Callable[[Work], None]
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-from pool import ThreadLocalPool, fairies
+from pool import ThreadLocalPool, _fairy
 from pool.sqlite import configure
 from tests.pool.watched import Worker, in_thread
 
@@ -561,7 +561,7 @@ def test_a_result_that_was_read_costs_nobody_the_connection(path: Path) -> None:
     engine.dispose()
 
 
-@pytest.mark.skipif(not fairies.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
+@pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
 def test_a_return_with_nothing_open_asks_sqlite_nothing(path: Path) -> None:
     engine = make_engine(path)
     configure(engine)

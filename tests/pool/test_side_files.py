@@ -24,7 +24,7 @@ START = """
     from contextlib import closing, suppress
     from pathlib import Path
     from sqlalchemy.exc import OperationalError
-    from pool.sqlite_file import LOOK_EVERY
+    from pool.sqlite._file import LOOK_EVERY
     from tests.pool.configured import add, configured, make_database, notes_in, notes_of, writing
 
     path, log, index = (Path(sys.argv[1] + end) for end in ("", "-wal", "-shm"))

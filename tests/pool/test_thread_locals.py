@@ -16,11 +16,10 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-import pool
 from tests.pool.thread_kinds import Work, eventually, kinds_of_thread
 from tests.pool.watched import Watch, make_engine, notes, open_files, opened, pool_of
 
-ROOT = Path(pool.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # Who uses thread-local storage first, and so has it emptied first.
 either_first = pytest.mark.parametrize("pool_first", [True, False], ids=["pool", "application"])

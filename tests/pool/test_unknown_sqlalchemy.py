@@ -16,8 +16,6 @@ def test_the_pool_works_with_a_sqlalchemy_that_it_does_not_know() -> None:
 
 
 def test_the_plain_way_is_what_was_tested() -> None:
-    script = (
-        "import tests.pool.unknown_sqlalchemy; from pool import fairies; print(fairies.checkout)"
-    )
+    script = "import tests.pool.unknown_sqlalchemy; from pool import _fairy; print(_fairy.checkout)"
 
     assert "_checkout_plain" in run("-c", script)

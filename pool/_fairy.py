@@ -17,14 +17,14 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import reset_rollback
 
-from pool import forking
-from pool.affinity import end_or_drop
+from . import _fork
+from ._foreign import end_or_drop
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
-    from pool.pool import ThreadLocalPool
-    from pool.records import Record
+    from ._record import Record
+    from .pool import ThreadLocalPool
 
 #: Whether this is a SQLAlchemy that `Fairy` was tested with.
 SQLALCHEMY_IS_KNOWN = sqlalchemy.__version__.startswith(("2.0.", "2.1."))
@@ -125,7 +125,7 @@ class Fairy(PlainFairy):
         ref = record.fairy_ref
         if ref is None or ref() not in (self, None):
             return
-        if forking.is_unprepared_child():
+        if _fork.is_unprepared_child():
             record.inherit()
         else:
             record.slot.counts.collected += 1

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import InvalidRequestError
 
 if TYPE_CHECKING:
-    from pool.records import Record
+    from ._record import Record
 
 
 class Condition:

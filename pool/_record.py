@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.pool.base import _ConnectionRecord
 
-from pool import forking, threadstate
-from pool.affinity import drop_unreset, is_refusal
-from pool.condition import Condition, condition_of
-from pool.fairies import SQLALCHEMY_IS_KNOWN
-from pool.forking import Inheritance
-from pool.slots import Cause, Slot, Slots
+from . import _fork, _threadstate
+from ._fairy import SQLALCHEMY_IS_KNOWN
+from ._foreign import drop_unreset, is_refusal
+from ._fork import Inheritance
+from ._permits import Cause, Slot, Slots
+from ._reset import Condition, condition_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -84,10 +84,10 @@ class Record(_ConnectionRecord):
 
     def end(self, cause: Cause) -> None:
         """Close the connection and leave the slot."""
-        if forking.is_unprepared_child():
+        if _fork.is_unprepared_child():
             self.inherit()
             return
-        threadstate.before_close()
+        _threadstate.before_close()
         try:
             self.close()
         finally:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from pool.homes import Home
-    from pool.records import Record
+    from ._record import Record
+    from ._stacks import Home
 
 State = Literal["waiting", "in use", "idle"]
 

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
-from pool.homes import Home
-from pool.slots import Slot
-from pool.stats import ThreadUse
+from ._permits import Slot
+from ._stacks import Home
+from ._stats import ThreadUse
 
 # Ident and native id: an ident by itself is given to the next thread at once.
 _Thread = tuple[int, int]
@@ -77,7 +77,7 @@ def _places() -> dict[int, str]:
 
 def _place(frame: FrameType | None) -> str:
     """Where a thread is, in the code of the one who uses SQLAlchemy."""
-    ours = ("sqlalchemy.", "pool.")
+    ours = ("sqlalchemy.", f"{__package__}.")
     while frame is not None and frame.f_globals.get("__name__", "").startswith(ours):
         frame = frame.f_back
     if frame is None:

@@ -19,10 +19,10 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import _ConnDialect
 
-from pool.condition import close_cursors, end_statements
+from ._reset import close_cursors, end_statements
 
 if TYPE_CHECKING:
-    from pool.records import Record
+    from ._record import Record
 
 
 def is_refusal(error: Exception) -> bool:

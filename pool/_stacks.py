@@ -4,9 +4,9 @@ import threading
 from math import inf
 from typing import Any
 
-from pool import threadstate
-from pool.records import Record
-from pool.slots import Cause
+from . import _threadstate
+from ._permits import Cause
+from ._record import Record
 
 
 class Home:
@@ -108,7 +108,7 @@ class Homes:
         try:
             home: Home = self._local.home
         except AttributeError:
-            threadstate.mark_thread()
+            _threadstate.mark_thread()
             home = Home()
             self._local.tenant = _Tenant(home, self._all)
             self._all.add(home)

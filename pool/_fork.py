@@ -16,11 +16,11 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pool import threadstate
+from . import _threadstate
 
 if TYPE_CHECKING:
-    from pool.pool import ThreadLocalPool
-    from pool.records import Record
+    from ._record import Record
+    from .pool import ThreadLocalPool
 
 _pools: "weakref.WeakSet[ThreadLocalPool]" = weakref.WeakSet()
 
@@ -86,7 +86,7 @@ def _after_in_child() -> None:
     _in_use.clear()
     for pool in list(_pools):
         pool._begin()
-    threadstate.forget_other_threads()
+    _threadstate.forget_other_threads()
     _process = os.getpid()
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from pool.wal_index import SALT, Head, Identity, WalIndex, open_index
+from ._wal_index import SALT, Head, Identity, WalIndex, open_index
 
 if sys.platform == "win32":
     import mmap

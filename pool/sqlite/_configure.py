@@ -28,9 +28,9 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from pool.checkpoints import LIMIT, Checkpoints, waiting_up_to
-from pool.errors import SettingError
-from pool.sqlite_file import DatabaseFile, OpenedFile, connect_existing
+from .._errors import SettingError
+from ._checkpoint import LIMIT, Checkpoints, waiting_up_to
+from ._file import DatabaseFile, OpenedFile, connect_existing
 
 #: Execution options of a transaction that will write.
 WRITING = {"sqlite_begin": "BEGIN IMMEDIATE"}

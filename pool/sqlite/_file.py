@@ -19,10 +19,10 @@ from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
-from pool.wal import Log, identity_of, stat
-from pool.wal_index import Head, Identity
+from ._wal import Log, identity_of, stat
+from ._wal_index import Head, Identity
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 #: How long a look at the files is good for while nothing in their folder is made, removed or
 #: renamed, in seconds.
