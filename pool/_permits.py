@@ -1,4 +1,4 @@
-"""Slots: who may have a connection open, who waits for that, and what has been counted."""
+"""Permits: which connections may be open, which checkouts wait, and the counters."""
 
 import queue
 import time
@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ._record import Record
-    from ._stacks import Home
+    from ._stacks import ThreadStack
 
 State = Literal["waiting", "in use", "idle"]
 
-#: Why a connection was closed, or let go.
+#: Why a connection was closed, or given up without a close.
 Cause = Literal["dispose", "error", "idle", "invalid", "limit", "lost", "recycle", "thread end"]
 
 
-class Counts:
-    """What happened in the slots that used this object, one after another.
+class Counters:
+    """What happened under the permits that used this object, one after another.
 
-    Only who holds a slot adds to its counts, and a slot has one holder at a time, so that nothing
-    is lost although nobody takes a lock.
+    A permit has one holder at a time and only the holder counts, so nothing is lost without a lock.
     """
 
     __slots__ = (
@@ -30,7 +29,7 @@ class Counts:
         "connect_errors",
         "connect_seconds",
         "connects",
-        "returned_abroad",
+        "foreign_returns",
         "timeouts",
         "use_seconds",
         "wait_seconds",
@@ -39,128 +38,142 @@ class Counts:
 
     def __init__(self) -> None:
         self.checkouts = self.connects = self.connect_errors = self.waits = 0
-        self.timeouts = self.returned_abroad = self.collected = 0
+        self.timeouts = self.foreign_returns = self.collected = 0
         self.connect_seconds = self.wait_seconds = self.use_seconds = 0.0
         self.closed: dict[Cause, int] = {}
 
-    def close(self, cause: Cause) -> None:
+    def count_closed(self, cause: Cause) -> None:
         """Count a connection that was closed."""
         self.closed[cause] = self.closed.get(cause, 0) + 1
 
 
-class Slot:
-    """A place in line for one connection, and what is known of that connection.
+class Permit:
+    """The right to one open connection, requested or granted, and the state of the connection.
 
-    Whoever drops the last reference leaves the line, so that no exception can lose a place.
+    It is released when its last reference goes, so an exception cannot leak it.
     """
 
-    __slots__ = ("__weakref__", "connected", "counts", "home", "record", "since", "state", "turn")
+    __slots__ = (
+        "__weakref__",
+        "connected",
+        "counters",
+        "record",
+        "since",
+        "stack",
+        "state",
+        "wakeup",
+    )
 
-    def __init__(self, home: "Home", counts: Counts) -> None:
-        self.home = home
-        self.counts = counts
+    def __init__(self, stack: "ThreadStack", counters: Counters) -> None:
+        self.stack = stack
+        self.counters = counters
         self.state: State = "waiting"
-        # Whether a connection was opened in it that has not been counted as closed.
+        # Whether it has a connection that was opened and is not yet counted as closed.
         self.connected = False
         self.since = time.monotonic()
-        self.turn: queue.SimpleQueue[None] | None = None
+        self.wakeup: queue.SimpleQueue[None] | None = None
         self.record: weakref.ref[Record] | None = None
 
 
-class Slots:
-    """All slots in the order in which they were asked for: the first `size` of them may be used.
+class Permits:
+    """All permits in the order of their requests: the first `size` are granted, the others wait.
 
-    :param size: how many connections may be open at once; 0 for any number.
+    :param size: the most connections open at once; 0 for no limit.
     """
 
-    __slots__ = ("_counts", "_gone", "_line", "_spare", "size")
+    __slots__ = ("_counters", "_dropped", "_free_counters", "_queue", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
-        # Every step on these is a single one of the interpreter's: threads, finalizers and
-        # exceptions find them whole without a lock, and a finalizer must not wait for one.
-        self._line: dict[weakref.ref[Slot], None] = {}
-        self._gone: list[weakref.ref[Slot]] = []
-        self._counts: list[Counts] = []
-        self._spare: list[Counts] = []
+        # Each step on these is a single one of the interpreter. Threads, finalizers and exceptions
+        # find them consistent without a lock, and a finalizer must not wait for one.
+        self._queue: dict[weakref.ref[Permit], None] = {}
+        self._dropped: list[weakref.ref[Permit]] = []
+        self._counters: list[Counters] = []
+        self._free_counters: list[Counters] = []
 
-    def enter(self, home: "Home") -> Slot:
-        """Stand in line for a connection of `home`."""
+    def request(self, stack: "ThreadStack") -> Permit:
+        """Queue a permit for a connection of `stack`."""
         try:
-            counts = self._spare.pop()
+            counters = self._free_counters.pop()
         except IndexError:
-            counts = Counts()
-            self._counts.append(counts)
-        slot = Slot(home, counts)
-        # The end of the slot is noted without running a line of Python.
-        self._line[weakref.ref(slot, self._gone.append)] = None
-        return slot
+            counters = Counters()
+            self._counters.append(counters)
+        permit = Permit(stack, counters)
+        # The callback is a C function: it runs no line of Python that an exception could interrupt.
+        self._queue[weakref.ref(permit, self._dropped.append)] = None
+        return permit
 
-    def leave(self, slot: Slot, cause: Cause) -> None:
-        """Leave the line, and call those whose turn has come. Leaving again does nothing."""
+    def release(self, permit: Permit, cause: Cause) -> None:
+        """Take a permit out of the queue and wake the waiters that it lets in.
+
+        Releasing again does nothing.
+        """
         try:
-            del self._line[weakref.ref(slot)]
+            del self._queue[weakref.ref(permit)]
         except KeyError:
             return
-        if slot.connected:
-            slot.counts.close(cause)
-        self._spare.append(slot.counts)
+        if permit.connected:
+            permit.counters.count_closed(cause)
+        self._free_counters.append(permit.counters)
         if self.size:
-            self._call()
+            self._wake()
 
-    def wait(self, slot: Slot, timeout: float) -> bool:
-        """Wait until `slot` may be used, at most `timeout` seconds; return whether it may."""
-        slot.turn = queue.SimpleQueue()
+    def wait(self, permit: Permit, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until `permit` is granted; return whether it is."""
+        permit.wakeup = queue.SimpleQueue()
         waited = 0
-        deadline = slot.since + timeout
-        # Asked after `turn` is there: who calls from now on is heard.
-        while not (its_turn := self.may_use(slot)):
+        deadline = permit.since + timeout
+        # Checked after `wakeup` is set, so a release from now on is noticed.
+        while not (granted := self.is_granted(permit)):
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 break
             waited = 1
             with suppress(queue.Empty):
-                # Not longer, because a slot that an exception has ended calls nobody.
-                slot.turn.get(timeout=min(remaining, 1.0))
-        slot.turn = None
-        slot.counts.waits += waited
-        slot.counts.timeouts += not its_turn
-        slot.counts.wait_seconds += time.monotonic() - slot.since
-        return its_turn
+                # A second at most: a permit dropped by an exception wakes no waiter.
+                permit.wakeup.get(timeout=min(remaining, 1.0))
+        permit.wakeup = None
+        permit.counters.waits += waited
+        permit.counters.timeouts += not granted
+        permit.counters.wait_seconds += time.monotonic() - permit.since
+        return granted
 
-    def may_use(self, slot: Slot) -> bool:
-        """Whether it is the turn of `slot`."""
-        return not self.size or any(ref() is slot for ref in self._refs()[: self.size])
+    def is_granted(self, permit: Permit) -> bool:
+        """Whether `permit` is one of the first `size`."""
+        return not self.size or any(ref() is permit for ref in self._refs()[: self.size])
 
-    def crowded(self) -> bool:
-        """Whether somebody waits."""
-        return 0 < self.size < len(self._line) and len(self._refs()) > self.size
+    def has_waiters(self) -> bool:
+        """Whether a checkout waits."""
+        return 0 < self.size < len(self._queue) and len(self._refs()) > self.size
 
-    def now(self) -> list[Slot]:
-        """All slots at this moment."""
-        return [slot for ref in self._refs() if (slot := ref()) is not None]
+    def snapshot(self) -> list[Permit]:
+        """All permits at this moment."""
+        return [permit for ref in self._refs() if (permit := ref()) is not None]
 
     def states(self) -> list[State]:
-        """The state of each slot at this moment."""
-        slots = self.now()
-        # One that was behind the limit when we looked may have got its turn since.
-        usable = self.size or len(slots)
-        return [slot.state if place < usable else "waiting" for place, slot in enumerate(slots)]
+        """The state of each permit at this moment."""
+        permits = self.snapshot()
+        # One beyond the limit at the snapshot may have been granted since.
+        granted = self.size or len(permits)
+        return [
+            permit.state if place < granted else "waiting" for place, permit in enumerate(permits)
+        ]
 
-    def counts(self) -> list[Counts]:
-        """What has been counted; the sum over all of them is what happened."""
-        return list(self._counts)
+    def counters(self) -> list[Counters]:
+        """All counters; their sum is what happened in the pool."""
+        return list(self._counters)
 
-    def _refs(self) -> list[weakref.ref[Slot]]:
+    def _refs(self) -> list[weakref.ref[Permit]]:
         with suppress(IndexError):
-            while self._gone:
-                self._line.pop(self._gone.pop(), None)
-        return list(self._line)
+            while self._dropped:
+                self._queue.pop(self._dropped.pop(), None)
+        return list(self._queue)
 
-    def _call(self) -> None:
+    def _wake(self) -> None:
         for ref in self._refs()[: self.size]:
-            slot = ref()
-            turn = slot.turn if slot is not None else None
-            if turn is not None:
-                # May be called amid another put() or get(), as a finalizer would.
-                turn.put(None)
+            permit = ref()
+            wakeup = permit.wakeup if permit is not None else None
+            if wakeup is not None:
+                # SimpleQueue.put() is reentrant: a finalizer may run it inside another put or get.
+                wakeup.put(None)

@@ -1,4 +1,4 @@
-"""What a pool tells of itself."""
+"""What `ThreadLocalPool.stats()` and `threads()` return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,48 +6,48 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PoolStats:
-    """A pool at one moment, and what has happened in it since it was made.
+    """A pool at one moment, and its totals since it was created.
 
     `open` is always `idle` + `in_use`. A connection that is being opened counts as in use.
     """
 
-    #: The most connections that may be open at once; 0 for any number.
+    #: The most connections open at once; 0 for no limit.
     size: int
-    #: Connections that are open now.
+    #: Open connections.
     open: int
-    #: Connections that wait for the next checkout.
+    #: Connections that are not checked out.
     idle: int
     #: Connections that are checked out.
     in_use: int
-    #: Checkouts that wait for their turn, because `size` is reached.
+    #: Checkouts that wait because `size` is reached.
     waiting: int
-    #: Threads that have a place for idle connections.
+    #: Live threads that have used the pool since it was last disposed of.
     threads: int
 
-    #: Checkouts that got a connection, be it one that a ping or a listener then refused.
+    #: Checkouts that got a connection, including one that a ping or a listener then rejected.
     checkouts: int
-    #: Seconds from checkout to return, all together; without those still in use.
+    #: Seconds from checkout to return, in total, without those still in use.
     use_seconds: float
-    #: Connections that were opened, in the place of recycled ones too.
+    #: Connections that were opened, including replacements of recycled ones.
     connects: int
-    #: Seconds that checkouts spent opening connections, listeners included.
+    #: Seconds spent opening connections, including listeners.
     connect_seconds: float
     #: Connections that could not be opened.
     connect_errors: int
-    #: Checkouts that had to wait for their turn, and the seconds that took all together.
+    #: Checkouts that had to wait, and the seconds they waited in total.
     waits: int
     wait_seconds: float
-    #: Checkouts that waited in vain.
+    #: Checkouts that timed out.
     timeouts: int
-    #: Connections that were returned by a thread other than their own.
-    returned_abroad: int
-    #: Connections that nobody returned, so that the garbage collector had to.
+    #: Connections that were returned by a foreign thread, not by their own.
+    foreign_returns: int
+    #: Connections that were never returned, until the garbage collector did it.
     collected: int
-    #: Connections that were closed or let go, by cause; with those that are open they are all that
-    #: were ever opened. `thread end`; `limit`, to make room at `size`; `idle`, for too long or by
-    #: request; `dispose`, at a fork too; `recycle`, replaced because of age or a failed ping;
-    #: `invalid`, or detached; `error`, in a listener while connecting; `lost`, for which an
-    #: exception amid the pool's own steps is to blame.
+    #: Connections that were closed or given up, by cause; `connects` is their sum plus `open`.
+    #: `thread end`; `limit`, to make room at `size`; `idle`, for too long or on request; `dispose`,
+    #: also at a fork; `recycle`, replaced because of age or a failed ping; `invalid`, also
+    #: detached; `error`, in a listener while connecting; `lost`, through an exception between the
+    #: pool's own steps.
     closed: Mapping[str, int]
 
 
@@ -55,14 +55,14 @@ class PoolStats:
 class ThreadUse:
     """What one thread has of a pool."""
 
-    #: As :mod:`threading` has it; empty for a thread that it does not know, or that is gone.
+    #: The name in :mod:`threading`; empty for a thread that it does not know, or that has ended.
     name: str
-    #: As :func:`threading.get_ident` and :func:`threading.get_native_id` have them.
+    #: From :func:`threading.get_ident` and :func:`threading.get_native_id`.
     ident: int
     native_id: int
-    #: Connections that wait for this thread.
+    #: Idle connections of this thread.
     idle: int
-    #: Connections of this thread that are checked out, whoever uses them now.
+    #: Connections of this thread that are checked out, in whichever thread they are used.
     in_use: int
-    #: Seconds since the oldest of those was checked out; None without any.
+    #: Seconds since the oldest of them was checked out; None without any.
     oldest: float | None

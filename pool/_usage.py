@@ -1,4 +1,4 @@
-"""Who has the connections: for people who look for the one that does not give them back."""
+"""Which thread holds which connections, for finding one that is not returned."""
 
 import sys
 import threading
@@ -7,26 +7,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
-from ._permits import Slot
-from ._stacks import Home
+from ._permits import Permit
+from ._stacks import ThreadStack
 from ._stats import ThreadUse
 
-# Ident and native id: an ident by itself is given to the next thread at once.
+# Ident and native id: an ident alone is reused at once for the next thread.
 _Thread = tuple[int, int]
 
 
-def uses(homes: Iterable[Home], slots: Iterable[Slot]) -> tuple[ThreadUse, ...]:
-    """What each thread has of a pool with these homes and slots."""
+def uses(stacks: Iterable[ThreadStack], permits: Iterable[Permit]) -> tuple[ThreadUse, ...]:
+    """Return what each thread has of a pool with these stacks and permits."""
     now = time.monotonic()
     names = _names()
     used: dict[_Thread, list[float]] = {}
     idle: Counter[_Thread] = Counter()
-    for home in homes:
-        used.setdefault(_thread(home), [])
-        idle[_thread(home)] += len(home.idle)
-    for slot in slots:
-        if slot.state == "in use":
-            used.setdefault(_thread(slot.home), []).append(now - slot.since)
+    for stack in stacks:
+        used.setdefault(_thread(stack), [])
+        idle[_thread(stack)] += len(stack.idle)
+    for permit in permits:
+        if permit.state == "in use":
+            used.setdefault(_thread(permit.stack), []).append(now - permit.since)
     return tuple(
         ThreadUse(
             name=names.get(thread, ""),
@@ -40,21 +40,21 @@ def uses(homes: Iterable[Home], slots: Iterable[Slot]) -> tuple[ThreadUse, ...]:
     )
 
 
-def describe(slots: Iterable[Slot]) -> Iterator[str]:
-    """Say of each connection in use which thread checked it out, when, and what that does now."""
+def describe(permits: Iterable[Permit]) -> Iterator[str]:
+    """Yield for each connection in use its thread, how long it is out, and the current line."""
     now = time.monotonic()
     names = _names()
     places = _places()
-    for slot in slots:
-        if slot.state == "in use":
-            thread = _thread(slot.home)
+    for permit in permits:
+        if permit.state == "in use":
+            thread = _thread(permit.stack)
             name = names.get(thread)
             where = places.get(thread[0], "") if name else ""
-            yield f"{name or f'thread {thread[1]}'} for {now - slot.since:.1f} s{where}"
+            yield f"{name or f'thread {thread[1]}'} for {now - permit.since:.1f} s{where}"
 
 
-def _thread(home: Home) -> _Thread:
-    return home.ident, home.native_id
+def _thread(stack: ThreadStack) -> _Thread:
+    return stack.ident, stack.native_id
 
 
 def _names() -> dict[_Thread, str]:
@@ -64,21 +64,21 @@ def _names() -> dict[_Thread, str]:
 
 
 def _places() -> dict[int, str]:
-    if not hasattr(sys, "_current_frames"):  # of CPython, as the underscore says
+    if not hasattr(sys, "_current_frames"):  # CPython only
         return {}
     frames = sys._current_frames()
     try:
         return {ident: _place(frame) for ident, frame in frames.items()}
     finally:
-        # One of them is our own, which has `frames`: a cycle, and all frames have what their
-        # functions had, connections for example.
+        # One of them is ours and refers to `frames`: a cycle that would keep what the functions in
+        # all frames refer to, connections for example.
         frames.clear()
 
 
 def _place(frame: FrameType | None) -> str:
-    """Where a thread is, in the code of the one who uses SQLAlchemy."""
-    ours = ("sqlalchemy.", f"{__package__}.")
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(ours):
+    """Where a thread is, in the code that calls SQLAlchemy."""
+    libraries = ("sqlalchemy.", f"{__package__}.")
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(libraries):
         frame = frame.f_back
     if frame is None:
         return ""

@@ -68,16 +68,16 @@ def test_a_parameter_with_a_wrong_value_is_refused(
     with pytest.raises(exc.ArgumentError) as refused:
         make_engine(tmp_path, **{name: value})  # type: ignore[arg-type]
 
-    assert f"{name} is {value!r}; it takes {taken}" in str(refused.value)
+    assert f"{name} is {value!r}; expected {taken}" in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "remedy"),
     [
-        ("max_overflow", 10, "Give pool_size the sum of both, or 0 for no limit"),
-        ("max_overflow", -1, "Give pool_size the sum of both, or 0 for no limit"),
-        ("pool_use_lifo", True, "Leave it out"),
-        ("pool_use_lifo", False, "Leave it out"),
+        ("max_overflow", 10, "Set pool_size to the sum of both, or to 0 for no limit"),
+        ("max_overflow", -1, "Set pool_size to the sum of both, or to 0 for no limit"),
+        ("pool_use_lifo", True, "Remove this argument"),
+        ("pool_use_lifo", False, "Remove this argument"),
     ],
 )
 def test_a_parameter_of_queuepool_is_refused_with_what_to_give_instead(

@@ -156,7 +156,7 @@ def test_a_return_in_another_thread_rolls_back_and_keeps_the_connection(
         assert server.notes() == []
         assert stranger.run(lambda: _backend(engine)) != backend
         assert owner.run(lambda: _backend(engine)) == backend
-        assert pool_of(engine).stats().returned_abroad == 1
+        assert pool_of(engine).stats().foreign_returns == 1
 
 
 def test_a_connection_that_nobody_returns_is_rolled_back_and_kept(

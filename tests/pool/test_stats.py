@@ -159,7 +159,7 @@ def test_a_return_by_another_thread_is_counted(tmp_path: Path) -> None:
     in_thread(connection.close)
     _use(pool)
 
-    assert (pool.stats().returned_abroad, pool.stats().collected) == (1, 0)
+    assert (pool.stats().foreign_returns, pool.stats().collected) == (1, 0)
     pool.dispose()
 
 
@@ -169,7 +169,7 @@ def test_a_connection_that_nobody_returned_is_counted(tmp_path: Path) -> None:
     gc.collect()
     _use(pool)
 
-    assert (pool.stats().collected, pool.stats().returned_abroad) == (1, 0)
+    assert (pool.stats().collected, pool.stats().foreign_returns) == (1, 0)
     pool.dispose()
 
 

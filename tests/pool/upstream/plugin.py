@@ -38,8 +38,8 @@ class Substitute(Chosen):  # type: ignore[misc]
     # The test that compares a pool with its copy leaves out QueuePool's queue and lock, which are
     # no parameters, and whatever a class has an attribute for.
     if chosen == OURS:
-        _homes: Any = None
-        _slots: Any = None
+        _stacks: Any = None
+        _permits: Any = None
         _sweep_at: Any = None
 
     def __init__(
@@ -73,7 +73,7 @@ class Substitute(Chosen):  # type: ignore[misc]
     @property
     def _pool(self) -> Any:
         """What is idle, as the queue of a QueuePool; a test that sets `queue` drops empty ones."""
-        idle = [record for home in self._homes.all() for record in home.idle]
+        idle = [record for stack in self._stacks.all() for record in stack.idle]
         return SimpleNamespace(queue=idle, empty=lambda: not idle, use_lifo=True)
 
 
