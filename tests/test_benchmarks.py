@@ -74,7 +74,7 @@ def test_the_tables_have_a_row_for_each_operation_and_pool(checkout: Path) -> No
 
 
 def test_write_replaces_what_is_between_the_markers_and_draws_the_picture(checkout: Path) -> None:
-    page = checkout / "docs" / "pool.md"
+    page = checkout / "docs" / "pool-promises.md"
     page.write_text(
         "# Speed – überall\n\n<!-- benchmark -->\nold\n<!-- /benchmark -->\n\nThe end.\n",
         encoding="utf-8",
@@ -98,7 +98,7 @@ def test_write_replaces_what_is_between_the_markers_and_draws_the_picture(checko
 
 @pytest.mark.parametrize("page", [None, "# No markers\n"])
 def test_write_says_at_once_that_the_page_has_no_markers(checkout: Path, page: str | None) -> None:
-    file = checkout / "docs" / "pool.md"
+    file = checkout / "docs" / "pool-promises.md"
     if page is not None:
         file.write_text(page, encoding="utf-8")
 
@@ -106,7 +106,7 @@ def test_write_says_at_once_that_the_page_has_no_markers(checkout: Path, page: s
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "pool.md needs a line <!-- benchmark -->" in done.stderr
+    assert "pool-promises.md needs a line <!-- benchmark -->" in done.stderr
     assert (file.read_text(encoding="utf-8") if page else None) == page
 
 
