@@ -1,7 +1,7 @@
 """What a connection pool costs: ours, SQLAlchemy's, and the bare driver, on SQLite.
 
     python benchmarks/pool.py             # two minutes; prints tables in Markdown
-    python benchmarks/pool.py --write     # puts them into docs/pool-promises.md, and a picture beside it
+    python benchmarks/pool.py --write     # updates docs/pool-promises.md and its picture
 
 In a round each pool does the same work, one after the other in a random order, so that whatever
 else the machine does hits all of them; a ratio compares two pools within a round. What counts is
@@ -190,7 +190,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare connection pools on SQLite.")
     parser.add_argument("--rounds", type=int, default=15, help="samples of each (default 15)")
     parser.add_argument("--threads", type=int, default=8, help="how many, beside one (default 8)")
-    parser.add_argument("--write", action="store_true", help="update docs/pool-promises.md and its picture")
+    parser.add_argument(
+        "--write", action="store_true", help="update docs/pool-promises.md and its picture"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="does it run? the figures are worthless"
     )

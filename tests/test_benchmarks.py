@@ -89,8 +89,8 @@ def test_write_replaces_what_is_between_the_markers_and_draws_the_picture(checko
     assert "old" not in text
     assert len(rows(text)) == len(OPERATIONS) * (1 + len(POOLS))
     assert "`python benchmarks/pool.py --quick --rounds 2 --threads 3 --write`" in text
-    assert "](images/pool.svg)" in text
-    drawing = ElementTree.parse(checkout / "docs" / "images" / "pool.svg")
+    assert "](images/pool-promises.svg)" in text
+    drawing = ElementTree.parse(checkout / "docs" / "images" / "pool-promises.svg")
     words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     for name in (*OPERATIONS, *POOLS):
         assert name.replace("`", "") in words

@@ -171,7 +171,7 @@ def test_no_comment_is_lost_in_a_database_that_was_moved_into_place(config: Conf
     assert trial.returned() == []
     assert trial.statuses <= {200, 303, 503}
     assert trial.lost(before=False) == []
-    assert "was replaced, and is being reopened" in trial.log
+    assert "was replaced and is being reopened" in trial.log
 
 
 def test_a_database_that_was_copied_over_takes_no_comments_until_it_is_restored(

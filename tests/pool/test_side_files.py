@@ -150,7 +150,7 @@ def test_nothing_is_read_or_written_while_another_program_has_the_database_open(
             index.unlink()
             for attempt in [(notes_of, engine), (write, engine, "lost"), (notes_of, engine)]:
                 reason = refused(*attempt)
-                assert "app.db-shm was removed" in reason and "end them" in reason, reason
+                assert "app.db-shm was removed" in reason and "stop them" in reason, reason
             foreign.communicate()
             assert notes_of(engine) == ["first", "mine"]
         assert notes_in(path) == ["first", "mine"]

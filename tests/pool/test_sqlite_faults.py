@@ -309,7 +309,7 @@ def test_a_replaced_file_is_served_and_written_to(
             assert notes(first) == notes(second) == ["new", "more"]
     assert notes_in(path) == ["new", "more"]
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, f"The database {path} was replaced, and is being reopened.")
+        (logging.WARNING, f"The database {path} was replaced and is being reopened.")
     ]
 
 
