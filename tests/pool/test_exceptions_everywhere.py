@@ -429,7 +429,7 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
 
 @pytest.mark.parametrize("error", [FaultError, Interrupt])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_nothing_is_lost(
+def test_exception_at_every_line(
     scenario: Callable[[Scene], Step],
     error: type[BaseException],
     unraisable: list[type[BaseException]],

@@ -62,9 +62,7 @@ def _together(works: list[Callable[[], None]]) -> None:
 
 
 @checked_or_not
-def test_g01_affinity_every_call_comes_from_the_thread_that_opened(
-    tmp_path: Path, watch: Watch, check_same_thread: bool
-) -> None:
+def test_g01_affinity(tmp_path: Path, watch: Watch, check_same_thread: bool) -> None:
     engine = make_engine(
         tmp_path, watch, check_same_thread=check_same_thread, pool_pre_ping=True, pool_recycle=0.01
     )
@@ -88,7 +86,7 @@ def test_g01_affinity_every_call_comes_from_the_thread_that_opened(
 # G2 Two checkouts never have the same connection, not even nested ones of one thread.
 
 
-def test_g02_no_sharing_live_checkouts_have_different_connections(tmp_path: Path) -> None:
+def test_g02_no_sharing(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
     in_use: set[object] = set()
     shared: list[object] = []
@@ -111,7 +109,7 @@ def test_g02_no_sharing_live_checkouts_have_different_connections(tmp_path: Path
     assert pool_of(engine).checkedout() == 0
 
 
-def test_g02_no_sharing_what_one_rolls_back_another_keeps(tmp_path: Path) -> None:
+def test_g02_no_sharing_of_transactions(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
 
     with engine.begin() as outer:
@@ -182,7 +180,7 @@ def test_g03_never_closed_in_use(
 
 @checked_or_not
 @pytest.mark.parametrize("at_once", [1, 100])
-def test_g04_no_leak_a_thousand_threads_leave_no_file_open(
+def test_g04_no_leak_of_files(
     tmp_path: Path, watch: Watch, at_once: int, check_same_thread: bool
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
@@ -237,7 +235,7 @@ class _Counted(sqlite3.Connection):
 
 
 @pytest.mark.timeout(120)
-def test_g05_bounded_and_fair_twenty_threads_share_five_connections(tmp_path: Path) -> None:
+def test_g05_bounded_and_fair(tmp_path: Path) -> None:
     peak = _Peak()
     pool = ThreadLocalPool(
         creator(tmp_path, factory=peak.connect, check_same_thread=False),
@@ -271,9 +269,7 @@ def test_g05_bounded_and_fair_twenty_threads_share_five_connections(tmp_path: Pa
 
 @pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
 @pytest.mark.parametrize("way", ["close", "collect"])
-def test_g06_clean_hand_out_transaction_and_lock_end_within_the_return(
-    tmp_path: Path, watch: Watch, way: str, abroad: bool
-) -> None:
+def test_g06_clean_checkout(tmp_path: Path, watch: Watch, way: str, abroad: bool) -> None:
     engine = make_engine(tmp_path, watch)
     with Worker() as owner, Worker() as stranger:
         held = [owner.run(engine.connect)]
@@ -295,7 +291,7 @@ def test_g06_clean_hand_out_transaction_and_lock_end_within_the_return(
 
 
 @checked_or_not
-def test_g08_dispose_under_load_disturbs_nobody(
+def test_g08_dispose_under_load(
     tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
@@ -334,7 +330,7 @@ def test_g08_dispose_under_load_disturbs_nobody(
 )
 # Python 3.13 warns of what a listener kept from being closed.
 @pytest.mark.filterwarnings("ignore:unclosed database")
-def test_g09_exact_counters_after_a_listener_that_fails(
+def test_g09_exact_counters(
     tmp_path: Path,
     watch: Watch,
     name: str,
@@ -390,9 +386,7 @@ def eager_collector() -> Iterator[None]:
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("eager_collector")
 @pytest.mark.parametrize("options", [{}, {"pool_size": 3}], ids=["unlimited", "limited"])
-def test_g10_safe_under_garbage_collection(
-    tmp_path: Path, watch: Watch, options: dict[str, Any]
-) -> None:
+def test_g10_safe_in_gc(tmp_path: Path, watch: Watch, options: dict[str, Any]) -> None:
     engine = make_engine(tmp_path, watch, **options)
     pool = pool_of(engine)
 
@@ -438,7 +432,7 @@ def _calls(pool: Pool) -> Counter[str]:
 
 
 @pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
-def test_g11_speed_a_return_without_a_transaction_asks_neither_lock_nor_driver(
+def test_g11_speed(
     tmp_path: Path,
 ) -> None:
     pool, others = ThreadLocalPool(creator(tmp_path)), QueuePool(creator(tmp_path))
@@ -478,7 +472,7 @@ def _events_of_a_life(pool: Pool) -> list[str]:
     return seen
 
 
-def test_g12_contract_events_come_in_the_order_of_queuepool(tmp_path: Path) -> None:
+def test_g12_event_order(tmp_path: Path) -> None:
     ours, theirs = ThreadLocalPool(creator(tmp_path)), QueuePool(creator(tmp_path))
 
     assert _events_of_a_life(ours) == _events_of_a_life(theirs)
@@ -488,7 +482,7 @@ def test_g12_contract_events_come_in_the_order_of_queuepool(tmp_path: Path) -> N
 
 
 @checked_or_not
-def test_g13_silent_shutdown_with_threads_at_work(tmp_path: Path, check_same_thread: bool) -> None:
+def test_g13_silent_exit(tmp_path: Path, check_same_thread: bool) -> None:
     script = """
         def idle():
             pool.connect().close()
@@ -521,7 +515,7 @@ def test_g13_silent_shutdown_with_threads_at_work(tmp_path: Path, check_same_thr
 # Python 3.13 reports what the collector reaches before it reaches the pool.
 @pytest.mark.filterwarnings("ignore:unclosed database")
 @checked_or_not
-def test_g14_collectable_though_threads_with_connections_live(
+def test_g14_collectable(
     tmp_path: Path, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = Watch()

@@ -37,7 +37,7 @@ def _output_of(folder: Path, script: str, before: str = "") -> str:
     not sqlalchemy.__version__.startswith("2.0."),
     reason="SQLAlchemy 2.1 refuses to be imported in a sub-interpreter",
 )
-def test_a_sub_interpreter_uses_the_pool_and_ends(tmp_path: Path) -> None:
+def test_sub_interpreter(tmp_path: Path) -> None:
     inner = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -77,7 +77,7 @@ with engine.connect() as connection:
 @pytest.mark.gevent
 @pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
 @pytest.mark.parametrize("pool_size", [0, 5])
-def test_greenlets_of_a_patched_process_share_nothing(tmp_path: Path, pool_size: int) -> None:
+def test_gevent(tmp_path: Path, pool_size: int) -> None:
     script = f"""
         import gc, gevent
         from collections import Counter
@@ -110,7 +110,7 @@ def test_greenlets_of_a_patched_process_share_nothing(tmp_path: Path, pool_size:
     assert _output_of(tmp_path, script, patch).splitlines() == ["50 0", "0 0 True 0", "0"]
 
 
-def test_the_interpreter_ends_in_silence_while_threads_wait(tmp_path: Path) -> None:
+def test_silent_exit_with_waiters(tmp_path: Path) -> None:
     script = """
         import warnings
         warnings.simplefilter("ignore", ResourceWarning)  # of Python 3.13, for what is in use

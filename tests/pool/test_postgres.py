@@ -118,7 +118,7 @@ def _write(connection: Connection, note: str) -> None:
 
 
 @kinds_of_thread
-def test_dead_threads_leave_no_backend(engine: Engine, server: Server, run: Run) -> None:
+def test_ended_threads_leave_no_backend(engine: Engine, server: Server, run: Run) -> None:
     seen: set[int] = set()
 
     def work() -> None:
@@ -133,7 +133,7 @@ def test_dead_threads_leave_no_backend(engine: Engine, server: Server, run: Run)
     assert pool_of(engine).stats().open == 0
 
 
-def test_a_thread_keeps_its_backend(engine: Engine, server: Server) -> None:
+def test_thread_keeps_backend(engine: Engine, server: Server) -> None:
     with Worker() as one, Worker() as other:
         ours = {one.run(lambda: _backend(engine)) for _ in range(5)}
         theirs = {other.run(lambda: _backend(engine)) for _ in range(5)}
@@ -141,9 +141,7 @@ def test_a_thread_keeps_its_backend(engine: Engine, server: Server) -> None:
         assert server.backends() == 2
 
 
-def test_a_return_in_another_thread_rolls_back_and_keeps_the_connection(
-    engine: Engine, server: Server
-) -> None:
+def test_foreign_return_on_postgres(engine: Engine, server: Server) -> None:
     with Worker() as owner, Worker() as stranger:
         connection = owner.run(engine.connect)
         owner.run(lambda: _write(connection, "not committed"))
@@ -159,9 +157,7 @@ def test_a_return_in_another_thread_rolls_back_and_keeps_the_connection(
         assert pool_of(engine).stats().foreign_returns == 1
 
 
-def test_a_connection_that_nobody_returns_is_rolled_back_and_kept(
-    engine: Engine, server: Server
-) -> None:
+def test_collected_on_postgres(engine: Engine, server: Server) -> None:
     abandoned: list[PoolProxiedConnection] = [engine.raw_connection()]
     abandoned[0].cursor().execute("INSERT INTO note VALUES ('not committed')")
     assert server.backends("idle in transaction") == 1
@@ -180,7 +176,7 @@ _AT_WORK = (
 )
 
 
-def test_there_are_never_more_backends_at_work_than_the_pool_may_open(server: Server) -> None:
+def test_backends_within_pool_size(server: Server) -> None:
     engine = server.engine(pool_size=3)
     finished, over = threading.Barrier(9), threading.Event()
     failed: list[BaseException] = []
@@ -217,7 +213,7 @@ def test_there_are_never_more_backends_at_work_than_the_pool_may_open(server: Se
     assert server.has_backends(0)
 
 
-def test_waiting_threads_are_served_in_the_order_in_which_they_came(server: Server) -> None:
+def test_postgres_waiters_are_fifo(server: Server) -> None:
     engine = server.engine(pool_size=2)
     held = [engine.connect(), engine.connect()]
     served: list[int] = []
@@ -253,9 +249,7 @@ def test_waiting_threads_are_served_in_the_order_in_which_they_came(server: Serv
 
 
 @pytest.mark.parametrize("pre_ping", [False, True])
-def test_a_backend_lost_under_a_checkout_is_one_error_and_then_replaced(
-    server: Server, pre_ping: bool
-) -> None:
+def test_backend_lost_in_use(server: Server, pre_ping: bool) -> None:
     engine = server.engine(pool_pre_ping=pre_ping)
     with engine.connect() as connection:
         lost = _backend_of(connection)
@@ -270,9 +264,7 @@ def test_a_backend_lost_under_a_checkout_is_one_error_and_then_replaced(
     engine.dispose()
 
 
-def test_backends_lost_while_idle_are_one_error_for_each_thread_at_most(
-    server: Server, engine: Engine
-) -> None:
+def test_backends_lost_while_idle(server: Server, engine: Engine) -> None:
     with Worker() as one, Worker() as other:
         for worker in (one, other):
             server.terminate(worker.run(lambda: _backend(engine)))
@@ -286,7 +278,7 @@ def test_backends_lost_while_idle_are_one_error_for_each_thread_at_most(
         assert server.has_backends(2)
 
 
-def test_with_pre_ping_nobody_notices_that_an_idle_backend_was_lost(server: Server) -> None:
+def test_pre_ping_hides_lost_backend(server: Server) -> None:
     engine = server.engine(pool_pre_ping=True)
     with Worker() as one, Worker() as other:
         for worker in (one, other):
@@ -298,7 +290,7 @@ def test_with_pre_ping_nobody_notices_that_an_idle_backend_was_lost(server: Serv
     assert server.has_backends(0)
 
 
-def test_a_lost_backend_makes_room_at_the_limit(server: Server) -> None:
+def test_lost_backend_releases_permit(server: Server) -> None:
     engine = server.engine(pool_size=1, pool_timeout=20)
     with Worker() as one, Worker() as other:
         connection = one.run(engine.connect)
@@ -322,7 +314,7 @@ def test_a_lost_backend_makes_room_at_the_limit(server: Server) -> None:
         ({"postgresql_readonly": True}, (False, "read committed", "on")),
     ],
 )
-def test_what_an_option_of_execution_set_is_reset_at_the_return(
+def test_execution_options_are_reset(
     engine: Engine,
     server: Server,
     option: dict[str, Any],
@@ -351,7 +343,7 @@ def test_what_an_option_of_execution_set_is_reset_at_the_return(
         assert before == (False, "read committed", "off")
 
 
-def test_a_failed_transaction_is_over_at_the_return(engine: Engine, server: Server) -> None:
+def test_failed_transaction_ends_at_return(engine: Engine, server: Server) -> None:
     with engine.connect() as connection:
         backend = _backend_of(connection)
         with pytest.raises(DBAPIError):
@@ -399,7 +391,7 @@ _DEFERRED = f"{_REFUSED}; INSERT INTO child VALUES (7)"
 @pytest.mark.parametrize("way", ["silent", "listened"])
 @pytest.mark.parametrize("use", [_by_session, _by_connection, _by_begin, _by_serializable])
 @pytest.mark.parametrize("refusal", ["foreign key", "listener"])
-def test_the_next_commit_does_not_store_what_was_refused(
+def test_next_commit_excludes_refused(
     engine: Engine, server: Server, refusal: str, use: Callable[[Engine, str], None], way: str
 ) -> None:
     with engine.begin() as connection:
@@ -426,7 +418,7 @@ def test_the_next_commit_does_not_store_what_was_refused(
 
 
 @pytest.mark.parametrize("way", ["silent", "listened"])
-def test_a_transaction_of_ones_own_ends_at_the_return(server: Server, way: str) -> None:
+def test_driver_transaction_ends_at_return(server: Server, way: str) -> None:
     engine = server.engine(isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
     if way == "listened":
         event.listen(engine, "checkin", lambda *_: None)
@@ -451,7 +443,7 @@ def test_a_transaction_of_ones_own_ends_at_the_return(server: Server, way: str) 
         ("deferrable", True, "SELECT 1"),
     ],
 )
-def test_a_mode_that_was_set_on_the_driver_is_set_back(
+def test_driver_mode_is_restored(
     engine: Engine, server: Server, mode: str, value: object, statement: str
 ) -> None:
     def look() -> tuple[object, int]:
@@ -506,7 +498,7 @@ def _pipeline(engine: Engine) -> object:
 # The driver warns of a cursor of its own that nobody closed.
 @pytest.mark.filterwarnings("ignore:.*ServerCursor")
 @pytest.mark.parametrize("leave_open", [_stream, _yield_per, _named_cursor, _pipeline])
-def test_a_query_that_is_not_read_to_its_end_keeps_no_snapshot(
+def test_unread_query_keeps_no_snapshot(
     engine: Engine, server: Server, leave_open: Callable[[Engine], object]
 ) -> None:
     kept = leave_open(engine)
@@ -569,7 +561,7 @@ print("done")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize("case", ["exit", "close", "collect", "dispose", "use"])
-def test_a_child_that_exits_tidily_leaves_the_parent_its_backend(server: Server, case: str) -> None:
+def test_forked_child_leaves_backend(server: Server, case: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", _FORK, server.url, server.name, case],
         cwd=ROOT,

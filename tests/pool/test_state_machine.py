@@ -328,7 +328,7 @@ def _act(pool: ThreadLocalPool, chance: random.Random, passed: "queue.SimpleQueu
 
 @pytest.mark.parametrize("size", [0, 1, 3])
 @pytest.mark.parametrize("seed", range(2))
-def test_threads_at_a_time_leave_nothing_behind(size: int, seed: int) -> None:
+def test_concurrent_threads_leave_nothing(size: int, seed: int) -> None:
     driver = Driver()
     refusing = random.Random(seed)
     driver.refuses = lambda: refusing.random() < 0.1

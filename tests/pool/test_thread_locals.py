@@ -95,7 +95,7 @@ def _connection_in_transaction(engine: Engine) -> object:
         _connection_in_transaction,
     ],
 )
-def test_a_thread_ends_with_it_and_nothing_stays_open(
+def test_thread_local_leftovers_are_closed(
     engine: Engine, tmp_path: Path, watch: Watch, run: Run, use: Use, pool_first: bool
 ) -> None:
     local = threading.local()
@@ -108,7 +108,7 @@ def test_a_thread_ends_with_it_and_nothing_stays_open(
 
 
 @kinds_of_thread
-def test_a_scoped_session_that_nobody_removes(
+def test_scoped_session_never_removed(
     engine: Engine, tmp_path: Path, watch: Watch, run: Run
 ) -> None:
     registry = scoped_session(sessionmaker(engine))
@@ -124,7 +124,7 @@ def test_a_scoped_session_that_nobody_removes(
 
 
 @kinds_of_thread
-def test_a_scoped_session_that_is_not_removed_keeps_its_thread_in_its_transaction(
+def test_unremoved_session_stays_in_transaction(
     engine: Engine, tmp_path: Path, watch: Watch, run: Run
 ) -> None:
     registry = scoped_session(sessionmaker(engine))
@@ -142,9 +142,7 @@ def test_a_scoped_session_that_is_not_removed_keeps_its_thread_in_its_transactio
 
 
 @kinds_of_thread
-def test_forgotten_sessions_do_not_use_up_a_pool_with_a_limit(
-    tmp_path: Path, watch: Watch, run: Run
-) -> None:
+def test_forgotten_sessions_within_limit(tmp_path: Path, watch: Watch, run: Run) -> None:
     engine = make_engine(tmp_path, watch, pool_size=2, pool_timeout=10)
     registry = scoped_session(sessionmaker(engine))
 
@@ -215,7 +213,7 @@ print("done")
 
 
 @pytest.mark.parametrize("case", ["pool first", "application first", "dispose", "limit"])
-def test_a_connection_in_use_is_closed_by_its_dying_thread(case: str) -> None:
+def test_ending_thread_closes_connection_in_use(case: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", _PROGRAM, case],
         cwd=ROOT,
