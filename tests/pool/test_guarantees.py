@@ -1,7 +1,7 @@
 """The fourteen guarantees of the pool, one section each; G7 is in `test_guarantees_fork.py`.
 
-What else follows from them is in the other files of this directory. G11, speed, is measured by
-`benchmarks/pool.py`; here is what makes it, and holds on any machine.
+The other files of this directory test the details. `benchmarks/pool.py` measures G11, speed; here
+is the part of it that holds on any machine.
 """
 
 import gc
@@ -52,7 +52,7 @@ def _read(engine: Engine) -> None:
 
 
 def _together(works: list[Callable[[], None]]) -> None:
-    """Run each of `works` in a thread of its own, and raise what one of them raises."""
+    """Run each of `works` in its own thread, and raise what one of them raises."""
     with ThreadPoolExecutor(len(works)) as executor:
         for future in [executor.submit(work) for work in works]:
             future.result()
@@ -121,7 +121,7 @@ def test_g02_no_sharing_of_transactions(tmp_path: Path) -> None:
     engine.dispose()
 
 
-# G3 A connection is never closed while somebody uses it.
+# G3 A connection is never closed in use.
 
 
 def _make_room(pool: ThreadLocalPool) -> None:
@@ -136,7 +136,7 @@ def _let_sweep(pool: ThreadLocalPool) -> None:
 
 def _recycle_all(pool: ThreadLocalPool) -> None:
     connection = pool.connect()
-    pool._invalidate(connection)  # what an engine does when the server went away
+    pool._invalidate(connection)  # what an engine does when the server has closed the connection
     connection.close()
 
 
@@ -175,7 +175,7 @@ def test_g03_never_closed_in_use(
     assert watch.open() == 0
 
 
-# G4 A dead thread leaves nothing open.
+# G4 An ended thread leaves nothing open.
 
 
 @checked_or_not
@@ -206,7 +206,7 @@ def test_g04_no_leak_of_files(
     assert (pool.checkedin(), pool.checkedout(), pool.stats().threads) == (0, 0, 0)
 
 
-# G5 No more than `pool_size` connections are open, and everybody gets a turn.
+# G5 No more than `pool_size` connections are open, and every thread is served.
 
 
 class _Peak:
@@ -251,7 +251,7 @@ def test_g05_bounded_and_fair(tmp_path: Path) -> None:
         while next(orders) < 3000:
             connection = pool.connect()
             connection.cursor().execute("SELECT 1").fetchone()
-            # Else a thread can do all it has to before the others have come to ask.
+            # Otherwise a thread could finish before the others start.
             time.sleep(0.001)
             connection.close()
             served[number] += 1
@@ -264,12 +264,12 @@ def test_g05_bounded_and_fair(tmp_path: Path) -> None:
     assert peak.now == pool.stats().open == 0
 
 
-# G6 Whoever gets a connection finds no transaction and no lock on it.
+# G6 A connection is checked out without a transaction or lock.
 
 
-@pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
+@pytest.mark.parametrize("foreign", [False, True], ids=["own thread", "foreign thread"])
 @pytest.mark.parametrize("way", ["close", "collect"])
-def test_g06_clean_checkout(tmp_path: Path, watch: Watch, way: str, abroad: bool) -> None:
+def test_g06_clean_checkout(tmp_path: Path, watch: Watch, way: str, foreign: bool) -> None:
     engine = make_engine(tmp_path, watch)
     with Worker() as owner, Worker() as stranger:
         held = [owner.run(engine.connect)]
@@ -279,7 +279,7 @@ def test_g06_clean_checkout(tmp_path: Path, watch: Watch, way: str, abroad: bool
             held.clear()
             gc.collect()
 
-        (stranger if abroad else owner).run(held[0].close if way == "close" else collect)
+        (stranger if foreign else owner).run(held[0].close if way == "close" else collect)
 
         assert notes(tmp_path) == []  # the database is not locked
         again = cast("sqlite3.Connection", owner.run(lambda: opened(engine)))
@@ -287,7 +287,7 @@ def test_g06_clean_checkout(tmp_path: Path, watch: Watch, way: str, abroad: bool
         assert not again.in_transaction
 
 
-# G8 dispose() closes what is idle and disturbs nobody; the pool stays usable.
+# G8 dispose() closes idle connections and interrupts no work; the pool stays usable.
 
 
 @checked_or_not
@@ -321,14 +321,14 @@ def test_g08_dispose_under_load(
     pool.dispose()
 
 
-# G9 Whatever fails, the numbers are right and no place is lost.
+# G9 Whatever fails, the counts are right and no permit is lost.
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize(
     "name", ["first_connect", "connect", "checkout", "reset", "checkin", "close", "invalidate"]
 )
-# Python 3.13 warns of what a listener kept from being closed.
+# Python 3.13 warns of connections that a failing listener left open.
 @pytest.mark.filterwarnings("ignore:unclosed database")
 def test_g09_exact_counters(
     tmp_path: Path,
@@ -337,7 +337,7 @@ def test_g09_exact_counters(
     error: type[BaseException],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The listener fails in finalizers as well, which can only print it.
+    # The listener also fails in finalizers, which can only print the error.
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     pool = pool_of(make_engine(tmp_path, watch, pool_size=2, pool_timeout=10))
     failing = True
@@ -376,7 +376,7 @@ def test_g09_exact_counters(
 
 @pytest.fixture
 def eager_collector() -> Iterator[None]:
-    """A garbage collector that runs wherever it can."""
+    """A garbage collector that runs as often as possible."""
     threshold = gc.get_threshold()
     gc.set_threshold(3)
     yield
@@ -395,7 +395,7 @@ def test_g10_safe_in_gc(tmp_path: Path, watch: Watch, options: dict[str, Any]) -
             cycle: list[Connection | list[object]] = [engine.connect()]
             cycle.append([cycle])
             del cycle
-            # Waiters of other threads may need what is in this thread's cycles.
+            # Other threads may wait for connections in this thread's cycles.
             gc.collect(0)
             _read(engine)
 
@@ -413,7 +413,7 @@ def test_g10_safe_in_gc(tmp_path: Path, watch: Watch, options: dict[str, Any]) -
 
 
 def _calls(pool: Pool) -> Counter[str]:
-    """The functions that a checkout of a known connection and its return call."""
+    """The functions called by the checkout of an idle connection and its return."""
     pool.connect().close()
     called: Counter[str] = Counter()
 
@@ -444,7 +444,7 @@ def test_g11_speed(
     others.dispose()
 
 
-# G12 It is a pool of SQLAlchemy's: its listeners hear what they hear of a QueuePool.
+# G12 Listeners get the same events as from a QueuePool.
 
 
 def _events_of_a_life(pool: Pool) -> list[str]:
@@ -478,7 +478,7 @@ def test_g12_event_order(tmp_path: Path) -> None:
     assert _events_of_a_life(ours) == _events_of_a_life(theirs)
 
 
-# G13 The interpreter ends without a word of the pool.
+# G13 The pool is silent when the interpreter exits.
 
 
 @checked_or_not
@@ -509,10 +509,10 @@ def test_g13_silent_exit(tmp_path: Path, check_same_thread: bool) -> None:
     assert output_of(tmp_path, script, check_same_thread=check_same_thread) == ""
 
 
-# G14 An engine that nobody disposed of is collected, with what it has open.
+# G14 An engine without dispose() is garbage-collected with its connections.
 
 
-# Python 3.13 reports what the collector reaches before it reaches the pool.
+# Python 3.13 warns of connections that are collected before the pool is.
 @pytest.mark.filterwarnings("ignore:unclosed database")
 @checked_or_not
 def test_g14_collectable(

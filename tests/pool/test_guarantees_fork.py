@@ -1,4 +1,4 @@
-"""G7, the fork: its tests are programs of their own."""
+"""G7, the fork, tested in separate processes."""
 
 import os
 import sys
@@ -168,7 +168,7 @@ def test_g07_fork_after_dispose(tmp_path: Path) -> None:
 def test_g07_fork_during_checkout(
     tmp_path: Path,
 ) -> None:
-    # Runs after the pool's own, and lets other threads go on until the fork itself.
+    # Runs after the pool's handler, and lets other threads run until the fork itself.
     before = """
         import os, threading
 

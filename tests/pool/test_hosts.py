@@ -1,4 +1,4 @@
-"""Hosts with ways of their own: sub-interpreters, greenlets, and an interpreter that ends early."""
+"""Special hosts: sub-interpreters, greenlets, and an interpreter that exits early."""
 
 import importlib.util
 import sys
@@ -26,7 +26,7 @@ START = """
 
 
 def _output_of(folder: Path, script: str, before: str = "") -> str:
-    """Run `script` in another interpreter, where `path` is a file; return all that it prints."""
+    """Run `script` in another interpreter, where `path` is a file; return its output."""
     path = f"path = {(folder / 'blog.db').as_posix()!r}\n"
     parts = [before, path, START, script]
     return run("-c", "".join(textwrap.dedent(part) for part in parts))
@@ -92,7 +92,7 @@ def test_gevent(tmp_path: Path, pool_size: int) -> None:
                 shared.extend([mine] if in_use[mine] > 1 else [])
                 gevent.sleep(0.001)
                 connection.execute(text("INSERT INTO note VALUES ('one')"))
-                connection.commit()  # nobody gets a turn since the write
+                connection.commit()  # no other greenlet has run since the write
                 in_use[mine] -= 1
 
         gevent.joinall([gevent.spawn(work) for _ in range(50)], raise_error=True)

@@ -1,4 +1,4 @@
-"""Closing what nobody uses: `max_idle`, `evict_idle()` and `release_thread()`."""
+"""Closing idle connections: `max_idle`, `evict_idle()` and `release_thread()`."""
 
 import time
 from pathlib import Path
@@ -141,7 +141,7 @@ def test_release_thread(tmp_path: Path, watch: Watch, check_same_thread: bool) -
         assert (pool.checkedin(), pool.checkedout(), watch.open()) == (1, 1, 2)
         write(held, "still there")
         held.close()
-        assert pool.checkedin() == 2  # and is kept again
+        assert pool.checkedin() == 2  # and stays open again
         pool.release_thread()
         assert watch.strays == []
     assert watch.open() == 0

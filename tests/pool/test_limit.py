@@ -1,4 +1,4 @@
-"""`pool_size` and `timeout`: who gives way, who is next, and what is said to those left out."""
+"""`pool_size` and `timeout`: eviction, the order of waiters, and the timeout error."""
 
 import gc
 import math
@@ -95,7 +95,7 @@ def test_durations(tmp_path: Path, name: str, value: float) -> None:
     engine.dispose()
 
 
-# Idle connections give way
+# Eviction of idle connections
 
 
 @pytest.mark.parametrize("check_same_thread", [False, True])
@@ -138,7 +138,7 @@ def test_one_thread_takes_all(tmp_path: Path, watch: Watch) -> None:
     pool.dispose()
 
 
-# First come, first served
+# The waiter queue
 
 
 def test_waiters_are_fifo(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_returning_thread_queues_last(tmp_path: Path) -> None:
     pool.dispose()
 
 
-@pytest.mark.parametrize("give_up", ["close", "invalidate", "detach", "collect", "close abroad"])
+@pytest.mark.parametrize("give_up", ["close", "invalidate", "detach", "collect", "close elsewhere"])
 def test_every_return_wakes_waiter(tmp_path: Path, watch: Watch, give_up: str) -> None:
     pool = pool_of(make_engine(tmp_path, watch, pool_size=1))
     held = [pool.connect()]
@@ -190,7 +190,7 @@ def test_every_return_wakes_waiter(tmp_path: Path, watch: Watch, give_up: str) -
         if give_up == "collect":
             held.clear()
             gc.collect()
-        elif give_up == "close abroad":
+        elif give_up == "close elsewhere":
             in_thread(held[0].close)
         else:
             getattr(held[0], give_up)()
@@ -207,7 +207,7 @@ def test_thread_end_wakes_waiter(tmp_path: Path) -> None:
     held = in_thread(pool.connect)
     with waiters(pool) as line:
         waiter = line.send(lambda: _use(pool))
-        held.close()  # to the home of a thread that is gone
+        held.close()  # to the stack of an ended thread
         waiter.result(30)
 
     assert pool.stats().open == 0
@@ -278,7 +278,7 @@ def test_dispose_keeps_waiters(tmp_path: Path) -> None:
     assert pool.stats().open == 0
 
 
-# Waiting in vain
+# Timeouts
 
 
 def test_queue_timeout_names_holders(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_queue_timeout_of_only_holder(tmp_path: Path) -> None:
 def test_queue_timeout_with_ended_holder(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1, pool_timeout=0.01))
     held = in_thread(pool.connect)
-    # It gets the ident of the one that has gone.
+    # It gets the ident of the ended thread.
     end = threading.Event()
     other = threading.Thread(target=end.wait, name="not guilty")
     other.start()

@@ -1,4 +1,4 @@
-"""The pool as one thread sees it: checkouts, counts, failures, and what the base class promises."""
+"""The pool in a single thread: checkouts, counts, failures, and the base class's contract."""
 
 import sqlite3
 import time

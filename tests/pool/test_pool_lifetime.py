@@ -1,4 +1,4 @@
-"""The end of the interpreter, and its double at a fork."""
+"""Interpreter exit, and the fork."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Many threads: nobody shares, the dead leave nothing open, and a stranger may give things back."""
+"""Many threads: nothing is shared, an ended one leaves nothing open, any may return a connection."""
 
 import gc
 import logging
@@ -90,7 +90,7 @@ def test_collected_after_thread_end(tmp_path: Path, watch: Watch, check_same_thr
     assert (watch.open(), open_files(tmp_path)) == (0, 0)
 
 
-# Connections that another thread gives back
+# Returns by a foreign thread
 
 
 def _close_raw(engine: Engine) -> Callable[[], None]:
@@ -162,7 +162,7 @@ def test_foreign_return(
         give_back = owner.run(lambda: check_out(engine))
         stranger.run(give_back)
         assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 1)
-        assert notes(tmp_path) == []  # and the lock is gone
+        assert notes(tmp_path) == []  # and the lock is released
 
         theirs = stranger.run(lambda: opened(engine))
         assert watch.made == 2
@@ -191,7 +191,7 @@ def test_foreign_return_without_reset(
         assert caplog.records[0].exc_info is None
         assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
         assert (watch.open(), open_files(tmp_path)) == (0, 0)
-        assert notes(tmp_path) == []  # and the lock is gone
+        assert notes(tmp_path) == []  # and the lock is released
 
         owner.run(lambda: _read(engine))
         assert watch.made == 2
@@ -256,7 +256,7 @@ def test_return_during_thread_end(tmp_path: Path, watch: Watch) -> None:
     assert (watch.open(), open_files(tmp_path)) == (0, 0)
 
 
-# Dispose, among threads
+# Dispose with several threads
 
 
 @checked_or_not

@@ -1,4 +1,4 @@
-"""The pool on a real PostgreSQL, which tells what connections it has: its backends."""
+"""The pool on a real PostgreSQL, which lists its connections: the backends."""
 
 import os
 import subprocess
@@ -100,7 +100,7 @@ def engine(server: Server) -> Iterator[Engine]:
 
 
 def _backend(engine: Engine) -> int:
-    """The process that serves the connection which this thread gets."""
+    """The backend of the connection that this thread gets."""
     with engine.connect() as connection:
         return _backend_of(connection)
 
@@ -230,7 +230,7 @@ def test_postgres_waiters_are_fifo(server: Server) -> None:
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
         assert eventually(lambda: pool_of(engine).stats().waiting == len(threads))
-    # From here on one at a time gets in.
+    # From here on one at a time is admitted.
     held.pop().close()
     for expected in range(1, 7):
         assert eventually(lambda: len(served) == expected)  # noqa: B023 - it is called at once
@@ -245,7 +245,7 @@ def test_postgres_waiters_are_fifo(server: Server) -> None:
     engine.dispose()
 
 
-# Backends that are gone
+# Lost backends
 
 
 @pytest.mark.parametrize("pre_ping", [False, True])
@@ -272,7 +272,7 @@ def test_backends_lost_while_idle(server: Server, engine: Engine) -> None:
         with pytest.raises(DBAPIError):
             one.run(lambda: _backend(engine))
 
-        # All connections as old as that one are opened anew.
+        # All connections as old as that one are reopened.
         assert one.run(lambda: _backend(engine))
         assert other.run(lambda: _backend(engine))
         assert server.has_backends(2)
@@ -305,7 +305,7 @@ def test_lost_backend_releases_permit(server: Server) -> None:
 # What a checkout changes
 
 
-@pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
+@pytest.mark.parametrize("foreign", [False, True], ids=["own thread", "foreign thread"])
 @pytest.mark.parametrize(
     ("option", "inside"),
     [
@@ -319,7 +319,7 @@ def test_execution_options_are_reset(
     server: Server,
     option: dict[str, Any],
     inside: tuple[bool, str, str],
-    abroad: bool,
+    foreign: bool,
 ) -> None:
     def settings(connection: Connection) -> tuple[bool, str, str]:
         driver: Any = connection.connection.dbapi_connection
@@ -337,7 +337,7 @@ def test_execution_options_are_reset(
         backend, before = owner.run(look)
         connection = owner.run(engine.connect)
         assert owner.run(lambda: settings(connection.execution_options(**option))) == inside
-        (stranger if abroad else owner).run(connection.close)
+        (stranger if foreign else owner).run(connection.close)
 
         assert owner.run(look) == (backend, before)
         assert before == (False, "read committed", "off")
@@ -352,7 +352,7 @@ def test_failed_transaction_ends_at_return(engine: Engine, server: Server) -> No
     assert _backend(engine) == backend
 
 
-# What comes back open
+# Returned open
 
 
 class RefusedError(Exception):
@@ -495,7 +495,7 @@ def _pipeline(engine: Engine) -> object:
     return pipeline
 
 
-# The driver warns of a cursor of its own that nobody closed.
+# The driver warns of an unclosed cursor.
 @pytest.mark.filterwarnings("ignore:.*ServerCursor")
 @pytest.mark.parametrize("leave_open", [_stream, _yield_per, _named_cursor, _pipeline])
 def test_unread_query_keeps_no_snapshot(

@@ -1,7 +1,7 @@
-"""What comes back to the pool with a transaction, a statement or another mode open on SQLite.
+"""Connections returned with an open transaction, an open statement or another mode, on SQLite.
 
-Whatever failed before: nobody is locked out afterwards, and the thread's next commit stores its own
-work and nothing else. `test_postgres.py` has the same for PostgreSQL.
+Whatever failed before, no lock remains, and the thread's next commit stores its own work and
+nothing else. `test_postgres.py` has the same for PostgreSQL.
 """
 
 import gc
@@ -70,7 +70,7 @@ def make_engine(path: Path, *, check_same_thread: bool = False, **options: Any) 
 
 
 def stored(path: Path) -> list[str]:
-    """What another program finds beside the 200 notes; it fails where it may not write at once."""
+    """What another program finds beside the 200 notes; it fails if it cannot write at once."""
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         return [note for (note,) in other.execute("SELECT text FROM note WHERE parent = 1")]
@@ -82,7 +82,7 @@ def use_again(engine: Engine) -> None:
         connection.execute(text("INSERT INTO note VALUES ('next', 1)"))
 
 
-# A commit that is refused
+# Failed commits
 
 
 class Refusal:
@@ -99,7 +99,7 @@ class Refusal:
 
 
 class AnotherReader(Refusal):
-    """Without a write-ahead log nobody can commit while another connection reads."""
+    """Without a write-ahead log no commit is possible while another connection reads."""
 
     def prepare(self, engine: Engine, path: Path) -> None:
         self.reader = sqlite3.connect(path)
@@ -140,7 +140,7 @@ class Listener(Refusal):
 
 
 class Authorizer(Refusal):
-    """The driver's own guard forbids COMMIT once."""
+    """The driver's authorizer denies one COMMIT."""
 
     def prepare(self, engine: Engine, path: Path) -> None:
         self.forbids = False
@@ -195,11 +195,11 @@ def by_raw_connection(engine: Engine, refusal: Refusal) -> None:
 
 
 def silent(engine: Engine) -> None:
-    """The return that tells nobody."""
+    """A return without listeners."""
 
 
 def listened(engine: Engine) -> None:
-    """The return of SQLAlchemy, with its events."""
+    """SQLAlchemy's return, with its events."""
     event.listen(engine, "checkin", lambda *_: None)
 
 
@@ -221,7 +221,7 @@ def test_next_commit_excludes_refused(
 
     try:
         use(engine, how)
-        expected = [REFUSED]  # with a log a reader is in nobody's way, for example
+        expected = [REFUSED]  # with a log a reader blocks no commit, for example
     except (SQLAlchemyError, sqlite3.Error, RefusedError):
         expected = []
     how.end()
@@ -232,11 +232,11 @@ def test_next_commit_excludes_refused(
     engine.dispose()
 
 
-@pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
+@pytest.mark.parametrize("foreign", [False, True], ids=["own thread", "foreign thread"])
 @pytest.mark.parametrize("check_same_thread", [False, True])
 @pytest.mark.parametrize("end", ["close", "collect"])
 def test_refused_commit_is_undone(
-    path: Path, end: str, check_same_thread: bool, abroad: bool
+    path: Path, end: str, check_same_thread: bool, foreign: bool
 ) -> None:
     engine = make_engine(path, check_same_thread=check_same_thread)
     ForeignKey().prepare(engine, path)
@@ -256,7 +256,7 @@ def test_refused_commit_is_undone(
             gc.collect()
 
         owner.run(commit)
-        (stranger if abroad else owner).run(give_back)
+        (stranger if foreign else owner).run(give_back)
 
         assert stored(path) == []
         owner.run(lambda: use_again(engine))
@@ -350,7 +350,7 @@ def test_explicit_begin_is_rolled_back(
     engine.dispose()
 
 
-# A statement that is not read to its end
+# Unread statements
 
 
 def _result(engine: Engine) -> object:
@@ -581,7 +581,7 @@ def test_idle_return_runs_no_statement(path: Path) -> None:
     engine.dispose()
 
 
-# A mode that was changed
+# Changed modes
 
 
 @pytest.mark.parametrize("before", ["", "IMMEDIATE", None])

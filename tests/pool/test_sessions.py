@@ -1,4 +1,4 @@
-"""Sessions for a unit of work and for a request: however it ends, nothing stays open."""
+"""Sessions for a unit of work and for a request: nothing stays open, however it ends."""
 
 import io
 import sqlite3
@@ -174,7 +174,7 @@ def test_failed_rollback_is_logged(
 
 
 class Body:
-    """A body that remembers what was done to it, and can fail."""
+    """A body that records calls and can fail."""
 
     def __init__(self, failing: str = "") -> None:
         self.failing = failing
@@ -233,7 +233,7 @@ def test_body_without_close(body: Iterable[bytes]) -> None:
     assert closed == [True]
 
 
-# A session for each request: the ways to answer, on the server of the standard library
+# A session per request: kinds of response, on the standard library's server
 
 
 def test_file_wrapper_object_is_kept() -> None:
@@ -298,7 +298,7 @@ def answer(application: "WSGIApplication") -> bytes:
 
 
 def begin(environ: "WSGIEnvironment", start_response: "StartResponse") -> Callable[..., object]:
-    """Write a note without committing it, and begin the answer."""
+    """Write a note without committing it, and begin the response."""
     environ["threadleaf.work"].session.execute(text("INSERT INTO note VALUES ('not committed')"))
     return start_response("200 OK", [("Content-Type", "text/plain")])
 
@@ -408,7 +408,7 @@ def test_every_failure_closes_session(
 
 def test_failing_start_response(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     def start_response(*_: Any) -> Any:
-        raise OSError("the client is gone")
+        raise OSError("the client has disconnected")
 
     environ: dict[str, Any] = {}
     with pytest.raises(OSError, match="gone"):
@@ -492,7 +492,7 @@ def each_in_its_own_session(
         return [f"the session of {session.info}".encode()]
     session.info["name"] = name
     if ending == "stream":
-        # Servers may notice late that a reader has left, so nobody should wait for this one.
+        # Servers may notice a disconnect late, so no client should wait for this one.
         session.execute(text("SELECT * FROM note"))
         start_response("200 OK", [("Content-Type", "text/plain")])
         return (session.info["name"].encode() * 30_000 for _ in range(30))
@@ -522,7 +522,7 @@ def test_load_leaves_no_connection(
             connection = HTTPConnection(address, timeout=30)
             connection.request("GET", f"/{ending}/{name}")
             with connection.getresponse() as response:
-                # Who streams leaves after a few bytes.
+                # Streaming clients leave after a few bytes.
                 begun = response.read(len(name)).decode()
             connection.close()
             status = 500 if ending == "raise" else 200

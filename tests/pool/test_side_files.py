@@ -1,7 +1,7 @@
-"""`pool.sqlite` when the files beside a database are lost while it is in use: no stale read, no
-commit into nothing, and no signal that ends the process.
+"""`pool.sqlite` when a database's side files are lost in use: no stale read, no lost commit, no
+signal that ends the process.
 
-Each test is a process of its own: one reads few indexes past SQLite.
+Each test is a separate process, because a process reads few indexes.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""`pool.sqlite` while nothing is broken: settings, transactions, waiting for locks."""
+"""`pool.sqlite` without faults: settings, transactions, locks."""
 
 import sqlite3
 import sys
@@ -462,7 +462,7 @@ def test_no_optimize_after_read(path: Path) -> None:
 
 @pytest.mark.timeout(10)
 def test_close_does_not_wait(tmp_path: Path) -> None:
-    # A write-ahead log lets everybody read, and then nobody waits anyway.
+    # With a write-ahead log readers never wait anyway.
     path = make_database(tmp_path / "app.db", journal="delete")
     with (
         closing(sqlite3.connect(indexed_database(path))) as other,

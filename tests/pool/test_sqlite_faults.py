@@ -1,4 +1,4 @@
-"""`pool.sqlite` when the file fails: no commit succeeds that stored nothing, and life goes on."""
+"""`pool.sqlite` when the file fails: no commit succeeds without storing, and work can continue."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ on_posix = pytest.mark.skipif(
 
 
 def assert_nothing_can_be_committed(connection: Connection) -> None:
-    """Whoever missed the error learns of it, until the transaction is rolled back."""
+    """Later calls raise, too, until the transaction is rolled back."""
     assert connection.invalidated
     with pytest.raises(PendingRollbackError):
         connection.commit()
@@ -45,7 +45,7 @@ def assert_nothing_can_be_committed(connection: Connection) -> None:
 
 
 def fill(connection: Connection) -> None:
-    """Write more than there is room for."""
+    """Write more than fits."""
     for _ in range(100):
         add(connection, "x" * 10 * PAGE)
 
@@ -95,7 +95,7 @@ def test_fault_spares_other_connections(tmp_path: Path) -> None:
                 with pytest.raises(OperationalError, match="full"):
                     fill(connection)
             assert notes(other) == ["old"]
-        time.sleep(0.02)  # SQLAlchemy compares times, and a clock may be coarse
+        time.sleep(0.02)  # SQLAlchemy compares times, and the clock may be coarse
         with engine.connect() as connection:
             assert driver_of(connection) is well
 

@@ -1,4 +1,4 @@
-"""What the pool tells of itself: each number, moved by what it counts."""
+"""The pool's numbers, each changed by what it counts."""
 
 import dataclasses
 import gc
@@ -34,7 +34,7 @@ def _balanced(stats: PoolStats) -> bool:
     return opened and stats.connects == stats.open + sum(stats.closed.values())
 
 
-# What is now
+# Current numbers
 
 
 def test_stats_of_new_pool(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_waiting_count(tmp_path: Path) -> None:
     assert stats.wait_seconds >= COUNTED
 
 
-# What has happened
+# Totals
 
 
 def test_checkout_count_and_time(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_thread_listed_once_after_dispose(tmp_path: Path) -> None:
     pool.dispose()
 
 
-# What QueuePool tells as well
+# QueuePool's readers
 
 
 def test_status(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Threads that end with something of the database in their thread-local storage.
+"""Threads that end with sessions or connections in their thread-local storage.
 
-This is what a web application leaves that forgets its teardown: Flask's `scoped_session` without
-`remove()`, for one. The interpreter empties that storage in the order in which it was filled, so
-the pool's own part in it comes before or after the application's.
+A web application without its teardown leaves them: Flask's `scoped_session` without `remove()`, for
+one. The interpreter clears that storage in the order in which it was filled, so the pool's own part
+comes before or after the application's.
 """
 
 import gc
@@ -21,7 +21,7 @@ from tests.pool.watched import Watch, make_engine, notes, open_files, opened, po
 
 ROOT = Path(__file__).parents[2]
 
-# Who uses thread-local storage first, and so has it emptied first.
+# What is first in thread-local storage, and so is cleared first.
 either_first = pytest.mark.parametrize("pool_first", [True, False], ids=["pool", "application"])
 
 Run = Callable[[Work], None]
@@ -45,7 +45,7 @@ def _write(session: Session | scoped_session[Session]) -> None:
 
 
 def _nothing_is_left(engine: Engine, folder: Path, watch: Watch) -> bool:
-    """Whether all is closed, once the collector has been at what forms cycles."""
+    """Whether all is closed after the garbage collector has run."""
     gc.collect()
     stats = pool_of(engine).stats()
     return (stats.open, stats.threads, watch.open(), open_files(folder)) == (0, 0, 0, 0)
@@ -103,7 +103,7 @@ def test_thread_local_leftovers_are_closed(
     run(lambda: _fill(engine, local, use, pool_first=pool_first))
 
     assert eventually(lambda: _nothing_is_left(engine, tmp_path, watch))
-    # What was not committed is rolled back, and the lock is gone.
+    # Uncommitted changes are rolled back, and the lock is released.
     assert notes(tmp_path) == (["a note"] if use is _session_that_committed else [])
 
 
@@ -151,14 +151,14 @@ def test_forgotten_sessions_within_limit(tmp_path: Path, watch: Watch, run: Run)
 
     for _ in range(20):
         run(request)
-        # What a thread leaves in a cycle is in use until the collector comes by.
+        # What a thread leaves in a cycle is in use until the garbage collector runs.
         gc.collect()
 
     assert eventually(lambda: _nothing_is_left(engine, tmp_path, watch))
     assert pool_of(engine).stats().timeouts == 0
 
 
-# A connection by itself forms no cycle: it is closed while the thread's storage is being emptied.
+# A connection by itself forms no cycle: it is closed while the thread's storage is cleared.
 # The interpreter crashes easily then, so this runs in one of its own.
 
 _PROGRAM = """

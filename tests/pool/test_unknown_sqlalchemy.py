@@ -1,4 +1,4 @@
-"""With a SQLAlchemy that it does not know, the pool takes the plain way, and keeps its promises."""
+"""With an unknown SQLAlchemy the pool takes the plain path and keeps its promises."""
 
 from tests.pool.scripts import run
 

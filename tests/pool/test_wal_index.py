@@ -1,4 +1,4 @@
-"""What tells that somebody has committed. Each test is a process: one looks into few databases."""
+"""Noticing commits. Each test is a process, because a process reads few indexes."""
 
 import sys
 import textwrap
@@ -10,7 +10,7 @@ from tests.pool.configured import make_database
 from tests.pool.scripts import run
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="nobody else looks into SQLite's log there"),
+    pytest.mark.skipif(sys.platform == "win32", reason="the index is not read there"),
     pytest.mark.timeout(90),
 ]
 
@@ -212,7 +212,7 @@ def test_check_keeps_locks(path: Path) -> None:
             gc.collect()
             assert elsewhere(INSERT) == "sqlite3.OperationalError: database is locked"
             assert elsewhere("SELECT * FROM note") == ""
-            assert os.stat(f"{path}-shm").st_ino == index, "who left did not take us for gone"
+            assert os.stat(f"{path}-shm").st_ino == index, "the program that left removed our files"
             connection.commit()
             assert elsewhere(INSERT) == ""
         with closing(sqlite3.connect(path)) as connection:
@@ -256,7 +256,7 @@ def test_blog_queries_after_commit_only(path: Path) -> None:
             answers += [ask_directly(engine, COUNT)[0] for _ in range(3)]
             assert answers == [1, 1, 1, 2, 2, 2]
             assert asked == [COUNT, COUNT]
-            # When all have left, SQLite begins anew, and its log looks as it did in the beginning.
+            # After the last close SQLite starts over, and its log looks as in the beginning.
             for number in range(3, 9):
                 engine.dispose()
                 assert elsewhere(INSERT) == ""
