@@ -1,4 +1,4 @@
-"""Many threads: nothing is shared, an ended one leaves nothing open, any may return a connection."""
+"""Many threads: they share nothing, an ended one leaves nothing open, any may return another's."""
 
 import gc
 import logging
