@@ -431,7 +431,7 @@ def _calls(pool: Pool) -> Counter[str]:
     return called
 
 
-@pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
+@pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the fast path is for SQLAlchemy 2")
 def test_g11_speed(
     tmp_path: Path,
 ) -> None:

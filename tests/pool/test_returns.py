@@ -561,7 +561,7 @@ def test_read_result_keeps_connection(path: Path) -> None:
     engine.dispose()
 
 
-@pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
+@pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the fast path is for SQLAlchemy 2")
 def test_idle_return_runs_no_statement(path: Path) -> None:
     engine = make_engine(path)
     configure(engine)
