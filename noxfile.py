@@ -40,9 +40,14 @@ def tests(session: nox.Session, sqlalchemy: str) -> None:
 @nox.session
 @nox.parametrize("sqlalchemy", ["2.0", "2.1"])
 def pool(session: nox.Session, sqlalchemy: str) -> None:
-    """The pool's tests, where the blog and what it needs are not installed."""
-    session.install("hypothesis", "pytest", "pytest-timeout", f"sqlalchemy~={sqlalchemy}.0")
-    session.run("pytest", "tests/pool", *session.posargs)
+    """The pool's tests on its wheel, where neither the checkout nor the blog can be imported."""
+    tools = ["hypothesis", "pytest", "pytest-timeout"]
+    session.install("./pool", *tools, f"sqlalchemy~={sqlalchemy}.0")
+    folder = Path(session.create_tmp(), "renamed").absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "tests/pool/renamed.py", str(folder))
+    with session.chdir(folder):
+        session.run("python", "-m", "pytest", "tests/pool", *session.posargs)
 
 
 @nox.session

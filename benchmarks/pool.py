@@ -1,7 +1,7 @@
 """What a connection pool costs: ours, SQLAlchemy's, and the bare driver, on SQLite.
 
     python benchmarks/pool.py             # two minutes; prints tables in Markdown
-    python benchmarks/pool.py --write     # puts them into docs/pool.md, and a picture beside it
+    python benchmarks/pool.py --write     # updates docs/pool-promises.md and its picture
 
 In a round each pool does the same work, one after the other in a random order, so that whatever
 else the machine does hits all of them; a ratio compares two pools within a round. What counts is
@@ -43,7 +43,7 @@ from benchmarks.contenders import (  # noqa: E402
 SAMPLE = 0.12
 QUICK_SAMPLE = 0.002
 
-PAGE = ROOT / "docs" / "pool.md"
+PAGE = ROOT / "docs" / "pool-promises.md"
 
 
 class Sample(NamedTuple):
@@ -131,7 +131,7 @@ def cells(results: Results, operation: str, pool: str, threads: int) -> Iterator
 
 
 def tables(results: Results, threads: int) -> str:
-    """A table for each operation, in Markdown."""
+    """A table per operation, in Markdown."""
     lines: list[str] = []
     for operation in OPERATIONS:
         head = [operation]
@@ -145,21 +145,21 @@ def tables(results: Results, threads: int) -> str:
 
 
 def report(results: Results, threads: int) -> str:
-    """The tables with what is needed to judge them."""
+    """The tables and how to read them."""
     rounds = len(next(iter(results.values())))
     return f"""\
 {tables(results, threads)}
-Microseconds for one operation: the median of {rounds} rounds, with the least and the greatest. \
+Microseconds per operation: the median of {rounds} rounds (minimum to maximum). \
 "To {BASE}" and "{threads} threads to 1" are medians of the ratio of CPU times within a round.
 
 * The file is in WAL mode with `synchronous = NORMAL`, and its table has one row. NullPool opens \
-it, and sets that, for each checkout.
-* {RAW} is a connection for each thread without SQLAlchemy: it has no checkout, and its `select 1` \
+it, and sets that, per checkout.
+* {RAW} is a connection per thread without SQLAlchemy: it has no checkout, and its `select 1` \
 is the same in both tables.
 * StaticPool would let all threads use one connection at once, so it is measured with one only. \
-SingletonThreadPool has room for {8 * threads} threads, lest it close a connection in use.
-* Threads that wait for the file's one write lock sleep: the wall time of {threads} says how \
-SQLite shares it out, and little of the pool.
+SingletonThreadPool has room for {8 * threads} threads, so that it closes no connection in use.
+* Threads that wait for the file's only write lock sleep: the wall time of {threads} threads \
+measures SQLite's locking more than the pool.
 
 {docs.surroundings()}"""
 
@@ -190,7 +190,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare connection pools on SQLite.")
     parser.add_argument("--rounds", type=int, default=15, help="samples of each (default 15)")
     parser.add_argument("--threads", type=int, default=8, help="how many, beside one (default 8)")
-    parser.add_argument("--write", action="store_true", help="update docs/pool.md and its picture")
+    parser.add_argument(
+        "--write", action="store_true", help="update docs/pool-promises.md and its picture"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="does it run? the figures are worthless"
     )

@@ -1,7 +1,7 @@
 """The third answer: FastAPI with `SessionLocal` and `connect_args`.
 
-FastAPI calls plain functions in threads of its own, and the parts of one request in different
-ones: the session is opened in one, used in another, and closed in a third.
+FastAPI runs plain functions in its own threads, and the parts of one request in different ones: a
+session is opened in one thread, used in another and closed in a third.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The accepted answer's preference: Flask-SQLAlchemy, which ends the sessions itself."""
+"""The accepted answer's preference: Flask-SQLAlchemy, which removes the sessions itself."""
 
 from flask import Flask, abort, redirect, render_template, request
 from flask_sqlalchemy import SQLAlchemy

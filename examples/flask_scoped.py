@@ -1,4 +1,4 @@
-"""The accepted answer: a session for each thread, removed when the request ends."""
+"""The accepted answer: a session per thread, removed when the request ends."""
 
 from flask import Flask, abort, redirect, render_template, request
 from sqlalchemy import Pool, create_engine, desc

@@ -1,4 +1,4 @@
-"""The question: one session for all threads. This is the mistake, and no pool can mend it."""
+"""The question: one session for all threads. This is the mistake, and no pool can fix it."""
 
 from flask import Flask, redirect, render_template, request
 from sqlalchemy import Pool, QueuePool, create_engine, desc

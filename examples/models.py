@@ -1,4 +1,4 @@
-"""The question's models, unchanged but for the base class, and something to read in them."""
+"""The question's models, unchanged except for the base class, and two entries to read."""
 
 from datetime import datetime
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, DateTime, Engine, ForeignKey, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Session, relationship
 
-#: A file in the current folder. Flask-SQLAlchemy would look elsewhere for one without a folder.
+#: A file in the current folder. Flask-SQLAlchemy would look elsewhere for a relative path.
 DATABASE = f"sqlite:///{Path('blog.db').absolute().as_posix()}"
 
 
@@ -42,7 +42,7 @@ class Comment(Base):
 
 
 def create_tables(engine: Engine) -> None:
-    """Make the tables where they are missing, and two entries where there is none."""
+    """Create missing tables, and two entries if there are none."""
     Base.metadata.create_all(engine)
     with Session(engine) as session:
         if session.query(Entry).count() == 0:
@@ -56,5 +56,5 @@ def create_tables(engine: Engine) -> None:
                     )
                 )
             session.commit()
-    # The server's threads open their own, and none is there if it forks now.
+    # The server's threads open their own connections, and a fork inherits none.
     engine.dispose()

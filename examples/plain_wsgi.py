@@ -53,7 +53,7 @@ def blog(_: Request, session: Session) -> Response:
 
 def comment(request: Request, session: Session, entry_id: int) -> Response:
     form = request.form
-    # Waits for its turn now, so that nothing that is read here has changed when it writes.
+    # Takes the write lock now, so that nothing read here changes before the write.
     session.connection(execution_options=WRITING)
     if session.get(Entry, entry_id) is None:
         raise NotFound

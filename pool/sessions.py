@@ -1,22 +1,22 @@
-"""Sessions that live as long as one piece of work, in place of a session shared by a whole program.
+"""Sessions for one unit of work, instead of a session shared by the whole program.
 
-A session is made for one thread at a time and for one unit of work. Made at import and shared, it
-mixes the transactions of all who use it: a rollback here takes back what was added there. So each
-piece of work opens its own, and closes it whatever happens:
+A session is for one thread at a time and for one unit of work. Created at import and shared, it
+mixes the transactions of its users: a rollback in one thread undoes what another has added. So each
+unit of work opens its own session and closes it whatever happens:
 
     with UnitOfWork(sessions) as work:  # sessions = sessionmaker(engine)
         work.session.add(Entry(title="Begun"))
         work.session.commit()
 
-In a WSGI application the work is a request, and ends when the server closes the response:
+In a WSGI application the unit of work is a request and ends when the server closes the response:
 
     application = SessionPerRequest(application, sessions)
 
     def application(environ, start_response):
         session = environ["threadleaf.work"].session
 
-Nothing here commits. What is committed after the response has begun can fail when the client has
-already been told that all is well; https://peps.python.org/pep-3333/ has no way to take it back.
+Nothing here commits. A commit after the response has begun can fail when the client has already
+been told of success, and https://peps.python.org/pep-3333/ has no way to withdraw that.
 """
 
 import logging
@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 
 class UnitOfWork:
-    """One session at most, opened when it is first asked for and certain to be closed.
+    """At most one session, opened at its first use and always closed.
 
-    The end of the `with` block closes it, or :meth:`close`. Like its session, it is for one thread
+    The end of the `with` block or :meth:`close` closes it. Like its session, it is for one thread
     at a time.
 
     :param sessions: opens a session: a :class:`~sqlalchemy.orm.sessionmaker`. Not a
@@ -51,17 +51,17 @@ class UnitOfWork:
     def session(self) -> Session:
         """The session. It takes a connection at its first query.
 
-        After :meth:`close` this is a new one, which must be closed like the first.
+        After :meth:`close` this is a new session, which must be closed in turn.
         """
         if self._session is None:
             self._session = self._sessions()
         return self._session
 
     def close(self) -> None:
-        """Give the connection back, and roll back what was not committed.
+        """Close the session, which rolls back uncommitted changes and returns its connection.
 
-        It can be called any number of times. It runs where nobody can act on an error any more, so
-        an error is logged and not raised.
+        It can be called any number of times. No caller could handle an error at this point, so an
+        error is logged and not raised.
         """
         session, self._session = self._session, None
         if session is None:
@@ -70,9 +70,9 @@ class UnitOfWork:
         try:
             session.close()
         except Exception:
-            log.exception("A session could not be closed in the normal way")
-            # Session.close() gives up where the rollback fails, and forgets the transaction with
-            # the connection still in it, which would stay out until it is garbage-collected.
+            log.exception("Session.close() failed; its connection is returned all the same")
+            # If the rollback fails, Session.close() drops the transaction with the connection still
+            # in it, which would stay checked out until it is garbage-collected.
             if transaction is not None:
                 with suppress(Exception):
                     transaction.close()
@@ -85,21 +85,21 @@ class UnitOfWork:
 
 
 class ClosingHook:
-    """The response-closing hook: runs something last when the server closes a response.
+    """Runs a callback last when the server closes a response.
 
-    A server must call ``close()`` when it is done with a body, be it sent, broken off or failed
-    (https://peps.python.org/pep-3333/#the-start-response-callable). The hook is prepared before the
-    application runs, because a file that goes out through ``wsgi.file_wrapper`` must reach the
-    server as the very object that the server's wrapper returned: a server that finds it inside
-    another body reads and sends it like any other, and holds a thread while it does. There the hook
-    runs in the ``close()`` of the file itself.
+    A server must call ``close()`` when it is done with a body, whether it was sent, interrupted or
+    failed (https://peps.python.org/pep-3333/#the-start-response-callable). The hook is created
+    before the application runs, because a file sent through ``wsgi.file_wrapper`` must reach the
+    server as the very object that the server's wrapper returned. Inside another body a server sends
+    it like any other and occupies a thread while it does. For a file the callback therefore runs in
+    the ``close()`` of the file itself.
 
         hook = ClosingHook(environ)
         body = application(environ, start_response)
         return hook.attach(body, close)
 
-    :param environ: of the request. Its ``wsgi.file_wrapper``, if there is one, is replaced by a
-        callable that returns what the server's own returns.
+    :param environ: the request's. Its ``wsgi.file_wrapper``, if any, is replaced by a callable that
+        returns what the server's own returns.
     """
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
@@ -109,13 +109,13 @@ class ClosingHook:
             environ["wsgi.file_wrapper"] = partial(self._wrap, wrapper)
 
     def attach(self, body: Iterable[bytes], close: Callable[[], None]) -> Iterable[bytes]:
-        """Return what to give to the server in place of `body`.
+        """Return the body for the server.
 
         :param body: what the application returned.
-        :param close: what runs last, once, in the thread in which the server closes the body:
-            often, but not always, the one that called the application. Waitress closes files in the
-            thread that serves all connections, where nothing may wait. What `close` raises reaches
-            the server, which may answer 500 if nothing was sent yet.
+        :param close: the callback, called once, after all else, in the thread in which the server
+            closes the body. That is often, but not always, the one that called the application:
+            waitress closes files in the thread that serves all connections, which must not block.
+            An error of `close` reaches the server, which may respond 500 if nothing was sent yet.
         """
         for wrapped, file in self._files:
             if wrapped is body:
@@ -133,7 +133,7 @@ class ClosingHook:
 
 
 class _ClosingFile:
-    """A file with a hook in its close(). Servers look for fileno(), seek() and tell(), too."""
+    """A file with a callback in its close(). Servers also look for fileno(), seek() and tell()."""
 
     on_close: Callable[[], None] | None = None
 
@@ -153,11 +153,11 @@ class _ClosingFile:
 
 
 class ClosingBody:
-    """A WSGI body whose ``close()`` runs something last.
+    """A WSGI body whose ``close()`` runs a callback last.
 
-    The wrapped body is closed first, and `close` runs even if that raises; each runs once. Nothing
-    but the iteration is passed on, so a server that takes the length of a list for Content-Length
-    cannot do so. See :class:`ClosingHook` for files.
+    The wrapped body is closed first, and `close` runs even if that raises; each runs once. Only the
+    iteration is passed on, so a server cannot derive Content-Length from the length of a list. See
+    :class:`ClosingHook` for files.
 
     :param body: what the application returned.
     :param close: see :meth:`ClosingHook.attach`.
@@ -182,21 +182,21 @@ class ClosingBody:
 
 
 def _close(body: object) -> None:
-    # An iterable or a file may have close(), and if it has, it must be called.
+    # PEP 3333: close() is optional, but must be called if there is one.
     close: Callable[[], None] | None = getattr(body, "close", None)
     if close is not None:
         close()
 
 
 class SessionPerRequest:
-    """WSGI middleware: a unit of work for each request, in ``environ["threadleaf.work"]``.
+    """WSGI middleware: a unit of work per request, in ``environ["threadleaf.work"]``.
 
-    It is closed when the server closes the response, or when the application raises before it
-    returned one. A body that is a plain list or tuple needs no session any more: the connection is
-    back before the first byte leaves, so that a slow reader does not hold it.
+    It is closed when the server closes the response, or when the application raises before
+    returning one. A body that is a plain list or tuple no longer needs the session: its connection
+    is returned before the first byte is sent, so a slow client does not hold it.
 
     :param application: any WSGI application.
-    :param sessions: opens a session, see :class:`UnitOfWork`.
+    :param sessions: opens a session; see :class:`UnitOfWork`.
     """
 
     def __init__(self, application: "WSGIApplication", sessions: Callable[[], Session]) -> None:

@@ -81,7 +81,7 @@ def test_benchmark_tables_are_complete(checkout: Path) -> None:
 
 
 def test_benchmark_write_updates_page(checkout: Path) -> None:
-    page = checkout / "docs" / "pool.md"
+    page = checkout / "docs" / "pool-promises.md"
     page.write_text(
         "# Speed – überall\n\n<!-- benchmark -->\nold\n<!-- /benchmark -->\n\nThe end.\n",
         encoding="utf-8",
@@ -96,8 +96,8 @@ def test_benchmark_write_updates_page(checkout: Path) -> None:
     assert "old" not in text
     assert len(rows(text)) == len(OPERATIONS) * (1 + len(POOLS))
     assert "`python benchmarks/pool.py --quick --rounds 2 --threads 3 --write`" in text
-    assert "](images/pool.svg)" in text
-    drawing = ElementTree.parse(checkout / "docs" / "images" / "pool.svg")
+    assert "](images/pool-promises.svg)" in text
+    drawing = ElementTree.parse(checkout / "docs" / "images" / "pool-promises.svg")
     words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     for name in (*OPERATIONS, *POOLS):
         assert name.replace("`", "") in words
@@ -105,7 +105,7 @@ def test_benchmark_write_updates_page(checkout: Path) -> None:
 
 @pytest.mark.parametrize("page", [None, "# No markers\n"])
 def test_benchmark_write_needs_markers(checkout: Path, page: str | None) -> None:
-    file = checkout / "docs" / "pool.md"
+    file = checkout / "docs" / "pool-promises.md"
     if page is not None:
         file.write_text(page, encoding="utf-8")
 
@@ -113,7 +113,7 @@ def test_benchmark_write_needs_markers(checkout: Path, page: str | None) -> None
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "pool.md needs a line <!-- benchmark -->" in done.stderr
+    assert "pool-promises.md needs a line <!-- benchmark -->" in done.stderr
     assert (file.read_text(encoding="utf-8") if page else None) == page
 
 

@@ -171,7 +171,7 @@ def test_moved_database_loses_no_comment(config: Config) -> None:
     assert trial.returned() == []
     assert trial.statuses <= {200, 303, 503}
     assert trial.lost(before=False) == []
-    assert "was replaced, and is being reopened" in trial.log
+    assert "was replaced and is being reopened" in trial.log
 
 
 def test_copied_database_takes_no_comments(

@@ -19,8 +19,7 @@ from blog.models import Base, Site, derived
 from blog.operations import additions
 from blog.operations.additions import Object
 from blog.operations.outages import outage
-from pool.errors import SettingError
-from pool.sqlite import WRITING, use_wal
+from pool.sqlite import WRITING, SettingError, use_wal
 
 #: The version of a database created by the seed's own models: two tables, no version table.
 SEED = "0001"

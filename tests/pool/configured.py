@@ -1,4 +1,4 @@
-"""What the tests of `pool.sqlite` share: engines that are set up by it, on two kinds of pool."""
+"""Helpers for the tests of `pool.sqlite`: configured engines on two kinds of pool."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -22,7 +22,7 @@ both_journals = pytest.mark.parametrize("journal", ["delete", "wal"])
 
 
 def make_database(path: Path, *notes: str, journal: str = "wal") -> Path:
-    """Make a database with a table `note`, without the pool. Nothing has it open afterwards."""
+    """Create a database with a table `note`, without the pool, and close it."""
     with closing(open_sqlite(path)) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
         connection.execute("CREATE TABLE note (text)")
@@ -40,7 +40,7 @@ def configured(
     query: str = "",
     **options: Any,
 ) -> Iterator[Engine]:
-    """An engine on the database at `path`; at the end nothing may be checked out."""
+    """An engine on the database at `path`; at the end no connection may be checked out."""
     name = f"file:{path.as_posix()}?{query}&uri=true" if query else path.as_posix()
     engine = create_engine(f"sqlite:///{name}", poolclass=poolclass, **options)
     configure(engine, busy_timeout=busy_timeout)
@@ -70,7 +70,7 @@ def notes_of(engine: Engine) -> list[str]:
 
 
 def notes_in(path: Path) -> list[str]:
-    """What another program reads there; it also finds the database whole."""
+    """What another program reads there, after an integrity check."""
     with closing(open_sqlite(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return [note for (note,) in connection.execute("SELECT text FROM note ORDER BY rowid")]

@@ -1,7 +1,7 @@
-"""A driver that opens nothing, and records who does what to its connections.
+"""A driver that opens nothing and records each call with its thread.
 
-Threads are told apart by an object in thread-local storage, never by an ident: the system gives
-the ident of a dead thread to the next one.
+Threads are identified by an object in thread-local storage, never by an ident, which the system
+reuses for the next thread.
 """
 
 import threading
@@ -15,7 +15,7 @@ _local = threading.local()
 
 
 def token() -> object:
-    """What the calling thread has, and no other thread ever."""
+    """An object of the calling thread, unique for ever."""
     try:
         return _local.token
     except AttributeError:
@@ -30,7 +30,7 @@ class ConnectError(Exception):
 class RecordingConnection:
     """A DBAPI connection that a test marks as held while it is checked out.
 
-    While it is held, only its own thread may call it, and nobody may close it. While it is not,
+    While it is held, only its own thread may call it, and it must not be closed. While it is not,
     the pool may roll it back and close it in any thread.
     """
 
@@ -71,22 +71,22 @@ class RecordingConnection:
         self.in_transaction = False
 
     def rollback(self) -> None:
-        self._record("rollback", abroad=True)
+        self._record("rollback", anywhere=True)
         self.in_transaction = False
 
     def close(self) -> None:
-        self._record("close", abroad=True)
+        self._record("close", anywhere=True)
         if self._holders:
             self._driver.violations.append("a connection in use was closed")
         self.is_open = False
         self._driver.closed.append(None)
 
-    def _record(self, call: str, *, abroad: bool = False) -> None:
+    def _record(self, call: str, *, anywhere: bool = False) -> None:
         caller = token()
         self._calls.append(caller)
         if not self.is_open:
             self._driver.violations.append(f"{call} on a closed connection")
-        if caller is not self._opener and (self._holders or not abroad):
+        if caller is not self._opener and (self._holders or not anywhere):
             self._driver.violations.append(f"{call} by a thread other than the connection's own")
         if any(other is not caller for other in self._calls):
             self._driver.violations.append(f"{call} while another thread is calling")
@@ -118,7 +118,7 @@ def recorded(proxy: PoolProxiedConnection) -> RecordingConnection:
 
 
 class Driver:
-    """Opens recording connections, and refuses to where a test says so.
+    """Opens recording connections, or fails where a test says so.
 
     `opened`, `closed` and `dropped` have one entry for each connection that was opened, closed,
     and collected without having been closed. Appending needs no lock.
@@ -141,6 +141,6 @@ class Driver:
         return connection
 
     def open(self) -> set[RecordingConnection]:
-        """What is really open now."""
+        """How many are really open now."""
         alive = [ref() for ref in list(self._connections)]
         return {connection for connection in alive if connection and connection.is_open}

@@ -1,13 +1,11 @@
-"""Programs for tests of what only a process of its own can show: its end, and its forks."""
+"""Programs for tests that need a separate process: its exit and its forks."""
 
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
-import pool
-
-_ROOT = Path(pool.__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, timeout: float = 60) -> str:
@@ -46,7 +44,7 @@ def output_of(
         pool = engine.pool
     """
     return run(
-        *("-X", "dev"),  # shows what is hidden otherwise: unclosed databases, for one
+        *("-X", "dev"),  # shows unclosed databases, among other things
         *("-W", "ignore:This process:DeprecationWarning"),  # since 3.12, of fork and threads
         *("-c", "".join(map(textwrap.dedent, [before, start, script]))),
     )

@@ -1,4 +1,4 @@
-"""Servers for tests: the standard library's, with a thread for each request, and waitress."""
+"""Servers for tests: the standard library's, with a thread per request, and waitress."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class _Handler(WSGIRequestHandler):
 
 @contextmanager
 def thread_per_request(application: "WSGIApplication") -> Iterator[str]:
-    """Serve `application`, and give its address. Afterwards all the server's threads are gone."""
+    """Serve `application` and yield its address. Afterwards all the server's threads have ended."""
     server = make_server("127.0.0.1", 0, application, _Server, _Handler)
     loop = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     loop.start()
@@ -38,7 +38,7 @@ def thread_per_request(application: "WSGIApplication") -> Iterator[str]:
 
 @contextmanager
 def waitress_threads(application: "WSGIApplication", threads: int = 8) -> Iterator[str]:
-    """Serve `application` by waitress with so many threads. Afterwards they are gone."""
+    """Serve `application` with waitress and so many threads. Afterwards they have ended."""
     waitress = pytest.importorskip("waitress", reason="needs waitress")
     sockets: dict[int, Any] = {}
     server = waitress.create_server(

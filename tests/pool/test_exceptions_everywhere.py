@@ -1,7 +1,7 @@
-"""An exception at any line of the pool: no connection is lost, no place, and every figure is right.
+"""An exception at any line of the pool loses no connection and no permit, and all counts are right.
 
-Each scenario is run once for every line of the pool in it, with an exception raised there: one that
-programs catch, and one that they do not, as Ctrl-C is.
+Each scenario is run once per line of the pool in it, with an exception raised there: one that
+programs catch, and one that they do not, like Ctrl-C.
 """
 
 import dis
@@ -40,7 +40,7 @@ class Interrupt(BaseException):
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick_collections() -> Iterator[None]:
-    """What is here already need not be looked at after each line."""
+    """Exclude existing objects from the collection after each line."""
     gc.collect()
     gc.freeze()
     yield
@@ -49,7 +49,7 @@ def _quick_collections() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _forgetful_log() -> Iterator[None]:
-    """What pytest keeps of the log has tracebacks, and they would keep connections."""
+    """The log that pytest captures has tracebacks, which would keep connections alive."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -67,7 +67,7 @@ class Trap:
     def trace(self, frame: FrameType, what: str, argument: object) -> Any:
         if not frame.f_code.co_filename.startswith(SOURCES):
             return None
-        # Out of the end of an except clause Python 3.11 would never forget what was handled there.
+        # At the end of an except clause it would keep the handled exception alive in Python 3.11.
         if what == "line" and frame.f_code.co_code[frame.f_lasti] != dis.opmap["POP_EXCEPT"]:
             if self.passed == self._at:
                 self.line = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
@@ -95,7 +95,7 @@ class Scene:
     def check_out(self) -> None:
         self.held.append(self.pool.connect())
 
-    def check_out_abroad(self, times: int = 1) -> ThreadPoolExecutor:
+    def check_out_elsewhere(self, times: int = 1) -> ThreadPoolExecutor:
         thread = self.other_thread()
         for _ in range(times):
             thread.submit(self.check_out).result()
@@ -108,7 +108,7 @@ class Scene:
         self._exits.callback(function)
 
     def calm(self) -> None:
-        """Have the other threads finish what they are at."""
+        """Let the other threads finish."""
         self.over.set()
         for other in self.others:
             other.result(timeout=60)
@@ -137,7 +137,7 @@ def nested_checkout(scene: Scene) -> Step:
 
 
 def checkout_that_evicts(scene: Scene) -> Step:
-    thread = scene.check_out_abroad(2)
+    thread = scene.check_out_elsewhere(2)
     thread.submit(scene.give_back).result()
     return scene.check_out
 
@@ -145,13 +145,13 @@ def checkout_that_evicts(scene: Scene) -> Step:
 def checkout_in_vain(scene: Scene) -> Step:
     scene.pool = ThreadLocalPool(scene.driver.connect, pool_size=SIZE, timeout=0)
     scene.check_out()
-    scene.check_out_abroad()
+    scene.check_out_elsewhere()
     return scene.check_out
 
 
 def checkout_that_waits(scene: Scene) -> Step:
-    """Another thread returns one as soon as this one waits."""
-    thread = scene.check_out_abroad(2)
+    """Another thread returns one when this one waits."""
+    thread = scene.check_out_elsewhere(2)
 
     def give_back() -> None:
         while not scene.pool.stats().waiting and not scene.over.wait(0.001):
@@ -231,13 +231,13 @@ def give_back_nested(scene: Scene) -> Step:
     return step
 
 
-def give_back_abroad(scene: Scene) -> Step:
-    scene.check_out_abroad()
+def give_back_elsewhere(scene: Scene) -> Step:
+    scene.check_out_elsewhere()
     return scene.give_back
 
 
 def give_back_of_a_dead_thread(scene: Scene) -> Step:
-    scene.check_out_abroad().shutdown()
+    scene.check_out_elsewhere().shutdown()
     return scene.give_back
 
 
@@ -302,7 +302,7 @@ def release_thread(scene: Scene) -> Step:
 def end_of_a_thread(scene: Scene) -> Step:
     def use(trace: Any) -> None:
         scene.pool.connect().close()
-        # What follows of the pool is what happens when thread-local storage is emptied.
+        # The pool's lines from here on run when thread-local storage is cleared.
         sys.settrace(trace)
 
     def step() -> None:
@@ -323,7 +323,7 @@ def look(scene: Scene) -> Step:
 
 def _idle_here_and_there(scene: Scene) -> None:
     scene.check_out()
-    thread = scene.check_out_abroad()
+    thread = scene.check_out_elsewhere()
     thread.submit(scene.give_back).result()
     scene.give_back()
 
@@ -345,7 +345,7 @@ SCENARIOS = [
     give_back_rolled_back,
     give_back_with_a_listener,
     give_back_nested,
-    give_back_abroad,
+    give_back_elsewhere,
     give_back_of_a_dead_thread,
     give_back_while_another_waits,
     drop,
@@ -364,7 +364,7 @@ WAITING = [give_back_while_another_waits, drop_while_another_waits]
 
 
 def _run(scenario: Callable[[Scene], Step], trap: Trap) -> list[str]:
-    """Run `scenario` into `trap`; return what is wrong afterwards."""
+    """Run `scenario` into `trap` and return what is wrong afterwards."""
     scene = Scene()
     step = scenario(scene)
     before = sys.gettrace()
@@ -406,7 +406,7 @@ def _faults(scene: Scene, *, forgivable: bool) -> Iterator[str]:
 
 
 def _unserved(scene: Scene) -> Iterator[str]:
-    """Have two threads hold a connection at the same time, as many as the limit allows."""
+    """Let two threads hold connections at the same time, as many as the limit allows."""
     scene.driver.refuses = lambda: False
     with ThreadPoolExecutor(1) as another:
         connections = []
@@ -421,7 +421,7 @@ def _unserved(scene: Scene) -> Iterator[str]:
 
 @pytest.fixture
 def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
-    """The exceptions out of destructors, which Python can only print."""
+    """The exceptions from destructors, which Python can only print."""
     seen: list[type[BaseException]] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda one: seen.append(one.exc_type))
     return seen
@@ -429,7 +429,7 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
 
 @pytest.mark.parametrize("error", [FaultError, Interrupt])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_nothing_is_lost(
+def test_exception_at_every_line(
     scenario: Callable[[Scene], Step],
     error: type[BaseException],
     unraisable: list[type[BaseException]],
@@ -437,7 +437,7 @@ def test_nothing_is_lost(
 ) -> None:
     nowhere = Trap(-1, error)
     wrong = _run(scenario, nowhere)
-    # Whom an exception kept from being called waits for a second, so that many do at a time.
+    # A waiter whose wakeup an exception prevented waits a second, so many wait at a time.
     with ThreadPoolExecutor(32 if scenario in WAITING else 1) as threads:
         traps = [Trap(line, error) for line in range(nowhere.passed)]
         for trap, faults in zip(traps, threads.map(partial(_run, scenario), traps), strict=True):

@@ -1,7 +1,7 @@
 """The fourteen guarantees of the pool, one section each; G7 is in `test_guarantees_fork.py`.
 
-What else follows from them is in the other files of this directory. G11, speed, is measured by
-`benchmarks/pool.py`; here is what makes it, and holds on any machine.
+The other files of this directory test the details. `benchmarks/pool.py` measures G11, speed; here
+is the part of it that holds on any machine.
 """
 
 import gc
@@ -24,7 +24,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, exc, text
 from sqlalchemy.pool import Pool, QueuePool
 
-from pool import ThreadLocalPool, fairies
+from pool import ThreadLocalPool, _fairy
 from tests.pool.scripts import output_of
 from tests.pool.watched import (
     Watch,
@@ -52,7 +52,7 @@ def _read(engine: Engine) -> None:
 
 
 def _together(works: list[Callable[[], None]]) -> None:
-    """Run each of `works` in a thread of its own, and raise what one of them raises."""
+    """Run each of `works` in its own thread, and raise what one of them raises."""
     with ThreadPoolExecutor(len(works)) as executor:
         for future in [executor.submit(work) for work in works]:
             future.result()
@@ -62,9 +62,7 @@ def _together(works: list[Callable[[], None]]) -> None:
 
 
 @checked_or_not
-def test_g01_affinity_every_call_comes_from_the_thread_that_opened(
-    tmp_path: Path, watch: Watch, check_same_thread: bool
-) -> None:
+def test_g01_affinity(tmp_path: Path, watch: Watch, check_same_thread: bool) -> None:
     engine = make_engine(
         tmp_path, watch, check_same_thread=check_same_thread, pool_pre_ping=True, pool_recycle=0.01
     )
@@ -88,7 +86,7 @@ def test_g01_affinity_every_call_comes_from_the_thread_that_opened(
 # G2 Two checkouts never have the same connection, not even nested ones of one thread.
 
 
-def test_g02_no_sharing_live_checkouts_have_different_connections(tmp_path: Path) -> None:
+def test_g02_no_sharing(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
     in_use: set[object] = set()
     shared: list[object] = []
@@ -111,7 +109,7 @@ def test_g02_no_sharing_live_checkouts_have_different_connections(tmp_path: Path
     assert pool_of(engine).checkedout() == 0
 
 
-def test_g02_no_sharing_what_one_rolls_back_another_keeps(tmp_path: Path) -> None:
+def test_g02_no_sharing_of_transactions(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
 
     with engine.begin() as outer:
@@ -123,7 +121,7 @@ def test_g02_no_sharing_what_one_rolls_back_another_keeps(tmp_path: Path) -> Non
     engine.dispose()
 
 
-# G3 A connection is never closed while somebody uses it.
+# G3 A connection is never closed in use.
 
 
 def _make_room(pool: ThreadLocalPool) -> None:
@@ -138,7 +136,7 @@ def _let_sweep(pool: ThreadLocalPool) -> None:
 
 def _recycle_all(pool: ThreadLocalPool) -> None:
     connection = pool.connect()
-    pool._invalidate(connection)  # what an engine does when the server went away
+    pool._invalidate(connection)  # what an engine does when the server has closed the connection
     connection.close()
 
 
@@ -177,12 +175,12 @@ def test_g03_never_closed_in_use(
     assert watch.open() == 0
 
 
-# G4 A dead thread leaves nothing open.
+# G4 An ended thread leaves nothing open.
 
 
 @checked_or_not
 @pytest.mark.parametrize("at_once", [1, 100])
-def test_g04_no_leak_a_thousand_threads_leave_no_file_open(
+def test_g04_no_leak_of_files(
     tmp_path: Path, watch: Watch, at_once: int, check_same_thread: bool
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
@@ -208,7 +206,7 @@ def test_g04_no_leak_a_thousand_threads_leave_no_file_open(
     assert (pool.checkedin(), pool.checkedout(), pool.stats().threads) == (0, 0, 0)
 
 
-# G5 No more than `pool_size` connections are open, and everybody gets a turn.
+# G5 No more than `pool_size` connections are open, and every thread is served.
 
 
 class _Peak:
@@ -237,7 +235,7 @@ class _Counted(sqlite3.Connection):
 
 
 @pytest.mark.timeout(120)
-def test_g05_bounded_and_fair_twenty_threads_share_five_connections(tmp_path: Path) -> None:
+def test_g05_bounded_and_fair(tmp_path: Path) -> None:
     peak = _Peak()
     pool = ThreadLocalPool(
         creator(tmp_path, factory=peak.connect, check_same_thread=False),
@@ -253,7 +251,7 @@ def test_g05_bounded_and_fair_twenty_threads_share_five_connections(tmp_path: Pa
         while next(orders) < 3000:
             connection = pool.connect()
             connection.cursor().execute("SELECT 1").fetchone()
-            # Else a thread can do all it has to before the others have come to ask.
+            # Otherwise a thread could finish before the others start.
             time.sleep(0.001)
             connection.close()
             served[number] += 1
@@ -266,14 +264,12 @@ def test_g05_bounded_and_fair_twenty_threads_share_five_connections(tmp_path: Pa
     assert peak.now == pool.stats().open == 0
 
 
-# G6 Whoever gets a connection finds no transaction and no lock on it.
+# G6 A connection is checked out without a transaction or lock.
 
 
-@pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
+@pytest.mark.parametrize("foreign", [False, True], ids=["own thread", "foreign thread"])
 @pytest.mark.parametrize("way", ["close", "collect"])
-def test_g06_clean_hand_out_transaction_and_lock_end_within_the_return(
-    tmp_path: Path, watch: Watch, way: str, abroad: bool
-) -> None:
+def test_g06_clean_checkout(tmp_path: Path, watch: Watch, way: str, foreign: bool) -> None:
     engine = make_engine(tmp_path, watch)
     with Worker() as owner, Worker() as stranger:
         held = [owner.run(engine.connect)]
@@ -283,7 +279,7 @@ def test_g06_clean_hand_out_transaction_and_lock_end_within_the_return(
             held.clear()
             gc.collect()
 
-        (stranger if abroad else owner).run(held[0].close if way == "close" else collect)
+        (stranger if foreign else owner).run(held[0].close if way == "close" else collect)
 
         assert notes(tmp_path) == []  # the database is not locked
         again = cast("sqlite3.Connection", owner.run(lambda: opened(engine)))
@@ -291,11 +287,11 @@ def test_g06_clean_hand_out_transaction_and_lock_end_within_the_return(
         assert not again.in_transaction
 
 
-# G8 dispose() closes what is idle and disturbs nobody; the pool stays usable.
+# G8 dispose() closes idle connections and interrupts no work; the pool stays usable.
 
 
 @checked_or_not
-def test_g08_dispose_under_load_disturbs_nobody(
+def test_g08_dispose_under_load(
     tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
@@ -325,23 +321,23 @@ def test_g08_dispose_under_load_disturbs_nobody(
     pool.dispose()
 
 
-# G9 Whatever fails, the numbers are right and no place is lost.
+# G9 Whatever fails, the counts are right and no permit is lost.
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize(
     "name", ["first_connect", "connect", "checkout", "reset", "checkin", "close", "invalidate"]
 )
-# Python 3.13 warns of what a listener kept from being closed.
+# Python 3.13 warns of connections that a failing listener left open.
 @pytest.mark.filterwarnings("ignore:unclosed database")
-def test_g09_exact_counters_after_a_listener_that_fails(
+def test_g09_exact_counters(
     tmp_path: Path,
     watch: Watch,
     name: str,
     error: type[BaseException],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The listener fails in finalizers as well, which can only print it.
+    # The listener also fails in finalizers, which can only print the error.
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     pool = pool_of(make_engine(tmp_path, watch, pool_size=2, pool_timeout=10))
     failing = True
@@ -380,7 +376,7 @@ def test_g09_exact_counters_after_a_listener_that_fails(
 
 @pytest.fixture
 def eager_collector() -> Iterator[None]:
-    """A garbage collector that runs wherever it can."""
+    """A garbage collector that runs as often as possible."""
     threshold = gc.get_threshold()
     gc.set_threshold(3)
     yield
@@ -390,9 +386,7 @@ def eager_collector() -> Iterator[None]:
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("eager_collector")
 @pytest.mark.parametrize("options", [{}, {"pool_size": 3}], ids=["unlimited", "limited"])
-def test_g10_safe_under_garbage_collection(
-    tmp_path: Path, watch: Watch, options: dict[str, Any]
-) -> None:
+def test_g10_safe_in_gc(tmp_path: Path, watch: Watch, options: dict[str, Any]) -> None:
     engine = make_engine(tmp_path, watch, **options)
     pool = pool_of(engine)
 
@@ -401,7 +395,7 @@ def test_g10_safe_under_garbage_collection(
             cycle: list[Connection | list[object]] = [engine.connect()]
             cycle.append([cycle])
             del cycle
-            # Waiters of other threads may need what is in this thread's cycles.
+            # Other threads may wait for connections in this thread's cycles.
             gc.collect(0)
             _read(engine)
 
@@ -419,7 +413,7 @@ def test_g10_safe_under_garbage_collection(
 
 
 def _calls(pool: Pool) -> Counter[str]:
-    """The functions that a checkout of a known connection and its return call."""
+    """The functions called by the checkout of an idle connection and its return."""
     pool.connect().close()
     called: Counter[str] = Counter()
 
@@ -437,8 +431,8 @@ def _calls(pool: Pool) -> Counter[str]:
     return called
 
 
-@pytest.mark.skipif(not fairies.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
-def test_g11_speed_a_return_without_a_transaction_asks_neither_lock_nor_driver(
+@pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the fast path is for SQLAlchemy 2")
+def test_g11_speed(
     tmp_path: Path,
 ) -> None:
     pool, others = ThreadLocalPool(creator(tmp_path)), QueuePool(creator(tmp_path))
@@ -450,7 +444,7 @@ def test_g11_speed_a_return_without_a_transaction_asks_neither_lock_nor_driver(
     others.dispose()
 
 
-# G12 It is a pool of SQLAlchemy's: its listeners hear what they hear of a QueuePool.
+# G12 Listeners get the same events as from a QueuePool.
 
 
 def _events_of_a_life(pool: Pool) -> list[str]:
@@ -478,17 +472,17 @@ def _events_of_a_life(pool: Pool) -> list[str]:
     return seen
 
 
-def test_g12_contract_events_come_in_the_order_of_queuepool(tmp_path: Path) -> None:
+def test_g12_event_order(tmp_path: Path) -> None:
     ours, theirs = ThreadLocalPool(creator(tmp_path)), QueuePool(creator(tmp_path))
 
     assert _events_of_a_life(ours) == _events_of_a_life(theirs)
 
 
-# G13 The interpreter ends without a word of the pool.
+# G13 The pool is silent when the interpreter exits.
 
 
 @checked_or_not
-def test_g13_silent_shutdown_with_threads_at_work(tmp_path: Path, check_same_thread: bool) -> None:
+def test_g13_silent_exit(tmp_path: Path, check_same_thread: bool) -> None:
     script = """
         def idle():
             pool.connect().close()
@@ -515,13 +509,13 @@ def test_g13_silent_shutdown_with_threads_at_work(tmp_path: Path, check_same_thr
     assert output_of(tmp_path, script, check_same_thread=check_same_thread) == ""
 
 
-# G14 An engine that nobody disposed of is collected, with what it has open.
+# G14 An engine without dispose() is garbage-collected with its connections.
 
 
-# Python 3.13 reports what the collector reaches before it reaches the pool.
+# Python 3.13 warns of connections that are collected before the pool is.
 @pytest.mark.filterwarnings("ignore:unclosed database")
 @checked_or_not
-def test_g14_collectable_though_threads_with_connections_live(
+def test_g14_collectable(
     tmp_path: Path, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = Watch()

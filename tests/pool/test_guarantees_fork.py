@@ -1,4 +1,4 @@
-"""G7, the fork: its tests are programs of their own."""
+"""G7, the fork, tested in separate processes."""
 
 import os
 import sys
@@ -19,9 +19,7 @@ can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system canno
 @can_fork
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/locks is of Linux")
 @checked_or_not
-def test_g07_fork_a_child_of_idle_parents_holds_its_own_locks(
-    tmp_path: Path, check_same_thread: bool
-) -> None:
+def test_g07_fork_child_holds_locks(tmp_path: Path, check_same_thread: bool) -> None:
     script = """
         def locks():
             with open("/proc/locks") as lines:
@@ -66,7 +64,7 @@ def test_g07_fork_a_child_of_idle_parents_holds_its_own_locks(
 @can_fork
 @checked_or_not
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])
-def test_g07_fork_a_child_refuses_sqlite_while_its_parents_work_goes_on(
+def test_g07_fork_child_refuses_sqlite(
     tmp_path: Path, journal: str, check_same_thread: bool
 ) -> None:
     script = f"""
@@ -147,7 +145,7 @@ def test_g07_fork_a_child_refuses_sqlite_while_its_parents_work_goes_on(
 
 
 @can_fork
-def test_g07_fork_dispose_in_the_parent_hides_no_connection_in_use(tmp_path: Path) -> None:
+def test_g07_fork_after_dispose(tmp_path: Path) -> None:
     script = """
         held = engine.raw_connection()
         held.cursor().execute("CREATE TABLE note (text)")
@@ -167,10 +165,10 @@ def test_g07_fork_dispose_in_the_parent_hides_no_connection_in_use(tmp_path: Pat
 
 
 @can_fork
-def test_g07_fork_a_connection_checked_out_at_the_last_moment_stays_the_parents(
+def test_g07_fork_during_checkout(
     tmp_path: Path,
 ) -> None:
-    # Runs after the pool's own, and lets other threads go on until the fork itself.
+    # Runs after the pool's handler, and lets other threads run until the fork itself.
     before = """
         import os, threading
 
@@ -216,7 +214,7 @@ def test_g07_fork_a_connection_checked_out_at_the_last_moment_stays_the_parents(
 
 
 @can_fork
-def test_g07_fork_a_child_opens_its_own_connection_to_a_server(tmp_path: Path) -> None:
+def test_g07_fork_child_reconnects(tmp_path: Path) -> None:
     script = """
         class Remote:
             def __init__(self):

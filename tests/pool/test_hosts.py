@@ -1,4 +1,4 @@
-"""Hosts with ways of their own: sub-interpreters, greenlets, and an interpreter that ends early."""
+"""Special hosts: sub-interpreters, greenlets, and an interpreter that exits early."""
 
 import importlib.util
 import sys
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-import pool
 from tests.pool.scripts import run
 
-ROOT = Path(pool.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 START = """
     import sys, threading
@@ -27,7 +26,7 @@ START = """
 
 
 def _output_of(folder: Path, script: str, before: str = "") -> str:
-    """Run `script` in another interpreter, where `path` is a file; return all that it prints."""
+    """Run `script` in another interpreter, where `path` is a file; return its output."""
     path = f"path = {(folder / 'blog.db').as_posix()!r}\n"
     parts = [before, path, START, script]
     return run("-c", "".join(textwrap.dedent(part) for part in parts))
@@ -38,7 +37,7 @@ def _output_of(folder: Path, script: str, before: str = "") -> str:
     not sqlalchemy.__version__.startswith("2.0."),
     reason="SQLAlchemy 2.1 refuses to be imported in a sub-interpreter",
 )
-def test_a_sub_interpreter_uses_the_pool_and_ends(tmp_path: Path) -> None:
+def test_sub_interpreter(tmp_path: Path) -> None:
     inner = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -78,7 +77,7 @@ with engine.connect() as connection:
 @pytest.mark.gevent
 @pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
 @pytest.mark.parametrize("pool_size", [0, 5])
-def test_greenlets_of_a_patched_process_share_nothing(tmp_path: Path, pool_size: int) -> None:
+def test_gevent(tmp_path: Path, pool_size: int) -> None:
     script = f"""
         import gc, gevent
         from collections import Counter
@@ -93,7 +92,7 @@ def test_greenlets_of_a_patched_process_share_nothing(tmp_path: Path, pool_size:
                 shared.extend([mine] if in_use[mine] > 1 else [])
                 gevent.sleep(0.001)
                 connection.execute(text("INSERT INTO note VALUES ('one')"))
-                connection.commit()  # nobody gets a turn since the write
+                connection.commit()  # no other greenlet has run since the write
                 in_use[mine] -= 1
 
         gevent.joinall([gevent.spawn(work) for _ in range(50)], raise_error=True)
@@ -111,7 +110,7 @@ def test_greenlets_of_a_patched_process_share_nothing(tmp_path: Path, pool_size:
     assert _output_of(tmp_path, script, patch).splitlines() == ["50 0", "0 0 True 0", "0"]
 
 
-def test_the_interpreter_ends_in_silence_while_threads_wait(tmp_path: Path) -> None:
+def test_silent_exit_with_waiters(tmp_path: Path) -> None:
     script = """
         import warnings
         warnings.simplefilter("ignore", ResourceWarning)  # of Python 3.13, for what is in use

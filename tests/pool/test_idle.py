@@ -1,4 +1,4 @@
-"""Closing what nobody uses: `max_idle`, `evict_idle()` and `release_thread()`."""
+"""Closing idle connections: `max_idle`, `evict_idle()` and `release_thread()`."""
 
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ def watch() -> Watch:
 
 
 @checked_or_not
-def test_a_checkout_closes_what_was_idle_too_long_in_any_thread(
+def test_max_idle_in_any_thread(
     tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread, max_idle=0.05)
@@ -47,7 +47,7 @@ def test_a_checkout_closes_what_was_idle_too_long_in_any_thread(
     assert open_files(tmp_path) == 0
 
 
-def test_a_thread_does_not_get_its_own_that_was_idle_too_long(tmp_path: Path, watch: Watch) -> None:
+def test_max_idle_in_own_thread(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch, max_idle=0.05)
     opened(engine)
     time.sleep(0.1)
@@ -57,7 +57,7 @@ def test_a_thread_does_not_get_its_own_that_was_idle_too_long(tmp_path: Path, wa
     engine.dispose()
 
 
-def test_a_connection_in_use_is_not_idle_however_long(tmp_path: Path, watch: Watch) -> None:
+def test_max_idle_spares_connections_in_use(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch, max_idle=0.05)
     with Worker() as worker:
         held = worker.run(engine.raw_connection)
@@ -70,7 +70,7 @@ def test_a_connection_in_use_is_not_idle_however_long(tmp_path: Path, watch: Wat
 
 
 @pytest.mark.parametrize("max_idle", [-1, 3600])
-def test_what_was_idle_for_less_is_kept(tmp_path: Path, watch: Watch, max_idle: float) -> None:
+def test_max_idle_keeps_younger(tmp_path: Path, watch: Watch, max_idle: float) -> None:
     engine = make_engine(tmp_path, watch, max_idle=max_idle)
     with Worker() as worker:
         theirs = worker.run(lambda: opened(engine))
@@ -85,7 +85,7 @@ def test_what_was_idle_for_less_is_kept(tmp_path: Path, watch: Watch, max_idle: 
 
 
 @checked_or_not
-def test_evicting_closes_the_idle_of_all_threads_and_says_how_many(
+def test_evict_idle(
     tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
@@ -106,7 +106,7 @@ def test_evicting_closes_the_idle_of_all_threads_and_says_how_many(
     assert caplog.records == []
 
 
-def test_evicting_by_age_leaves_the_younger_ones(tmp_path: Path, watch: Watch) -> None:
+def test_evict_idle_by_age(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch)
     pool = pool_of(engine)
     old, young = engine.raw_connection(), engine.raw_connection()
@@ -128,9 +128,7 @@ def test_evicting_by_age_leaves_the_younger_ones(tmp_path: Path, watch: Watch) -
 
 
 @checked_or_not
-def test_a_thread_can_release_its_own_idle_connections(
-    tmp_path: Path, watch: Watch, check_same_thread: bool
-) -> None:
+def test_release_thread(tmp_path: Path, watch: Watch, check_same_thread: bool) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
     pool = pool_of(engine)
     with Worker() as worker:
@@ -143,13 +141,13 @@ def test_a_thread_can_release_its_own_idle_connections(
         assert (pool.checkedin(), pool.checkedout(), watch.open()) == (1, 1, 2)
         write(held, "still there")
         held.close()
-        assert pool.checkedin() == 2  # and is kept again
+        assert pool.checkedin() == 2  # and stays open again
         pool.release_thread()
         assert watch.strays == []
     assert watch.open() == 0
 
 
-def test_a_thread_that_has_nothing_can_release_it(tmp_path: Path, watch: Watch) -> None:
+def test_release_thread_without_connections(tmp_path: Path, watch: Watch) -> None:
     pool = pool_of(make_engine(tmp_path, watch))
 
     in_thread(pool.release_thread)

@@ -1,4 +1,4 @@
-"""`pool_size` and `timeout`: who gives way, who is next, and what is said to those left out."""
+"""`pool_size` and `timeout`: eviction, the order of waiters, and the timeout error."""
 
 import gc
 import math
@@ -38,7 +38,7 @@ def _use(pool: ThreadLocalPool) -> None:
     connection.close()
 
 
-def test_zero_is_any_number(tmp_path: Path, watch: Watch) -> None:
+def test_pool_size_zero_is_no_limit(tmp_path: Path, watch: Watch) -> None:
     pool = pool_of(make_engine(tmp_path, watch, pool_timeout=0))
     held = [pool.connect() for _ in range(30)]
 
@@ -62,27 +62,23 @@ def test_zero_is_any_number(tmp_path: Path, watch: Watch) -> None:
         ],
     ],
 )
-def test_a_parameter_with_a_wrong_value_is_refused(
-    tmp_path: Path, name: str, value: object, taken: str
-) -> None:
+def test_invalid_parameter(tmp_path: Path, name: str, value: object, taken: str) -> None:
     with pytest.raises(exc.ArgumentError) as refused:
         make_engine(tmp_path, **{name: value})  # type: ignore[arg-type]
 
-    assert f"{name} is {value!r}; it takes {taken}" in str(refused.value)
+    assert f"{name} is {value!r}; expected {taken}" in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "remedy"),
     [
-        ("max_overflow", 10, "Give pool_size the sum of both, or 0 for no limit"),
-        ("max_overflow", -1, "Give pool_size the sum of both, or 0 for no limit"),
-        ("pool_use_lifo", True, "Leave it out"),
-        ("pool_use_lifo", False, "Leave it out"),
+        ("max_overflow", 10, "Set pool_size to the sum of both, or to 0 for no limit"),
+        ("max_overflow", -1, "Set pool_size to the sum of both, or to 0 for no limit"),
+        ("pool_use_lifo", True, "Remove this argument"),
+        ("pool_use_lifo", False, "Remove this argument"),
     ],
 )
-def test_a_parameter_of_queuepool_is_refused_with_what_to_give_instead(
-    tmp_path: Path, name: str, value: object, remedy: str
-) -> None:
+def test_queuepool_parameter(tmp_path: Path, name: str, value: object, remedy: str) -> None:
     with pytest.raises(exc.ArgumentError) as refused:
         make_engine(tmp_path, **{name: value})  # type: ignore[arg-type]
 
@@ -92,18 +88,18 @@ def test_a_parameter_of_queuepool_is_refused_with_what_to_give_instead(
 
 @pytest.mark.parametrize("name", ["pool_timeout", "max_idle", "pool_recycle"])
 @pytest.mark.parametrize("value", [0, 0.5, 3600, math.inf])
-def test_a_duration_may_be_any_number_of_seconds(tmp_path: Path, name: str, value: float) -> None:
+def test_durations(tmp_path: Path, name: str, value: float) -> None:
     engine = make_engine(tmp_path, **{name: value})  # type: ignore[arg-type]
     engine.connect().close()
     engine.connect().close()
     engine.dispose()
 
 
-# Idle connections give way
+# Eviction of idle connections
 
 
 @pytest.mark.parametrize("check_same_thread", [False, True])
-def test_the_connection_of_another_thread_that_was_idle_longest_is_closed(
+def test_limit_closes_longest_idle(
     tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread, pool_size=2)
@@ -122,7 +118,7 @@ def test_the_connection_of_another_thread_that_was_idle_longest_is_closed(
     assert open_files(tmp_path) == 0
 
 
-def test_a_thread_with_an_idle_connection_closes_no_others(tmp_path: Path, watch: Watch) -> None:
+def test_own_idle_connection_first(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch, pool_size=2)
     with Worker() as worker:
         worker.run(lambda: opened(engine))
@@ -132,7 +128,7 @@ def test_a_thread_with_an_idle_connection_closes_no_others(tmp_path: Path, watch
     engine.dispose()
 
 
-def test_one_thread_may_have_all_connections(tmp_path: Path, watch: Watch) -> None:
+def test_one_thread_takes_all(tmp_path: Path, watch: Watch) -> None:
     pool = pool_of(make_engine(tmp_path, watch, pool_size=3))
     held = [pool.connect() for _ in range(3)]
 
@@ -142,10 +138,10 @@ def test_one_thread_may_have_all_connections(tmp_path: Path, watch: Watch) -> No
     pool.dispose()
 
 
-# First come, first served
+# The waiter queue
 
 
-def test_waiting_is_first_come_first_served(tmp_path: Path) -> None:
+def test_waiters_are_fifo(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1))
     served: list[int] = []
 
@@ -164,7 +160,7 @@ def test_waiting_is_first_come_first_served(tmp_path: Path) -> None:
     assert pool.stats().open == 0  # each thread closed its own as it ended
 
 
-def test_who_returns_a_connection_and_wants_it_again_comes_last(tmp_path: Path) -> None:
+def test_returning_thread_queues_last(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1))
     served: list[str] = []
 
@@ -185,10 +181,8 @@ def test_who_returns_a_connection_and_wants_it_again_comes_last(tmp_path: Path) 
     pool.dispose()
 
 
-@pytest.mark.parametrize("give_up", ["close", "invalidate", "detach", "collect", "close abroad"])
-def test_every_way_to_give_up_a_connection_lets_the_next_one_in(
-    tmp_path: Path, watch: Watch, give_up: str
-) -> None:
+@pytest.mark.parametrize("give_up", ["close", "invalidate", "detach", "collect", "close elsewhere"])
+def test_every_return_wakes_waiter(tmp_path: Path, watch: Watch, give_up: str) -> None:
     pool = pool_of(make_engine(tmp_path, watch, pool_size=1))
     held = [pool.connect()]
     with waiters(pool) as line:
@@ -196,7 +190,7 @@ def test_every_way_to_give_up_a_connection_lets_the_next_one_in(
         if give_up == "collect":
             held.clear()
             gc.collect()
-        elif give_up == "close abroad":
+        elif give_up == "close elsewhere":
             in_thread(held[0].close)
         else:
             getattr(held[0], give_up)()
@@ -208,18 +202,18 @@ def test_every_way_to_give_up_a_connection_lets_the_next_one_in(
     assert watch.open() == 0
 
 
-def test_a_thread_that_ends_lets_the_next_one_in(tmp_path: Path) -> None:
+def test_thread_end_wakes_waiter(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1))
     held = in_thread(pool.connect)
     with waiters(pool) as line:
         waiter = line.send(lambda: _use(pool))
-        held.close()  # to the home of a thread that is gone
+        held.close()  # to the stack of an ended thread
         waiter.result(30)
 
     assert pool.stats().open == 0
 
 
-def test_a_connect_that_fails_lets_the_next_one_in(tmp_path: Path) -> None:
+def test_failed_connect_wakes_waiter(tmp_path: Path) -> None:
     make_engine(tmp_path)
     good = creator(tmp_path, check_same_thread=False)
 
@@ -248,7 +242,7 @@ def test_a_connect_that_fails_lets_the_next_one_in(tmp_path: Path) -> None:
     assert (pool.stats().open, pool.stats().connect_errors) == (0, 1)
 
 
-def test_a_connect_event_that_fails_lets_the_next_one_in(tmp_path: Path, watch: Watch) -> None:
+def test_failed_connect_event_wakes_waiter(tmp_path: Path, watch: Watch) -> None:
     pool = pool_of(make_engine(tmp_path, watch, pool_size=1))
     held = pool.connect()
     failing = [True]
@@ -271,7 +265,7 @@ def test_a_connect_event_that_fails_lets_the_next_one_in(tmp_path: Path, watch: 
     assert (pool.stats().open, watch.open()) == (0, 0)
 
 
-def test_dispose_lets_those_who_wait_go_on_waiting(tmp_path: Path) -> None:
+def test_dispose_keeps_waiters(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1))
     held = pool.connect()
     with waiters(pool) as line:
@@ -284,10 +278,10 @@ def test_dispose_lets_those_who_wait_go_on_waiting(tmp_path: Path) -> None:
     assert pool.stats().open == 0
 
 
-# Waiting in vain
+# Timeouts
 
 
-def test_the_error_names_who_holds_the_connections_and_where_it_is(tmp_path: Path) -> None:
+def test_queue_timeout_names_holders(tmp_path: Path) -> None:
     engine = make_engine(tmp_path, pool_size=1, pool_timeout=0.05)
     has_it, let_go = threading.Event(), threading.Lock()
 
@@ -316,7 +310,7 @@ def test_the_error_names_who_holds_the_connections_and_where_it_is(tmp_path: Pat
     assert "in keep_the_connection" in message
 
 
-def test_a_thread_that_holds_all_and_wants_one_more_is_told_so(tmp_path: Path) -> None:
+def test_queue_timeout_of_only_holder(tmp_path: Path) -> None:
     engine = make_engine(tmp_path, pool_size=2, pool_timeout=0.01)
     with engine.connect(), engine.connect():
         with pytest.raises(exc.TimeoutError) as failure:
@@ -328,10 +322,10 @@ def test_a_thread_that_holds_all_and_wants_one_more_is_told_so(tmp_path: Path) -
     engine.dispose()
 
 
-def test_a_holder_that_is_gone_is_not_taken_for_another(tmp_path: Path) -> None:
+def test_queue_timeout_with_ended_holder(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1, pool_timeout=0.01))
     held = in_thread(pool.connect)
-    # It gets the ident of the one that has gone.
+    # It gets the ident of the ended thread.
     end = threading.Event()
     other = threading.Thread(target=end.wait, name="not guilty")
     other.start()
@@ -346,7 +340,7 @@ def test_a_holder_that_is_gone_is_not_taken_for_another(tmp_path: Path) -> None:
     held.close()
 
 
-def test_with_no_time_to_wait_it_fails_at_once(tmp_path: Path) -> None:
+def test_queue_timeout_zero(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1, pool_timeout=0))
     held = pool.connect()
     for _ in range(3):
@@ -359,7 +353,7 @@ def test_with_no_time_to_wait_it_fails_at_once(tmp_path: Path) -> None:
     pool.dispose()
 
 
-def test_with_no_time_to_wait_an_idle_connection_gives_way_all_the_same(tmp_path: Path) -> None:
+def test_queue_timeout_zero_evicts_idle(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1, pool_timeout=0))
     with Worker() as worker:
         worker.run(lambda: _use(pool))
@@ -378,7 +372,7 @@ def _next_gets_it(pool: ThreadLocalPool, held: PoolProxiedConnection) -> None:
     assert pool.stats().open == 0
 
 
-def test_who_waited_in_vain_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_queue_timeout_leaves_nothing(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1, pool_timeout=1))
     held = pool.connect()
     with pytest.raises(exc.TimeoutError):
@@ -388,7 +382,7 @@ def test_who_waited_in_vain_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals go to the process here")
-def test_who_is_interrupted_while_waiting_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_interrupted_waiter_leaves_nothing(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1))
     served: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The pool as one thread sees it: checkouts, counts, failures, and what the base class promises."""
+"""The pool in a single thread: checkouts, counts, failures, and the base class's contract."""
 
 import sqlite3
 import time
@@ -18,7 +18,7 @@ def watch() -> Watch:
     return Watch()
 
 
-def test_a_thread_gets_its_own_connection_again(tmp_path: Path, watch: Watch) -> None:
+def test_thread_reuses_connection(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch)
 
     assert opened(engine) is opened(engine)
@@ -26,7 +26,7 @@ def test_a_thread_gets_its_own_connection_again(tmp_path: Path, watch: Watch) ->
     engine.dispose()
 
 
-def test_another_thread_gets_another_connection(tmp_path: Path, watch: Watch) -> None:
+def test_other_thread_other_connection(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch)
     ours = opened(engine)
 
@@ -35,7 +35,7 @@ def test_another_thread_gets_another_connection(tmp_path: Path, watch: Watch) ->
     engine.dispose()
 
 
-def test_the_connection_used_last_is_taken_first(tmp_path: Path) -> None:
+def test_last_used_first(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
     first, second = engine.raw_connection(), engine.raw_connection()
     used_last = first.dbapi_connection
@@ -46,7 +46,7 @@ def test_the_connection_used_last_is_taken_first(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_counts_follow_every_way_to_give_a_connection_back(tmp_path: Path) -> None:
+def test_counts_after_every_return(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
     pool = pool_of(engine)
     closed, invalidated, detached, collected = (engine.raw_connection() for _ in range(4))
@@ -66,7 +66,7 @@ def test_counts_follow_every_way_to_give_a_connection_back(tmp_path: Path) -> No
     engine.dispose()
 
 
-def test_closing_twice_gives_one_connection_back(tmp_path: Path) -> None:
+def test_closing_twice_returns_once(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
     connection = engine.raw_connection()
     connection.close()
@@ -76,7 +76,7 @@ def test_closing_twice_gives_one_connection_back(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_failed_connect_leaves_nothing_counted(tmp_path: Path) -> None:
+def test_failed_connect(tmp_path: Path) -> None:
     pool = ThreadLocalPool(creator(tmp_path / "missing"))
 
     with pytest.raises(sqlite3.OperationalError) as failure:
@@ -87,9 +87,7 @@ def test_a_failed_connect_leaves_nothing_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-def test_a_failed_connect_event_leaves_nothing_open(
-    tmp_path: Path, watch: Watch, error: BaseException
-) -> None:
+def test_failed_connect_event(tmp_path: Path, watch: Watch, error: BaseException) -> None:
     engine = make_engine(tmp_path, watch)
 
     @event.listens_for(engine, "connect")
@@ -104,7 +102,7 @@ def test_a_failed_connect_event_leaves_nothing_open(
     assert watch.open() == 0
 
 
-def test_a_failed_reconnect_leaves_nothing_counted(tmp_path: Path) -> None:
+def test_failed_reconnect(tmp_path: Path) -> None:
     creators = [creator(tmp_path / "missing"), creator(tmp_path)]
     pool = ThreadLocalPool(lambda: creators.pop()())
     connection = pool.connect()
@@ -119,9 +117,7 @@ def test_a_failed_reconnect_leaves_nothing_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["invalidate", "detach"])
-def test_what_was_noted_in_record_info_is_there_for_the_next_connection(
-    tmp_path: Path, end: str
-) -> None:
+def test_record_info_of_next_connection(tmp_path: Path, end: str) -> None:
     engine = make_engine(tmp_path)
     heard: list[object] = []
     event.listen(engine, "connect", lambda _, entry: heard.append(dict(entry.record_info)))
@@ -139,7 +135,7 @@ def test_what_was_noted_in_record_info_is_there_for_the_next_connection(
     engine.dispose()
 
 
-def test_what_was_noted_in_record_info_outlives_a_failed_connect(tmp_path: Path) -> None:
+def test_record_info_after_failed_connect(tmp_path: Path) -> None:
     creators = [creator(tmp_path), creator(tmp_path / "missing"), creator(tmp_path)]
     pool = ThreadLocalPool(lambda: creators.pop(0)())
     first = pool.connect()
@@ -153,7 +149,7 @@ def test_what_was_noted_in_record_info_outlives_a_failed_connect(tmp_path: Path)
     pool.dispose()
 
 
-def test_invalidated_connections_are_replaced(tmp_path: Path, watch: Watch) -> None:
+def test_invalidated_is_replaced(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch)
     with engine.connect() as connection:
         connection.invalidate()
@@ -164,7 +160,7 @@ def test_invalidated_connections_are_replaced(tmp_path: Path, watch: Watch) -> N
     engine.dispose()
 
 
-def test_recycle_replaces_an_old_connection(tmp_path: Path, watch: Watch) -> None:
+def test_recycle(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch, pool_recycle=0.05)
     opened(engine)
     time.sleep(0.1)
@@ -175,7 +171,7 @@ def test_recycle_replaces_an_old_connection(tmp_path: Path, watch: Watch) -> Non
 
 
 @pytest.mark.parametrize("disposed", [False, True])
-def test_pre_ping_replaces_a_dead_connection(tmp_path: Path, disposed: bool) -> None:
+def test_pre_ping(tmp_path: Path, disposed: bool) -> None:
     engine = make_engine(tmp_path, pool_pre_ping=True)
     if disposed:
         engine.dispose()
@@ -190,7 +186,7 @@ def test_pre_ping_replaces_a_dead_connection(tmp_path: Path, disposed: bool) -> 
 
 
 @pytest.mark.parametrize(("style", "kept"), [("rollback", []), ("commit", ["open"])])
-def test_reset_on_return_ends_the_transaction(tmp_path: Path, style: str, kept: list[str]) -> None:
+def test_reset_on_return(tmp_path: Path, style: str, kept: list[str]) -> None:
     engine = make_engine(tmp_path, pool_reset_on_return=style)
     connection = engine.raw_connection()
     write(connection, "open")
@@ -200,7 +196,7 @@ def test_reset_on_return_ends_the_transaction(tmp_path: Path, style: str, kept: 
     engine.dispose()
 
 
-def test_a_pool_made_first_serves_an_engine(tmp_path: Path) -> None:
+def test_pool_created_before_engine(tmp_path: Path) -> None:
     pool = ThreadLocalPool(creator(tmp_path), pre_ping=True)
     engine = create_engine("sqlite://", pool=pool)
 
@@ -210,7 +206,7 @@ def test_a_pool_made_first_serves_an_engine(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_dispose_closes_idle_connections_and_can_be_repeated(tmp_path: Path, watch: Watch) -> None:
+def test_dispose_twice(tmp_path: Path, watch: Watch) -> None:
     pool = pool_of(make_engine(tmp_path, watch))
     pool.connect().close()
 
@@ -220,7 +216,7 @@ def test_dispose_closes_idle_connections_and_can_be_repeated(tmp_path: Path, wat
     assert (pool.checkedin(), watch.open()) == (0, 0)
 
 
-def test_a_disposed_pool_can_be_used(tmp_path: Path, watch: Watch) -> None:
+def test_use_after_dispose(tmp_path: Path, watch: Watch) -> None:
     pool = pool_of(make_engine(tmp_path, watch))
     pool.dispose()
     pool.connect().close()
@@ -230,7 +226,7 @@ def test_a_disposed_pool_can_be_used(tmp_path: Path, watch: Watch) -> None:
     pool.dispose()
 
 
-def test_dispose_leaves_a_connection_in_use_working(tmp_path: Path, watch: Watch) -> None:
+def test_dispose_spares_connection_in_use(tmp_path: Path, watch: Watch) -> None:
     pool = pool_of(make_engine(tmp_path, watch))
     connection = pool.connect()
     write(connection, "before")
@@ -245,7 +241,7 @@ def test_dispose_leaves_a_connection_in_use_working(tmp_path: Path, watch: Watch
     assert (pool.checkedout(), pool.checkedin(), watch.open()) == (0, 0, 0)
 
 
-def test_an_engine_can_be_disposed_of_and_used(tmp_path: Path, watch: Watch) -> None:
+def test_engine_dispose(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch)
     held = engine.connect()
     held.execute(text("SELECT 1"))
@@ -258,7 +254,7 @@ def test_an_engine_can_be_disposed_of_and_used(tmp_path: Path, watch: Watch) -> 
     engine.dispose()
 
 
-def test_recreate_keeps_parameters_and_listeners(tmp_path: Path, watch: Watch) -> None:
+def test_recreate(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch, pool_recycle=0.05, pool_reset_on_return="commit")
     checkouts: list[PoolProxiedConnection] = []
 
@@ -283,7 +279,7 @@ def test_recreate_keeps_parameters_and_listeners(tmp_path: Path, watch: Watch) -
     pool.dispose()
 
 
-def test_recreate_keeps_the_logging_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_recreate_keeps_logging_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pool = pool_of(make_engine(tmp_path, pool_logging_name="reader", echo_pool=True)).recreate()
     caplog.clear()
     pool.dispose()

@@ -1,4 +1,4 @@
-"""The end of the interpreter, and its double at a fork."""
+"""Interpreter exit, and the fork."""
 
 import os
 from pathlib import Path
@@ -11,9 +11,7 @@ checked_or_not = pytest.mark.parametrize("check_same_thread", [False, True])
 
 
 @checked_or_not
-def test_the_interpreter_ends_in_silence_with_connections_in_use(
-    tmp_path: Path, check_same_thread: bool
-) -> None:
+def test_silent_exit_with_connections_in_use(tmp_path: Path, check_same_thread: bool) -> None:
     script = """
         import warnings
         warnings.simplefilter("ignore", ResourceWarning)  # Python 3.13, of this program's leaks
@@ -30,7 +28,7 @@ def test_the_interpreter_ends_in_silence_with_connections_in_use(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @checked_or_not
-def test_idle_connections_are_closed_before_a_fork(tmp_path: Path, check_same_thread: bool) -> None:
+def test_idle_closed_before_fork(tmp_path: Path, check_same_thread: bool) -> None:
     script = """
         def files():
             links = [os.path.realpath(f"/dev/fd/{fd}") for fd in range(3, 64)]
@@ -65,7 +63,7 @@ def test_idle_connections_are_closed_before_a_fork(tmp_path: Path, check_same_th
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_forked_child_holds_real_locks(tmp_path: Path) -> None:
+def test_forked_child_holds_locks(tmp_path: Path) -> None:
     script = """
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE note (text)"))

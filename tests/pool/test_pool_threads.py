@@ -1,4 +1,4 @@
-"""Many threads: nobody shares, the dead leave nothing open, and a stranger may give things back."""
+"""Many threads: they share nothing, an ended one leaves nothing open, any may return another's."""
 
 import gc
 import logging
@@ -45,7 +45,7 @@ def _read(engine: Engine) -> None:
 
 @checked_or_not
 @kinds_of_thread
-def test_a_dying_thread_closes_its_idle_connections_itself(
+def test_ending_thread_closes_idle(
     tmp_path: Path, watch: Watch, run: Callable[[Callable[[], None]], None], check_same_thread: bool
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
@@ -64,9 +64,7 @@ def test_a_dying_thread_closes_its_idle_connections_itself(
     assert pool_of(engine).status().startswith("Threads: 0  Connections in pool: 0")
 
 
-def test_a_connection_works_on_after_its_thread_and_is_closed_at_return(
-    tmp_path: Path, watch: Watch
-) -> None:
+def test_connection_outlives_thread(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch)
     connection = in_thread(engine.raw_connection)
     assert pool_of(engine).checkedout() == 1
@@ -81,9 +79,7 @@ def test_a_connection_works_on_after_its_thread_and_is_closed_at_return(
 
 
 @checked_or_not
-def test_a_connection_left_by_a_dead_thread_is_closed_when_collected(
-    tmp_path: Path, watch: Watch, check_same_thread: bool
-) -> None:
+def test_collected_after_thread_end(tmp_path: Path, watch: Watch, check_same_thread: bool) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)
     kept = [in_thread(engine.raw_connection)]
     assert pool_of(engine).checkedout() == 1
@@ -94,7 +90,7 @@ def test_a_connection_left_by_a_dead_thread_is_closed_when_collected(
     assert (watch.open(), open_files(tmp_path)) == (0, 0)
 
 
-# Connections that another thread gives back
+# Returns by a foreign thread
 
 
 def _close_raw(engine: Engine) -> Callable[[], None]:
@@ -155,7 +151,7 @@ ways_to_return = pytest.mark.parametrize(
 
 
 @ways_to_return
-def test_a_stranger_returns_a_connection_to_its_owner(
+def test_foreign_return(
     tmp_path: Path,
     watch: Watch,
     check_out: Callable[[Engine], Callable[[], None]],
@@ -166,7 +162,7 @@ def test_a_stranger_returns_a_connection_to_its_owner(
         give_back = owner.run(lambda: check_out(engine))
         stranger.run(give_back)
         assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 1)
-        assert notes(tmp_path) == []  # and the lock is gone
+        assert notes(tmp_path) == []  # and the lock is released
 
         theirs = stranger.run(lambda: opened(engine))
         assert watch.made == 2
@@ -179,7 +175,7 @@ def test_a_stranger_returns_a_connection_to_its_owner(
 
 
 @ways_to_return
-def test_a_connection_that_may_not_be_reset_abroad_is_dropped(
+def test_foreign_return_without_reset(
     tmp_path: Path,
     watch: Watch,
     check_out: Callable[[Engine], Callable[[], None]],
@@ -195,15 +191,13 @@ def test_a_connection_that_may_not_be_reset_abroad_is_dropped(
         assert caplog.records[0].exc_info is None
         assert (pool_of(engine).checkedout(), pool_of(engine).checkedin()) == (0, 0)
         assert (watch.open(), open_files(tmp_path)) == (0, 0)
-        assert notes(tmp_path) == []  # and the lock is gone
+        assert notes(tmp_path) == []  # and the lock is released
 
         owner.run(lambda: _read(engine))
         assert watch.made == 2
 
 
-def test_a_commit_that_may_not_be_made_on_return_is_reported(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_foreign_return_without_commit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     engine = make_engine(tmp_path, check_same_thread=True, pool_reset_on_return="commit")
     with Worker() as owner:
         connection = owner.run(engine.raw_connection)
@@ -215,9 +209,7 @@ def test_a_commit_that_may_not_be_made_on_return_is_reported(
     assert pool_of(engine).checkedout() == 0
 
 
-def test_an_error_of_the_database_is_not_mistaken_for_a_refusal(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_database_error_is_no_refusal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(sqlite3.Connection):
         def rollback(self) -> None:
             raise sqlite3.OperationalError("disk I/O error")
@@ -233,9 +225,7 @@ def test_an_error_of_the_database_is_not_mistaken_for_a_refusal(
     assert (pool.checkedout(), pool.checkedin()) == (0, 0)
 
 
-def test_no_connection_is_lost_between_a_return_and_the_death_of_its_owner(
-    tmp_path: Path, watch: Watch
-) -> None:
+def test_return_during_thread_end(tmp_path: Path, watch: Watch) -> None:
     engine = make_engine(tmp_path, watch)
     handed_over: list[PoolProxiedConnection] = []
     over = threading.Event()
@@ -266,11 +256,11 @@ def test_no_connection_is_lost_between_a_return_and_the_death_of_its_owner(
     assert (watch.open(), open_files(tmp_path)) == (0, 0)
 
 
-# Dispose, among threads
+# Dispose with several threads
 
 
 @checked_or_not
-def test_any_thread_can_dispose_of_the_connections_of_all(
+def test_dispose_from_any_thread(
     tmp_path: Path, watch: Watch, check_same_thread: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make_engine(tmp_path, watch, check_same_thread=check_same_thread)

@@ -1,4 +1,4 @@
-"""The pool on a real PostgreSQL, which tells what connections it has: its backends."""
+"""The pool on a real PostgreSQL, which lists its connections: the backends."""
 
 import os
 import subprocess
@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-import pool
 from pool import ThreadLocalPool
 from tests.apache import open_directory
 from tests.pool.thread_kinds import Work, eventually, kinds_of_thread
@@ -28,7 +27,7 @@ pytest.importorskip("psycopg", reason="needs psycopg")
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
-ROOT = Path(pool.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 Run = Callable[[Work], None]
 
@@ -101,7 +100,7 @@ def engine(server: Server) -> Iterator[Engine]:
 
 
 def _backend(engine: Engine) -> int:
-    """The process that serves the connection which this thread gets."""
+    """The backend of the connection that this thread gets."""
     with engine.connect() as connection:
         return _backend_of(connection)
 
@@ -119,7 +118,7 @@ def _write(connection: Connection, note: str) -> None:
 
 
 @kinds_of_thread
-def test_dead_threads_leave_no_backend(engine: Engine, server: Server, run: Run) -> None:
+def test_ended_threads_leave_no_backend(engine: Engine, server: Server, run: Run) -> None:
     seen: set[int] = set()
 
     def work() -> None:
@@ -134,7 +133,7 @@ def test_dead_threads_leave_no_backend(engine: Engine, server: Server, run: Run)
     assert pool_of(engine).stats().open == 0
 
 
-def test_a_thread_keeps_its_backend(engine: Engine, server: Server) -> None:
+def test_thread_keeps_backend(engine: Engine, server: Server) -> None:
     with Worker() as one, Worker() as other:
         ours = {one.run(lambda: _backend(engine)) for _ in range(5)}
         theirs = {other.run(lambda: _backend(engine)) for _ in range(5)}
@@ -142,9 +141,7 @@ def test_a_thread_keeps_its_backend(engine: Engine, server: Server) -> None:
         assert server.backends() == 2
 
 
-def test_a_return_in_another_thread_rolls_back_and_keeps_the_connection(
-    engine: Engine, server: Server
-) -> None:
+def test_foreign_return_on_postgres(engine: Engine, server: Server) -> None:
     with Worker() as owner, Worker() as stranger:
         connection = owner.run(engine.connect)
         owner.run(lambda: _write(connection, "not committed"))
@@ -157,12 +154,10 @@ def test_a_return_in_another_thread_rolls_back_and_keeps_the_connection(
         assert server.notes() == []
         assert stranger.run(lambda: _backend(engine)) != backend
         assert owner.run(lambda: _backend(engine)) == backend
-        assert pool_of(engine).stats().returned_abroad == 1
+        assert pool_of(engine).stats().foreign_returns == 1
 
 
-def test_a_connection_that_nobody_returns_is_rolled_back_and_kept(
-    engine: Engine, server: Server
-) -> None:
+def test_collected_on_postgres(engine: Engine, server: Server) -> None:
     abandoned: list[PoolProxiedConnection] = [engine.raw_connection()]
     abandoned[0].cursor().execute("INSERT INTO note VALUES ('not committed')")
     assert server.backends("idle in transaction") == 1
@@ -181,7 +176,7 @@ _AT_WORK = (
 )
 
 
-def test_there_are_never_more_backends_at_work_than_the_pool_may_open(server: Server) -> None:
+def test_backends_within_pool_size(server: Server) -> None:
     engine = server.engine(pool_size=3)
     finished, over = threading.Barrier(9), threading.Event()
     failed: list[BaseException] = []
@@ -218,7 +213,7 @@ def test_there_are_never_more_backends_at_work_than_the_pool_may_open(server: Se
     assert server.has_backends(0)
 
 
-def test_waiting_threads_are_served_in_the_order_in_which_they_came(server: Server) -> None:
+def test_postgres_waiters_are_fifo(server: Server) -> None:
     engine = server.engine(pool_size=2)
     held = [engine.connect(), engine.connect()]
     served: list[int] = []
@@ -235,7 +230,7 @@ def test_waiting_threads_are_served_in_the_order_in_which_they_came(server: Serv
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
         assert eventually(lambda: pool_of(engine).stats().waiting == len(threads))
-    # From here on one at a time gets in.
+    # From here on one at a time is admitted.
     held.pop().close()
     for expected in range(1, 7):
         assert eventually(lambda: len(served) == expected)  # noqa: B023 - it is called at once
@@ -250,13 +245,11 @@ def test_waiting_threads_are_served_in_the_order_in_which_they_came(server: Serv
     engine.dispose()
 
 
-# Backends that are gone
+# Lost backends
 
 
 @pytest.mark.parametrize("pre_ping", [False, True])
-def test_a_backend_lost_under_a_checkout_is_one_error_and_then_replaced(
-    server: Server, pre_ping: bool
-) -> None:
+def test_backend_lost_in_use(server: Server, pre_ping: bool) -> None:
     engine = server.engine(pool_pre_ping=pre_ping)
     with engine.connect() as connection:
         lost = _backend_of(connection)
@@ -271,9 +264,7 @@ def test_a_backend_lost_under_a_checkout_is_one_error_and_then_replaced(
     engine.dispose()
 
 
-def test_backends_lost_while_idle_are_one_error_for_each_thread_at_most(
-    server: Server, engine: Engine
-) -> None:
+def test_backends_lost_while_idle(server: Server, engine: Engine) -> None:
     with Worker() as one, Worker() as other:
         for worker in (one, other):
             server.terminate(worker.run(lambda: _backend(engine)))
@@ -281,13 +272,13 @@ def test_backends_lost_while_idle_are_one_error_for_each_thread_at_most(
         with pytest.raises(DBAPIError):
             one.run(lambda: _backend(engine))
 
-        # All connections as old as that one are opened anew.
+        # All connections as old as that one are reopened.
         assert one.run(lambda: _backend(engine))
         assert other.run(lambda: _backend(engine))
         assert server.has_backends(2)
 
 
-def test_with_pre_ping_nobody_notices_that_an_idle_backend_was_lost(server: Server) -> None:
+def test_pre_ping_hides_lost_backend(server: Server) -> None:
     engine = server.engine(pool_pre_ping=True)
     with Worker() as one, Worker() as other:
         for worker in (one, other):
@@ -299,7 +290,7 @@ def test_with_pre_ping_nobody_notices_that_an_idle_backend_was_lost(server: Serv
     assert server.has_backends(0)
 
 
-def test_a_lost_backend_makes_room_at_the_limit(server: Server) -> None:
+def test_lost_backend_releases_permit(server: Server) -> None:
     engine = server.engine(pool_size=1, pool_timeout=20)
     with Worker() as one, Worker() as other:
         connection = one.run(engine.connect)
@@ -314,7 +305,7 @@ def test_a_lost_backend_makes_room_at_the_limit(server: Server) -> None:
 # What a checkout changes
 
 
-@pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
+@pytest.mark.parametrize("foreign", [False, True], ids=["own thread", "foreign thread"])
 @pytest.mark.parametrize(
     ("option", "inside"),
     [
@@ -323,12 +314,12 @@ def test_a_lost_backend_makes_room_at_the_limit(server: Server) -> None:
         ({"postgresql_readonly": True}, (False, "read committed", "on")),
     ],
 )
-def test_what_an_option_of_execution_set_is_reset_at_the_return(
+def test_execution_options_are_reset(
     engine: Engine,
     server: Server,
     option: dict[str, Any],
     inside: tuple[bool, str, str],
-    abroad: bool,
+    foreign: bool,
 ) -> None:
     def settings(connection: Connection) -> tuple[bool, str, str]:
         driver: Any = connection.connection.dbapi_connection
@@ -346,13 +337,13 @@ def test_what_an_option_of_execution_set_is_reset_at_the_return(
         backend, before = owner.run(look)
         connection = owner.run(engine.connect)
         assert owner.run(lambda: settings(connection.execution_options(**option))) == inside
-        (stranger if abroad else owner).run(connection.close)
+        (stranger if foreign else owner).run(connection.close)
 
         assert owner.run(look) == (backend, before)
         assert before == (False, "read committed", "off")
 
 
-def test_a_failed_transaction_is_over_at_the_return(engine: Engine, server: Server) -> None:
+def test_failed_transaction_ends_at_return(engine: Engine, server: Server) -> None:
     with engine.connect() as connection:
         backend = _backend_of(connection)
         with pytest.raises(DBAPIError):
@@ -361,7 +352,7 @@ def test_a_failed_transaction_is_over_at_the_return(engine: Engine, server: Serv
     assert _backend(engine) == backend
 
 
-# What comes back open
+# Returned open
 
 
 class RefusedError(Exception):
@@ -400,7 +391,7 @@ _DEFERRED = f"{_REFUSED}; INSERT INTO child VALUES (7)"
 @pytest.mark.parametrize("way", ["silent", "listened"])
 @pytest.mark.parametrize("use", [_by_session, _by_connection, _by_begin, _by_serializable])
 @pytest.mark.parametrize("refusal", ["foreign key", "listener"])
-def test_the_next_commit_does_not_store_what_was_refused(
+def test_next_commit_excludes_refused(
     engine: Engine, server: Server, refusal: str, use: Callable[[Engine, str], None], way: str
 ) -> None:
     with engine.begin() as connection:
@@ -427,7 +418,7 @@ def test_the_next_commit_does_not_store_what_was_refused(
 
 
 @pytest.mark.parametrize("way", ["silent", "listened"])
-def test_a_transaction_of_ones_own_ends_at_the_return(server: Server, way: str) -> None:
+def test_driver_transaction_ends_at_return(server: Server, way: str) -> None:
     engine = server.engine(isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
     if way == "listened":
         event.listen(engine, "checkin", lambda *_: None)
@@ -452,7 +443,7 @@ def test_a_transaction_of_ones_own_ends_at_the_return(server: Server, way: str) 
         ("deferrable", True, "SELECT 1"),
     ],
 )
-def test_a_mode_that_was_set_on_the_driver_is_set_back(
+def test_driver_mode_is_restored(
     engine: Engine, server: Server, mode: str, value: object, statement: str
 ) -> None:
     def look() -> tuple[object, int]:
@@ -504,10 +495,10 @@ def _pipeline(engine: Engine) -> object:
     return pipeline
 
 
-# The driver warns of a cursor of its own that nobody closed.
+# The driver warns of an unclosed cursor.
 @pytest.mark.filterwarnings("ignore:.*ServerCursor")
 @pytest.mark.parametrize("leave_open", [_stream, _yield_per, _named_cursor, _pipeline])
-def test_a_query_that_is_not_read_to_its_end_keeps_no_snapshot(
+def test_unread_query_keeps_no_snapshot(
     engine: Engine, server: Server, leave_open: Callable[[Engine], object]
 ) -> None:
     kept = leave_open(engine)
@@ -570,7 +561,7 @@ print("done")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize("case", ["exit", "close", "collect", "dispose", "use"])
-def test_a_child_that_exits_tidily_leaves_the_parent_its_backend(server: Server, case: str) -> None:
+def test_forked_child_leaves_backend(server: Server, case: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", _FORK, server.url, server.name, case],
         cwd=ROOT,

@@ -1,7 +1,7 @@
-"""What comes back to the pool with a transaction, a statement or another mode open on SQLite.
+"""Connections returned with an open transaction, an open statement or another mode, on SQLite.
 
-Whatever failed before: nobody is locked out afterwards, and the thread's next commit stores its own
-work and nothing else. `test_postgres.py` has the same for PostgreSQL.
+Whatever failed before, no lock remains, and the thread's next commit stores its own work and
+nothing else. `test_postgres.py` has the same for PostgreSQL.
 """
 
 import gc
@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-from pool import ThreadLocalPool, fairies
+from pool import ThreadLocalPool, _fairy
 from pool.sqlite import configure
 from tests.pool.watched import Worker, in_thread
 
@@ -70,7 +70,7 @@ def make_engine(path: Path, *, check_same_thread: bool = False, **options: Any) 
 
 
 def stored(path: Path) -> list[str]:
-    """What another program finds beside the 200 notes; it fails where it may not write at once."""
+    """What another program finds beside the 200 notes; it fails if it cannot write at once."""
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         return [note for (note,) in other.execute("SELECT text FROM note WHERE parent = 1")]
@@ -82,7 +82,7 @@ def use_again(engine: Engine) -> None:
         connection.execute(text("INSERT INTO note VALUES ('next', 1)"))
 
 
-# A commit that is refused
+# Failed commits
 
 
 class Refusal:
@@ -99,7 +99,7 @@ class Refusal:
 
 
 class AnotherReader(Refusal):
-    """Without a write-ahead log nobody can commit while another connection reads."""
+    """Without a write-ahead log no commit is possible while another connection reads."""
 
     def prepare(self, engine: Engine, path: Path) -> None:
         self.reader = sqlite3.connect(path)
@@ -140,7 +140,7 @@ class Listener(Refusal):
 
 
 class Authorizer(Refusal):
-    """The driver's own guard forbids COMMIT once."""
+    """The driver's authorizer denies one COMMIT."""
 
     def prepare(self, engine: Engine, path: Path) -> None:
         self.forbids = False
@@ -195,11 +195,11 @@ def by_raw_connection(engine: Engine, refusal: Refusal) -> None:
 
 
 def silent(engine: Engine) -> None:
-    """The return that tells nobody."""
+    """A return without listeners."""
 
 
 def listened(engine: Engine) -> None:
-    """The return of SQLAlchemy, with its events."""
+    """SQLAlchemy's return, with its events."""
     event.listen(engine, "checkin", lambda *_: None)
 
 
@@ -208,7 +208,7 @@ def listened(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "refusal", [AnotherReader, ForeignKey, Listener, Authorizer, HalfReadInsert]
 )
-def test_the_next_commit_does_not_store_what_was_refused(
+def test_next_commit_excludes_refused(
     path: Path,
     refusal: Callable[[], Refusal],
     use: Callable[[Engine, Refusal], None],
@@ -221,7 +221,7 @@ def test_the_next_commit_does_not_store_what_was_refused(
 
     try:
         use(engine, how)
-        expected = [REFUSED]  # with a log a reader is in nobody's way, for example
+        expected = [REFUSED]  # with a log a reader blocks no commit, for example
     except (SQLAlchemyError, sqlite3.Error, RefusedError):
         expected = []
     how.end()
@@ -232,11 +232,11 @@ def test_the_next_commit_does_not_store_what_was_refused(
     engine.dispose()
 
 
-@pytest.mark.parametrize("abroad", [False, True], ids=["at home", "abroad"])
+@pytest.mark.parametrize("foreign", [False, True], ids=["own thread", "foreign thread"])
 @pytest.mark.parametrize("check_same_thread", [False, True])
 @pytest.mark.parametrize("end", ["close", "collect"])
-def test_what_a_commit_refused_is_gone_in_whatever_thread_it_is_returned(
-    path: Path, end: str, check_same_thread: bool, abroad: bool
+def test_refused_commit_is_undone(
+    path: Path, end: str, check_same_thread: bool, foreign: bool
 ) -> None:
     engine = make_engine(path, check_same_thread=check_same_thread)
     ForeignKey().prepare(engine, path)
@@ -256,7 +256,7 @@ def test_what_a_commit_refused_is_gone_in_whatever_thread_it_is_returned(
             gc.collect()
 
         owner.run(commit)
-        (stranger if abroad else owner).run(give_back)
+        (stranger if foreign else owner).run(give_back)
 
         assert stored(path) == []
         owner.run(lambda: use_again(engine))
@@ -265,7 +265,7 @@ def test_what_a_commit_refused_is_gone_in_whatever_thread_it_is_returned(
 
 @pytest.mark.parametrize("way", [silent, listened])
 @pytest.mark.parametrize("reset", ["rollback", "commit", None])
-def test_a_transaction_of_ones_own_ends_at_the_return(
+def test_driver_transaction_ends_at_return(
     path: Path, reset: str | None, way: Callable[[Engine], None]
 ) -> None:
     engine = make_engine(
@@ -284,7 +284,7 @@ def test_a_transaction_of_ones_own_ends_at_the_return(
     engine.dispose()
 
 
-def test_setting_the_isolation_level_back_commits_nothing(path: Path) -> None:
+def test_isolation_reset_commits_nothing(path: Path) -> None:
     # sqlite3 commits when `isolation_level` becomes None, as the engine's AUTOCOMMIT makes it.
     engine = make_engine(path, isolation_level="AUTOCOMMIT")
     refusal = ForeignKey()
@@ -302,7 +302,7 @@ def test_setting_the_isolation_level_back_commits_nothing(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the driver has no autocommit before 3.12")
-def test_a_driver_that_is_always_in_a_transaction_is_rolled_back(path: Path) -> None:
+def test_autocommit_false_is_rolled_back(path: Path) -> None:
     engine = create_engine(
         f"sqlite:///{path.as_posix()}",
         poolclass=ThreadLocalPool,
@@ -325,7 +325,7 @@ def test_a_driver_that_is_always_in_a_transaction_is_rolled_back(path: Path) -> 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the driver has no autocommit before 3.12")
 @pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.parametrize("is_mode_of_the_engine", [False, True])
-def test_a_begin_of_the_users_own_is_rolled_back_where_the_driver_commits_by_itself(
+def test_explicit_begin_is_rolled_back(
     path: Path, is_mode_of_the_engine: bool, reads: bool
 ) -> None:
     options = {"timeout": 0} | ({"autocommit": True} if is_mode_of_the_engine else {})
@@ -350,7 +350,7 @@ def test_a_begin_of_the_users_own_is_rolled_back_where_the_driver_commits_by_its
     engine.dispose()
 
 
-# A statement that is not read to its end
+# Unread statements
 
 
 def _result(engine: Engine) -> object:
@@ -506,7 +506,7 @@ KINDS = [
 @pytest.mark.parametrize("check_same_thread", [False, True])
 @pytest.mark.parametrize("leave_open", KINDS)
 @pytest.mark.parametrize("way", [silent, listened])
-def test_no_statement_outlives_the_return(
+def test_statement_ends_at_return(
     path: Path,
     leave_open: Callable[[Engine], object],
     way: Callable[[Engine], None],
@@ -532,7 +532,7 @@ def test_no_statement_outlives_the_return(
 
 
 @pytest.mark.parametrize("end", ["close", "collect"])
-def test_a_statement_that_is_returned_in_another_thread_is_ended(path: Path, end: str) -> None:
+def test_statement_ends_at_foreign_return(path: Path, end: str) -> None:
     engine = make_engine(path, check_same_thread=True)
     with Worker() as owner:
         held = [owner.run(engine.raw_connection)]
@@ -547,7 +547,7 @@ def test_a_statement_that_is_returned_in_another_thread_is_ended(path: Path, end
         owner.run(lambda: use_again(engine))
 
 
-def test_a_result_that_was_read_costs_nobody_the_connection(path: Path) -> None:
+def test_read_result_keeps_connection(path: Path) -> None:
     engine = make_engine(path)
     with engine.connect() as connection:
         driver = connection.connection.dbapi_connection
@@ -561,8 +561,8 @@ def test_a_result_that_was_read_costs_nobody_the_connection(path: Path) -> None:
     engine.dispose()
 
 
-@pytest.mark.skipif(not fairies.SQLALCHEMY_IS_KNOWN, reason="the short way is for SQLAlchemy 2")
-def test_a_return_with_nothing_open_asks_sqlite_nothing(path: Path) -> None:
+@pytest.mark.skipif(not _fairy.SQLALCHEMY_IS_KNOWN, reason="the fast path is for SQLAlchemy 2")
+def test_idle_return_runs_no_statement(path: Path) -> None:
     engine = make_engine(path)
     configure(engine)
     asked: list[str] = []
@@ -581,14 +581,12 @@ def test_a_return_with_nothing_open_asks_sqlite_nothing(path: Path) -> None:
     engine.dispose()
 
 
-# A mode that was changed
+# Changed modes
 
 
 @pytest.mark.parametrize("before", ["", "IMMEDIATE", None])
 @pytest.mark.parametrize("mode", ["", "DEFERRED", "EXCLUSIVE", None])
-def test_a_mode_that_was_set_on_the_driver_is_set_back(
-    path: Path, before: str | None, mode: str | None
-) -> None:
+def test_driver_mode_is_restored(path: Path, before: str | None, mode: str | None) -> None:
     engine = create_engine(
         f"sqlite:///{path.as_posix()}",
         poolclass=ThreadLocalPool,
@@ -606,7 +604,7 @@ def test_a_mode_that_was_set_on_the_driver_is_set_back(
     engine.dispose()
 
 
-def test_a_connection_closed_by_its_user_is_replaced(path: Path) -> None:
+def test_connection_closed_by_user(path: Path) -> None:
     engine = make_engine(path)
     raw: PoolProxiedConnection
     with closing(engine.raw_connection()) as raw:

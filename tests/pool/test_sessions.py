@@ -1,4 +1,4 @@
-"""Sessions for a unit of work and for a request: however it ends, nothing stays open."""
+"""Sessions for a unit of work and for a request: nothing stays open, however it ends."""
 
 import io
 import sqlite3
@@ -60,7 +60,7 @@ def in_use(sessions: sessionmaker[Session]) -> int:
 # One unit of work
 
 
-def test_a_unit_of_work_takes_no_connection_before_its_first_query(
+def test_work_connects_at_first_query(
     sessions: sessionmaker[Session],
 ) -> None:
     with UnitOfWork(sessions) as work:
@@ -71,9 +71,7 @@ def test_a_unit_of_work_takes_no_connection_before_its_first_query(
     assert in_use(sessions) == 0
 
 
-def test_what_was_committed_stays_and_the_rest_is_rolled_back(
-    sessions: sessionmaker[Session], tmp_path: Path
-) -> None:
+def test_work_rolls_back_uncommitted(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     with UnitOfWork(sessions) as work:
         work.session.add(Note(text="committed"))
         work.session.commit()
@@ -85,7 +83,7 @@ def test_what_was_committed_stays_and_the_rest_is_rolled_back(
 
 
 @pytest.mark.parametrize("error", [RuntimeError("in the work"), KeyboardInterrupt()])
-def test_an_exception_rolls_back_and_goes_on(
+def test_work_exception(
     sessions: sessionmaker[Session], tmp_path: Path, error: BaseException
 ) -> None:
     def work_and_fail() -> None:
@@ -100,7 +98,7 @@ def test_an_exception_rolls_back_and_goes_on(
     assert notes(tmp_path) == []
 
 
-def test_what_was_read_can_still_be_read_after_the_work(sessions: sessionmaker[Session]) -> None:
+def test_objects_readable_after_work(sessions: sessionmaker[Session]) -> None:
     with UnitOfWork(sessions) as work:
         work.session.add(Note(text="a note"))
         work.session.commit()
@@ -110,7 +108,7 @@ def test_what_was_read_can_still_be_read_after_the_work(sessions: sessionmaker[S
     assert note.text == "a note"
 
 
-def test_closing_again_is_harmless(sessions: sessionmaker[Session]) -> None:
+def test_work_closed_twice(sessions: sessionmaker[Session]) -> None:
     work = UnitOfWork(sessions)
     work.close()
     work.session.execute(text("SELECT 1"))
@@ -120,9 +118,7 @@ def test_closing_again_is_harmless(sessions: sessionmaker[Session]) -> None:
     assert in_use(sessions) == 0
 
 
-def test_a_session_asked_for_after_close_is_a_new_one(
-    sessions: sessionmaker[Session], tmp_path: Path
-) -> None:
+def test_session_after_close_is_new(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     work = UnitOfWork(sessions)
     first = work.session
     first.add(Note(text="not committed"))
@@ -135,7 +131,7 @@ def test_a_session_asked_for_after_close_is_a_new_one(
     assert in_use(sessions) == 0
 
 
-def test_another_thread_may_close(sessions: sessionmaker[Session], tmp_path: Path) -> None:
+def test_work_closed_in_other_thread(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     work = UnitOfWork(sessions)
     with Worker() as worker:
         worker.run(lambda: work.session.execute(text("INSERT INTO note VALUES ('unsaid')")))
@@ -145,7 +141,7 @@ def test_another_thread_may_close(sessions: sessionmaker[Session], tmp_path: Pat
 
 
 @pytest.mark.parametrize("poolclass", [ThreadLocalPool, QueuePool])
-def test_a_rollback_that_fails_is_logged_and_the_connection_comes_back(
+def test_failed_rollback_is_logged(
     tmp_path: Path, poolclass: type[Pool], caplog: pytest.LogCaptureFixture
 ) -> None:
     class FailingConnection(sqlite3.Connection):
@@ -178,7 +174,7 @@ def test_a_rollback_that_fails_is_logged_and_the_connection_comes_back(
 
 
 class Body:
-    """A body that remembers what was done to it, and can fail."""
+    """A body that records calls and can fail."""
 
     def __init__(self, failing: str = "") -> None:
         self.failing = failing
@@ -199,7 +195,7 @@ class Body:
         self.calls.append("hook")
 
 
-def test_the_hook_runs_after_the_body_is_closed() -> None:
+def test_hook_after_body() -> None:
     body = Body()
     closing = ClosingBody(body, body.hook)
 
@@ -209,7 +205,7 @@ def test_the_hook_runs_after_the_body_is_closed() -> None:
     assert body.calls == ["body", "hook"]
 
 
-def test_a_body_that_is_closed_twice_is_closed_once() -> None:
+def test_body_closed_twice() -> None:
     body = Body()
     closing = ClosingBody(body, body.hook)
     closing.close()
@@ -218,7 +214,7 @@ def test_a_body_that_is_closed_twice_is_closed_once() -> None:
     assert body.calls == ["body", "hook"]
 
 
-def test_the_hook_runs_when_closing_the_body_fails() -> None:
+def test_hook_after_failed_body_close() -> None:
     body = Body("close")
     closing = ClosingBody(body, body.hook)
 
@@ -228,7 +224,7 @@ def test_the_hook_runs_when_closing_the_body_fails() -> None:
 
 
 @pytest.mark.parametrize("body", [[b"a ", b"list"], iter([b"a ", b"list"]), (b"a ", b"list")])
-def test_a_body_need_not_have_close(body: Iterable[bytes]) -> None:
+def test_body_without_close(body: Iterable[bytes]) -> None:
     closed: list[bool] = []
     closing = ClosingBody(body, lambda: closed.append(True))
 
@@ -237,10 +233,10 @@ def test_a_body_need_not_have_close(body: Iterable[bytes]) -> None:
     assert closed == [True]
 
 
-# A session for each request: the ways to answer, on the server of the standard library
+# A session per request: kinds of response, on the standard library's server
 
 
-def test_a_file_reaches_the_server_as_its_own() -> None:
+def test_file_wrapper_object_is_kept() -> None:
     environ: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper}
     closed: list[bool] = []
     hook, file = ClosingHook(environ), io.BytesIO(b"content")
@@ -255,7 +251,7 @@ def test_a_file_reaches_the_server_as_its_own() -> None:
     assert closed == [True], "once, after the file"
 
 
-def test_a_file_that_is_not_the_body_does_not_close_the_session() -> None:
+def test_unused_file_wrapper() -> None:
     environ: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper}
     hook = ClosingHook(environ)
     closed: list[bool] = []
@@ -268,7 +264,7 @@ def test_a_file_that_is_not_the_body_does_not_close_the_session() -> None:
     assert closed == [True]
 
 
-def test_the_hook_runs_when_closing_the_file_fails() -> None:
+def test_hook_after_failed_file_close() -> None:
     class File(io.BytesIO):
         def close(self) -> None:
             if not self.closed:
@@ -284,7 +280,7 @@ def test_the_hook_runs_when_closing_the_file_fails() -> None:
     assert closed == [True]
 
 
-def test_a_server_without_a_file_wrapper_needs_none() -> None:
+def test_no_file_wrapper() -> None:
     environ: dict[str, Any] = {}
     body = ClosingHook(environ).attach([b"sent"], lambda: None)
 
@@ -302,7 +298,7 @@ def answer(application: "WSGIApplication") -> bytes:
 
 
 def begin(environ: "WSGIEnvironment", start_response: "StartResponse") -> Callable[..., object]:
-    """Write a note without committing it, and begin the answer."""
+    """Write a note without committing it, and begin the response."""
     environ["threadleaf.work"].session.execute(text("INSERT INTO note VALUES ('not committed')"))
     return start_response("200 OK", [("Content-Type", "text/plain")])
 
@@ -346,7 +342,7 @@ def by_write(environ: "WSGIEnvironment", start_response: "StartResponse") -> Ite
 @pytest.mark.parametrize(
     "application", [a_list, a_tuple, a_generator, a_body_with_close, a_file, by_write]
 )
-def test_every_kind_of_answer_closes_the_session(
+def test_every_response_closes_session(
     sessions: sessionmaker[Session], tmp_path: Path, application: "WSGIApplication"
 ) -> None:
     sent = answer(validator(SessionPerRequest(application, sessions)))
@@ -400,7 +396,7 @@ def without_a_body(environ: "WSGIEnvironment", start_response: "StartResponse") 
         (without_a_body, b"500"),
     ],
 )
-def test_every_failure_closes_the_session(
+def test_every_failure_closes_session(
     sessions: sessionmaker[Session], tmp_path: Path, application: "WSGIApplication", status: bytes
 ) -> None:
     sent = answer(SessionPerRequest(application, sessions))
@@ -410,11 +406,9 @@ def test_every_failure_closes_the_session(
     assert notes(tmp_path) == []
 
 
-def test_a_start_response_that_raises_closes_the_session(
-    sessions: sessionmaker[Session], tmp_path: Path
-) -> None:
+def test_failing_start_response(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     def start_response(*_: Any) -> Any:
-        raise OSError("the client is gone")
+        raise OSError("the client has disconnected")
 
     environ: dict[str, Any] = {}
     with pytest.raises(OSError, match="gone"):
@@ -427,7 +421,7 @@ def _start_response(*_: Any) -> Callable[[bytes], object]:
     return lambda _: None
 
 
-def test_a_generator_that_nobody_starts_opens_no_session() -> None:
+def test_unstarted_generator() -> None:
     opened: list[Session] = []
 
     def sessions() -> Session:
@@ -440,9 +434,7 @@ def test_a_generator_that_nobody_starts_opens_no_session() -> None:
     assert opened == []
 
 
-def test_a_reader_who_leaves_closes_the_session(
-    sessions: sessionmaker[Session], tmp_path: Path
-) -> None:
+def test_client_disconnect_closes_session(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     body = SessionPerRequest(a_generator, sessions)({}, _start_response)
     iterator = iter(body)
 
@@ -453,7 +445,7 @@ def test_a_reader_who_leaves_closes_the_session(
     assert notes(tmp_path) == []
 
 
-def test_a_list_has_its_connection_back_before_the_first_byte_and_stays_a_list(
+def test_list_body_returns_early(
     sessions: sessionmaker[Session],
 ) -> None:
     body = SessionPerRequest(a_list, sessions)({}, _start_response)
@@ -462,9 +454,7 @@ def test_a_list_has_its_connection_back_before_the_first_byte_and_stays_a_list(
     assert in_use(sessions) == 0
 
 
-def test_a_generator_may_use_the_session_as_it_is_closed(
-    sessions: sessionmaker[Session], tmp_path: Path
-) -> None:
+def test_session_in_generator_close(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         try:
             yield b"begun"
@@ -480,9 +470,7 @@ def test_a_generator_may_use_the_session_as_it_is_closed(
     assert notes(tmp_path) == ["not committed"]
 
 
-def test_the_server_may_close_in_another_thread(
-    sessions: sessionmaker[Session], tmp_path: Path
-) -> None:
+def test_server_closes_in_other_thread(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     body = SessionPerRequest(a_body_with_close, sessions)({}, _start_response)
     in_thread(body.close)  # type: ignore[attr-defined]
 
@@ -504,7 +492,7 @@ def each_in_its_own_session(
         return [f"the session of {session.info}".encode()]
     session.info["name"] = name
     if ending == "stream":
-        # Servers may notice late that a reader has left, so nobody should wait for this one.
+        # Servers may notice a disconnect late, so no client should wait for this one.
         session.execute(text("SELECT * FROM note"))
         start_response("200 OK", [("Content-Type", "text/plain")])
         return (session.info["name"].encode() * 30_000 for _ in range(30))
@@ -520,7 +508,7 @@ def each_in_its_own_session(
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("serving", [thread_per_request, waitress_threads])
-def test_only_what_was_committed_is_there_and_no_connection_is_left(
+def test_load_leaves_no_connection(
     engine: Engine, sessions: sessionmaker[Session], tmp_path: Path, serving: Serving
 ) -> None:
     event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout = 30000"))
@@ -534,7 +522,7 @@ def test_only_what_was_committed_is_there_and_no_connection_is_left(
             connection = HTTPConnection(address, timeout=30)
             connection.request("GET", f"/{ending}/{name}")
             with connection.getresponse() as response:
-                # Who streams leaves after a few bytes.
+                # Streaming clients leave after a few bytes.
                 begun = response.read(len(name)).decode()
             connection.close()
             status = 500 if ending == "raise" else 200
@@ -556,7 +544,7 @@ def test_only_what_was_committed_is_there_and_no_connection_is_left(
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("serving", [thread_per_request, waitress_threads])
-def test_requests_at_the_same_time_have_different_sessions(
+def test_concurrent_requests_have_own_sessions(
     sessions: sessionmaker[Session], serving: Serving
 ) -> None:
     together = threading.Barrier(4, timeout=30)

@@ -1,7 +1,7 @@
-"""`pool.sqlite` when the files beside a database are lost while it is in use: no stale read, no
-commit into nothing, and no signal that ends the process.
+"""`pool.sqlite` when a database's side files are lost in use: no stale read, no lost commit, no
+signal that ends the process.
 
-Each test is a process of its own: one reads few indexes past SQLite.
+Each test is a separate process, because a process reads few indexes.
 """
 
 import sys
@@ -24,7 +24,7 @@ START = """
     from contextlib import closing, suppress
     from pathlib import Path
     from sqlalchemy.exc import OperationalError
-    from pool.sqlite_file import LOOK_EVERY
+    from pool.sqlite._file import LOOK_EVERY
     from tests.pool.configured import add, configured, make_database, notes_in, notes_of, writing
 
     path, log, index = (Path(sys.argv[1] + end) for end in ("", "-wal", "-shm"))
@@ -85,7 +85,7 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_no_commit_of_this_program_is_lost_with_a_side_file(path: Path, loss: str) -> None:
+def test_lost_side_file_loses_no_commit(path: Path, loss: str) -> None:
     lose, reason = LOSSES[loss]
     check(
         path,
@@ -105,7 +105,7 @@ def test_no_commit_of_this_program_is_lost_with_a_side_file(path: Path, loss: st
 
 
 @pytest.mark.parametrize("loss", ["os.truncate(log, 0)", "log.write_bytes(bytes(200_000))"])
-def test_a_log_that_was_emptied_is_reported_and_what_it_held_is_gone(path: Path, loss: str) -> None:
+def test_truncated_log_is_reported(path: Path, loss: str) -> None:
     check(
         path,
         """
@@ -122,7 +122,7 @@ def test_a_log_that_was_emptied_is_reported_and_what_it_held_is_gone(path: Path,
     )
 
 
-def test_a_commit_with_another_index_is_read_at_once_and_kept(path: Path) -> None:
+def test_commit_under_other_index(path: Path) -> None:
     check(
         path,
         """
@@ -137,7 +137,7 @@ def test_a_commit_with_another_index_is_read_at_once_and_kept(path: Path) -> Non
     )
 
 
-def test_nothing_is_read_or_written_while_another_program_has_the_database_open(
+def test_no_recovery_beside_other_program(
     path: Path,
 ) -> None:
     check(
@@ -150,7 +150,7 @@ def test_nothing_is_read_or_written_while_another_program_has_the_database_open(
             index.unlink()
             for attempt in [(notes_of, engine), (write, engine, "lost"), (notes_of, engine)]:
                 reason = refused(*attempt)
-                assert "app.db-shm was removed" in reason and "end them" in reason, reason
+                assert "app.db-shm was removed" in reason and "stop them" in reason, reason
             foreign.communicate()
             assert notes_of(engine) == ["first", "mine"]
         assert notes_in(path) == ["first", "mine"]
@@ -158,7 +158,7 @@ def test_nothing_is_read_or_written_while_another_program_has_the_database_open(
     )
 
 
-def test_another_program_may_be_the_one_to_recover(path: Path) -> None:
+def test_recovery_by_other_program(path: Path) -> None:
     check(
         path,
         """
@@ -176,7 +176,7 @@ def test_another_program_may_be_the_one_to_recover(path: Path) -> None:
     )
 
 
-def test_a_thread_in_the_midst_of_its_work_is_waited_for(path: Path) -> None:
+def test_recovery_waits_for_thread(path: Path) -> None:
     check(
         path,
         """
@@ -194,7 +194,7 @@ def test_a_thread_in_the_midst_of_its_work_is_waited_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("who", ["engine", "other"])
-def test_two_logs_are_never_mixed(path: Path, who: str) -> None:
+def test_logs_are_never_mixed(path: Path, who: str) -> None:
     check(
         path,
         """
@@ -223,7 +223,7 @@ def test_two_logs_are_never_mixed(path: Path, who: str) -> None:
 
 
 @pytest.mark.parametrize("loss", ["log.unlink()", "index.unlink()", "log.rename(aside)"])
-def test_a_commit_after_the_loss_raises(path: Path, loss: str) -> None:
+def test_commit_after_loss_raises(path: Path, loss: str) -> None:
     check(
         path,
         """
@@ -242,7 +242,7 @@ def test_a_commit_after_the_loss_raises(path: Path, loss: str) -> None:
     )
 
 
-def test_nothing_is_written_where_a_file_was_replaced_a_moment_ago(path: Path) -> None:
+def test_no_write_to_file_just_replaced(path: Path) -> None:
     check(
         path,
         """
@@ -261,7 +261,7 @@ def test_nothing_is_written_where_a_file_was_replaced_a_moment_ago(path: Path) -
     )
 
 
-def test_a_database_that_was_copied_over_is_refused_until_there_is_another_file(
+def test_overwritten_database_is_refused(
     path: Path,
 ) -> None:
     check(
@@ -284,7 +284,7 @@ def test_a_database_that_was_copied_over_is_refused_until_there_is_another_file(
     )
 
 
-def test_a_database_can_be_closed_although_its_index_was_truncated(path: Path) -> None:
+def test_close_with_truncated_index(path: Path) -> None:
     check(
         path,
         """
@@ -299,7 +299,7 @@ def test_a_database_can_be_closed_although_its_index_was_truncated(path: Path) -
     )
 
 
-def test_what_sqlite_itself_does_to_its_files_is_no_fault(path: Path) -> None:
+def test_sqlite_file_changes_are_no_fault(path: Path) -> None:
     check(
         path,
         """

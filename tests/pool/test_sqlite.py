@@ -1,4 +1,4 @@
-"""`pool.sqlite` while nothing is broken: settings, transactions, waiting for locks."""
+"""`pool.sqlite` without faults: settings, transactions, locks."""
 
 import sqlite3
 import sys
@@ -57,18 +57,18 @@ def engine(path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
         ("temp_store", 2),
     ],
 )
-def test_each_connection_has_the_settings(engine: Engine, pragma: str, value: object) -> None:
+def test_connection_settings(engine: Engine, pragma: str, value: object) -> None:
     with engine.connect() as first, engine.connect() as second:
         assert first.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
         assert second.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
 
 
-def test_another_journal_keeps_full_synchronous(tmp_path: Path) -> None:
+def test_other_journal_keeps_synchronous_full(tmp_path: Path) -> None:
     with configured(make_database(tmp_path / "app.db", journal="delete")) as engine:
         assert setting(engine, "synchronous") == 2
 
 
-def test_the_database_can_be_given_a_write_ahead_log(tmp_path: Path) -> None:
+def test_use_wal(tmp_path: Path) -> None:
     path = make_database(tmp_path / "app.db", journal="delete")
     with configured(path) as engine:
         assert setting(engine, "journal_mode") == "delete"
@@ -80,15 +80,15 @@ def test_the_database_can_be_given_a_write_ahead_log(tmp_path: Path) -> None:
         assert other.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
 
 
-def test_a_write_ahead_log_is_refused_where_sqlite_has_none() -> None:
+def test_use_wal_in_memory() -> None:
     engine = create_engine("sqlite://", poolclass=StaticPool)
     configure(engine)
-    with pytest.raises(SettingError, match="and SQLite keeps 'memory': a write-ahead log needs"):
+    with pytest.raises(SettingError, match="SQLite keeps 'memory': a write-ahead log needs"):
         use_wal(engine)
     engine.dispose()
 
 
-def test_a_write_ahead_log_is_refused_while_somebody_uses_the_database(tmp_path: Path) -> None:
+def test_use_wal_on_busy_database(tmp_path: Path) -> None:
     path = make_database(tmp_path / "app.db", journal="delete")
     with closing(sqlite3.connect(path)) as other, configured(path, busy_timeout=0) as engine:
         other.execute("BEGIN IMMEDIATE")
@@ -97,7 +97,7 @@ def test_a_write_ahead_log_is_refused_while_somebody_uses_the_database(tmp_path:
 
 
 @pytest.mark.parametrize("poolclass", [*POOLS, NullPool])
-def test_a_connection_without_its_settings_is_refused(path: Path, poolclass: type[Pool]) -> None:
+def test_missing_setting_is_refused(path: Path, poolclass: type[Pool]) -> None:
     engine = create_engine(f"sqlite:///{path}", poolclass=poolclass)
 
     @event.listens_for(engine, "connect")
@@ -110,7 +110,7 @@ def test_a_connection_without_its_settings_is_refused(path: Path, poolclass: typ
 
     configure(engine)
     with pytest.raises(
-        SettingError, match=r"PRAGMA foreign_keys = 1 was asked for, and SQLite [\d.]+ says 0: use "
+        SettingError, match=r"PRAGMA foreign_keys = 1 had no effect: SQLite [\d.]+ answers 0\. Use "
     ):
         engine.connect()
     assert poolclass is NullPool or engine.pool.checkedout() == 0  # type: ignore[attr-defined]
@@ -119,7 +119,7 @@ def test_a_connection_without_its_settings_is_refused(path: Path, poolclass: typ
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the driver has no autocommit before 3.12")
 @pytest.mark.parametrize("autocommit", [True, False])
-def test_the_drivers_own_transactions_are_switched_off(path: Path, autocommit: bool) -> None:
+def test_driver_transactions_are_off(path: Path, autocommit: bool) -> None:
     with configured(path, connect_args={"autocommit": autocommit}) as engine:
         assert setting(engine, "foreign_keys") == 1
         with engine.begin() as connection:
@@ -129,20 +129,20 @@ def test_the_drivers_own_transactions_are_switched_off(path: Path, autocommit: b
     assert notes_in(path) == ["committed"]
 
 
-def test_another_database_is_refused() -> None:
+def test_other_database_is_refused() -> None:
     pytest.importorskip("psycopg")
-    with pytest.raises(ArgumentError, match=r"for sqlite\+pysqlite, not for postgresql\+psycopg"):
+    with pytest.raises(ArgumentError, match=r"for sqlite\+pysqlite, not postgresql\+psycopg"):
         configure(create_engine("postgresql+psycopg://"))
 
 
 @pytest.mark.parametrize("value", [-0.5, float("nan"), float("inf"), 2_147_484, "5", None, True])
-def test_a_busy_timeout_that_sqlite_cannot_have_is_refused(value: Any) -> None:
-    message = rf"busy_timeout is {value!r}; it takes seconds, from 0 to 2147483"
+def test_invalid_busy_timeout(value: Any) -> None:
+    message = rf"busy_timeout is {value!r}; expected seconds, from 0 to 2147483"
     with pytest.raises(ArgumentError, match=message):
         configure(create_engine("sqlite://"), busy_timeout=value)
 
 
-def test_the_longest_busy_timeout(path: Path) -> None:
+def test_longest_busy_timeout(path: Path) -> None:
     engine = create_engine(f"sqlite:///{path}")
     configure(engine, busy_timeout=2_147_483)
     assert setting(engine, "busy_timeout") == 2_147_483_000
@@ -150,7 +150,7 @@ def test_the_longest_busy_timeout(path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///file:app?mode=memory&uri=true"])
-def test_a_database_in_memory_is_set_up_too(url: str) -> None:
+def test_in_memory_settings(url: str) -> None:
     engine = create_engine(url, poolclass=StaticPool)
     configure(engine)
     with engine.begin() as connection:
@@ -161,14 +161,14 @@ def test_a_database_in_memory_is_set_up_too(url: str) -> None:
     engine.dispose()
 
 
-def test_skipped_rollbacks_are_refused(path: Path) -> None:
+def test_skip_autocommit_rollback_is_refused(path: Path) -> None:
     engine = create_engine(f"sqlite:///{path}", skip_autocommit_rollback=True)
     with pytest.raises(ArgumentError, match="skip_autocommit_rollback would skip each rollback"):
         configure(engine)
 
 
 @pytest.mark.parametrize("query", ["mode=ro", "immutable=1"])
-def test_a_database_can_be_opened_for_reading_only(path: Path, query: str) -> None:
+def test_read_only_database(path: Path, query: str) -> None:
     with closing(sqlite3.connect(path)) as other:
         other.execute("INSERT INTO note VALUES ('old')")
         other.commit()
@@ -183,7 +183,7 @@ def test_a_database_can_be_opened_for_reading_only(path: Path, query: str) -> No
     assert notes_in(path) == ["old"]
 
 
-def test_reading_sees_one_state_until_it_ends(engine: Engine, path: Path) -> None:
+def test_reader_sees_one_snapshot(engine: Engine, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other, engine.connect() as reader:
         assert notes(reader) == []
         other.execute("INSERT INTO note VALUES ('new')")
@@ -192,13 +192,13 @@ def test_reading_sees_one_state_until_it_ends(engine: Engine, path: Path) -> Non
         assert notes(reader) == ["new"]
 
 
-def test_reading_keeps_nobody_from_writing(engine: Engine, path: Path) -> None:
+def test_reader_does_not_block_writer(engine: Engine, path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=0)) as other, engine.begin():
         other.execute("BEGIN IMMEDIATE")
         assert other.in_transaction
 
 
-def test_writing_takes_the_lock_as_it_begins(engine: Engine, path: Path) -> None:
+def test_writing_locks_at_begin(engine: Engine, path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=0)) as other:
         with (
             writing(engine) as connection,
@@ -209,7 +209,7 @@ def test_writing_takes_the_lock_as_it_begins(engine: Engine, path: Path) -> None
         other.execute("BEGIN IMMEDIATE")
 
 
-def test_a_session_can_write_for_one_transaction(engine: Engine, path: Path) -> None:
+def test_session_with_writing(engine: Engine, path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=0)) as other, Session(engine) as session:
         session.connection(execution_options=WRITING)
         with pytest.raises(sqlite3.OperationalError, match="database is locked"):
@@ -219,7 +219,7 @@ def test_a_session_can_write_for_one_transaction(engine: Engine, path: Path) -> 
         other.execute("BEGIN IMMEDIATE")
 
 
-def test_writing_can_be_refused_at_once(path: Path) -> None:
+def test_writing_nowait(path: Path) -> None:
     with (
         configured(path, busy_timeout=3600) as engine,
         closing(sqlite3.connect(path, timeout=0)) as other,
@@ -235,7 +235,7 @@ def test_writing_can_be_refused_at_once(path: Path) -> None:
             other.execute("BEGIN IMMEDIATE")
 
 
-def test_a_savepoint_is_undone_alone(engine: Engine, path: Path) -> None:
+def test_savepoint_rollback(engine: Engine, path: Path) -> None:
     with writing(engine) as connection, connection.begin():
         add(connection, "before")
         savepoint = connection.begin_nested()
@@ -246,7 +246,7 @@ def test_a_savepoint_is_undone_alone(engine: Engine, path: Path) -> None:
     assert notes_in(path) == ["before", "after"]
 
 
-def test_a_schema_change_is_rolled_back(engine: Engine) -> None:
+def test_schema_change_rollback(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("CREATE TABLE other (id)"))
         connection.rollback()
@@ -254,7 +254,7 @@ def test_a_schema_change_is_rolled_back(engine: Engine) -> None:
             connection.execute(text("SELECT * FROM other"))
 
 
-def test_foreign_keys_are_enforced(engine: Engine) -> None:
+def test_foreign_keys(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("CREATE TABLE parent (id INTEGER PRIMARY KEY)"))
         connection.execute(text("CREATE TABLE child (parent REFERENCES parent)"))
@@ -264,9 +264,7 @@ def test_foreign_keys_are_enforced(engine: Engine) -> None:
 
 @pytest.mark.timeout(60)
 @both_pools
-def test_eight_threads_that_read_and_then_write_lose_nothing(
-    path: Path, poolclass: type[Pool]
-) -> None:
+def test_no_lost_updates(path: Path, poolclass: type[Pool]) -> None:
     with configured(make_database(path.with_name("n.db"), "0"), poolclass) as engine:
 
         def count(_: int) -> None:
@@ -279,9 +277,7 @@ def test_eight_threads_that_read_and_then_write_lose_nothing(
         assert notes_of(engine) == ["200"]
 
 
-def test_a_lock_that_stays_is_an_error_and_leaves_the_connection_usable(
-    engine: Engine, path: Path
-) -> None:
+def test_locked_past_busy_timeout(engine: Engine, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other, writing(engine) as held:
         ours = driver_of(held)
         other.execute("BEGIN IMMEDIATE")
@@ -295,9 +291,7 @@ def test_a_lock_that_stays_is_an_error_and_leaves_the_connection_usable(
     assert notes_in(path) == ["later"]
 
 
-def test_a_write_after_somebody_elses_is_refused_and_leaves_the_connection_usable(
-    engine: Engine, path: Path
-) -> None:
+def test_stale_snapshot_write_is_refused(engine: Engine, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other, engine.connect() as held:
         assert notes(held) == []
         ours = driver_of(held)
@@ -312,7 +306,7 @@ def test_a_write_after_somebody_elses_is_refused_and_leaves_the_connection_usabl
 
 
 @pytest.mark.timeout(60)
-def test_a_lock_that_goes_is_waited_for(path: Path) -> None:
+def test_busy_timeout_waits(path: Path) -> None:
     def write(engine: Engine) -> None:
         with writing(engine) as connection, connection.begin():
             add(connection, "waited")
@@ -331,9 +325,7 @@ def test_a_lock_that_goes_is_waited_for(path: Path) -> None:
     assert notes_in(path) == ["waited"]
 
 
-def test_autocommit_needs_no_commit_and_lasts_for_its_connection_only(
-    engine: Engine, path: Path
-) -> None:
+def test_autocommit_of_connection(engine: Engine, path: Path) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         add(connection, "at once")
         assert notes_in(path) == ["at once"]
@@ -343,9 +335,7 @@ def test_autocommit_needs_no_commit_and_lasts_for_its_connection_only(
 
 
 @pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE", "READ UNCOMMITTED"])
-def test_the_drivers_own_transactions_stay_off_after_another_isolation_level(
-    engine: Engine, level: str
-) -> None:
+def test_driver_transactions_stay_off(engine: Engine, level: str) -> None:
     with engine.connect().execution_options(isolation_level=level) as connection:
         ours = driver_of(connection)
         notes(connection)
@@ -361,7 +351,7 @@ def test_the_drivers_own_transactions_stay_off_after_another_isolation_level(
 
 
 @both_pools
-def test_autocommit_can_be_the_engines(path: Path, poolclass: type[Pool]) -> None:
+def test_autocommit_of_engine(path: Path, poolclass: type[Pool]) -> None:
     with (
         configured(path, poolclass, isolation_level="AUTOCOMMIT") as engine,
         engine.connect() as held,
@@ -370,7 +360,7 @@ def test_autocommit_can_be_the_engines(path: Path, poolclass: type[Pool]) -> Non
     assert notes_in(path) == ["at once"]
 
 
-def test_an_error_under_autocommit_leaves_the_connection_usable(engine: Engine) -> None:
+def test_autocommit_error(engine: Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         ours = driver_of(connection)
         with pytest.raises(OperationalError, match="no such table"):
@@ -380,7 +370,7 @@ def test_an_error_under_autocommit_leaves_the_connection_usable(engine: Engine) 
 
 
 @pytest.mark.timeout(60)
-def test_a_log_is_started_again_though_somebody_always_reads(path: Path, engine: Engine) -> None:
+def test_log_restarts_under_readers(path: Path, engine: Engine) -> None:
     log = path.with_name("app.db-wal")
     over = threading.Event()
 
@@ -416,9 +406,7 @@ def test_a_log_is_started_again_though_somebody_always_reads(path: Path, engine:
     assert last <= 8 * 1024 * 1024 < max(lengths)
 
 
-def test_a_reader_that_stays_makes_the_log_long_and_fails_nobody(
-    path: Path, engine: Engine
-) -> None:
+def test_long_reader_grows_log(path: Path, engine: Engine) -> None:
     log = path.with_name("app.db-wal")
     with engine.begin() as connection:
         add(connection, "large")
@@ -457,13 +445,13 @@ def statistics(path: Path) -> int:
         return int(tables.fetchone()[0])
 
 
-def test_a_connection_that_wrote_leaves_statistics_as_it_is_closed(path: Path) -> None:
+def test_optimize_after_write(path: Path) -> None:
     with configured(indexed_database(path)) as engine:
         write_and_search(engine)
     assert statistics(path) == 1
 
 
-def test_a_connection_that_only_read_changes_nothing_as_it_is_closed(path: Path) -> None:
+def test_no_optimize_after_read(path: Path) -> None:
     with closing(sqlite3.connect(indexed_database(path))) as other:
         other.executemany("INSERT INTO note VALUES (?)", [(str(n),) for n in range(100)])
         other.commit()
@@ -473,8 +461,8 @@ def test_a_connection_that_only_read_changes_nothing_as_it_is_closed(path: Path)
 
 
 @pytest.mark.timeout(10)
-def test_closing_waits_for_nobody(tmp_path: Path) -> None:
-    # A write-ahead log lets everybody read, and then nobody waits anyway.
+def test_close_does_not_wait(tmp_path: Path) -> None:
+    # With a write-ahead log readers never wait anyway.
     path = make_database(tmp_path / "app.db", journal="delete")
     with (
         closing(sqlite3.connect(indexed_database(path))) as other,
@@ -486,7 +474,7 @@ def test_closing_waits_for_nobody(tmp_path: Path) -> None:
     assert len(notes_in(path)) == 100
 
 
-def test_a_thread_that_ends_closes_a_connection_that_wrote(path: Path) -> None:
+def test_thread_end_after_write(path: Path) -> None:
     with configured(indexed_database(path), connect_args={"check_same_thread": True}) as engine:
         in_thread(lambda: write_and_search(engine))
         assert isinstance(engine.pool, ThreadLocalPool)

@@ -1,4 +1,4 @@
-"""`pool.sqlite` when the file fails: no commit succeeds that stored nothing, and life goes on."""
+"""`pool.sqlite` when the file fails: no commit succeeds without storing, and work can continue."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ on_posix = pytest.mark.skipif(
 
 
 def assert_nothing_can_be_committed(connection: Connection) -> None:
-    """Whoever missed the error learns of it, until the transaction is rolled back."""
+    """Later calls raise, too, until the transaction is rolled back."""
     assert connection.invalidated
     with pytest.raises(PendingRollbackError):
         connection.commit()
@@ -45,14 +45,14 @@ def assert_nothing_can_be_committed(connection: Connection) -> None:
 
 
 def fill(connection: Connection) -> None:
-    """Write more than there is room for."""
+    """Write more than fits."""
     for _ in range(100):
         add(connection, "x" * 10 * PAGE)
 
 
 @both_pools
 @both_journals
-def test_a_full_database(tmp_path: Path, poolclass: type[Pool], journal: str) -> None:
+def test_full_database(tmp_path: Path, poolclass: type[Pool], journal: str) -> None:
     path = make_database(tmp_path / "app.db", "old", journal=journal)
     with configured(path, poolclass) as engine, writing(engine) as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 20")
@@ -69,7 +69,7 @@ def test_a_full_database(tmp_path: Path, poolclass: type[Pool], journal: str) ->
     assert notes_in(path) == ["old", "new"]
 
 
-def test_a_session_on_a_full_database(tmp_path: Path) -> None:
+def test_session_on_full_database(tmp_path: Path) -> None:
     path = make_database(tmp_path / "app.db", "old")
     with configured(path) as engine:
         with Session(engine) as session:
@@ -85,7 +85,7 @@ def test_a_session_on_a_full_database(tmp_path: Path) -> None:
     assert notes_in(path) == ["old", "new"]
 
 
-def test_a_fault_ends_no_other_connection(tmp_path: Path) -> None:
+def test_fault_spares_other_connections(tmp_path: Path) -> None:
     path = make_database(tmp_path / "app.db", "old")
     with configured(path) as engine:
         with engine.connect() as other:
@@ -95,15 +95,13 @@ def test_a_fault_ends_no_other_connection(tmp_path: Path) -> None:
                 with pytest.raises(OperationalError, match="full"):
                     fill(connection)
             assert notes(other) == ["old"]
-        time.sleep(0.02)  # SQLAlchemy compares times, and a clock may be coarse
+        time.sleep(0.02)  # SQLAlchemy compares times, and the clock may be coarse
         with engine.connect() as connection:
             assert driver_of(connection) is well
 
 
 @both_pools
-def test_a_transaction_that_sqlite_ended_cannot_be_committed(
-    tmp_path: Path, poolclass: type[Pool]
-) -> None:
+def test_no_commit_after_sqlite_rollback(tmp_path: Path, poolclass: type[Pool]) -> None:
     path = make_database(tmp_path / "app.db", "old")
     with configured(path, poolclass) as engine, engine.connect() as connection:
         connection.execute(text("CREATE UNIQUE INDEX note_text ON note (text)"))
@@ -115,7 +113,7 @@ def test_a_transaction_that_sqlite_ended_cannot_be_committed(
     assert notes_in(path) == ["old"]
 
 
-def test_an_error_that_undoes_its_statement_only_leaves_the_transaction(tmp_path: Path) -> None:
+def test_statement_error_keeps_transaction(tmp_path: Path) -> None:
     path = make_database(tmp_path / "app.db", "old")
     with configured(path) as engine, engine.connect() as connection:
         connection.execute(text("CREATE UNIQUE INDEX note_text ON note (text)"))
@@ -141,7 +139,7 @@ if sys.platform != "win32":
 
     @both_pools
     @both_journals
-    def test_an_error_in_writing(tmp_path: Path, poolclass: type[Pool], journal: str) -> None:
+    def test_write_error(tmp_path: Path, poolclass: type[Pool], journal: str) -> None:
         path = make_database(tmp_path / "app.db", "old", journal=journal)
         with configured(path, poolclass) as engine, writing(engine) as connection:
             connection.exec_driver_sql("PRAGMA cache_size = 10")
@@ -159,9 +157,7 @@ if sys.platform != "win32":
 
     @both_pools
     @both_journals
-    def test_an_error_in_writing_at_the_commit(
-        tmp_path: Path, poolclass: type[Pool], journal: str
-    ) -> None:
+    def test_write_error_at_commit(tmp_path: Path, poolclass: type[Pool], journal: str) -> None:
         path = make_database(tmp_path / "app.db", "old", journal=journal)
         with configured(path, poolclass) as engine, writing(engine) as connection:
             fill(connection)
@@ -194,7 +190,7 @@ def fill_a_small_disk(folder: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk as Linux does it")
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_full_disk(tmp_path: Path) -> None:
     on_a_small_disk = [
         *("unshare", "--map-root-user", "--mount", "--", "sh", "-ec"),
         f"mount -t tmpfs -o size=1m none '{tmp_path}'; exec \"$@\"",
@@ -220,7 +216,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 @both_pools
-def test_a_file_that_is_overwritten_and_restored(tmp_path: Path, poolclass: type[Pool]) -> None:
+def test_overwritten_and_restored(tmp_path: Path, poolclass: type[Pool]) -> None:
     path = make_database(tmp_path / "app.db", "old", journal="delete")
     whole = path.read_bytes()
     with configured(path, poolclass) as engine:
@@ -240,7 +236,7 @@ def test_a_file_that_is_overwritten_and_restored(tmp_path: Path, poolclass: type
 
 
 @both_pools
-def test_a_damaged_file_that_is_restored(tmp_path: Path, poolclass: type[Pool]) -> None:
+def test_damaged_and_restored(tmp_path: Path, poolclass: type[Pool]) -> None:
     path = make_database(tmp_path / "app.db", *map(str, range(2000)), journal="delete")
     whole = path.read_bytes()
     with configured(path, poolclass) as engine:
@@ -258,7 +254,7 @@ def test_a_damaged_file_that_is_restored(tmp_path: Path, poolclass: type[Pool]) 
     sys.platform == "win32" or os.geteuid() == 0, reason="nothing is read-only for root"
 )
 @both_pools
-def test_a_file_that_cannot_be_written_to(tmp_path: Path, poolclass: type[Pool]) -> None:
+def test_read_only_file(tmp_path: Path, poolclass: type[Pool]) -> None:
     path = make_database(tmp_path / "app.db", "old", journal="delete")
     path.chmod(0o400)
     with configured(path, poolclass) as engine, engine.connect() as connection:
@@ -286,7 +282,7 @@ def look(engine: Engine) -> None:
 @both_pools
 @both_journals
 @pytest.mark.parametrize("next_journal", ["delete", "wal"])
-def test_a_replaced_file_is_served_and_written_to(
+def test_replaced_file(
     tmp_path: Path,
     poolclass: type[Pool],
     journal: str,
@@ -309,14 +305,14 @@ def test_a_replaced_file_is_served_and_written_to(
             assert notes(first) == notes(second) == ["new", "more"]
     assert notes_in(path) == ["new", "more"]
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, f"The database {path} was replaced, and is being reopened.")
+        (logging.WARNING, f"The database {path} was replaced and is being reopened.")
     ]
 
 
 @on_posix
 @both_pools
 @pytest.mark.parametrize("settled", [False, True], ids=["new folder", "old folder"])
-def test_a_replaced_file_is_noticed_at_once(
+def test_replaced_file_is_noticed_at_once(
     tmp_path: Path, poolclass: type[Pool], settled: bool
 ) -> None:
     path = make_database(tmp_path / "app.db", "old")
@@ -332,7 +328,7 @@ def test_a_replaced_file_is_noticed_at_once(
 
 
 @on_posix
-def test_each_thread_leaves_the_replaced_file(tmp_path: Path) -> None:
+def test_replaced_file_in_each_thread(tmp_path: Path) -> None:
     path = make_database(tmp_path / "app.db", "old")
     with configured(path) as engine, Worker() as worker:
         assert notes_of(engine) == worker.run(lambda: notes_of(engine)) == ["old"]
@@ -343,7 +339,7 @@ def test_each_thread_leaves_the_replaced_file(tmp_path: Path) -> None:
 
 @on_posix
 @both_journals
-def test_whoever_reads_a_file_that_is_replaced_reads_on(tmp_path: Path, journal: str) -> None:
+def test_replaced_file_during_read(tmp_path: Path, journal: str) -> None:
     path = make_database(tmp_path / "app.db", "old", journal=journal)
     with configured(path) as engine:
         with engine.connect() as reader:
@@ -356,7 +352,7 @@ def test_whoever_reads_a_file_that_is_replaced_reads_on(tmp_path: Path, journal:
 
 @on_posix
 @both_pools
-def test_nothing_is_written_to_a_replaced_file(tmp_path: Path, poolclass: type[Pool]) -> None:
+def test_no_write_to_replaced_file(tmp_path: Path, poolclass: type[Pool]) -> None:
     path = make_database(tmp_path / "app.db", "old", journal="delete")
     with configured(path, poolclass) as engine:
         with engine.connect() as connection, engine.connect() as another:
@@ -373,9 +369,7 @@ def test_nothing_is_written_to_a_replaced_file(tmp_path: Path, poolclass: type[P
 
 @on_posix
 @both_pools
-def test_the_journal_of_a_replaced_file_is_not_applied_to_the_new_one(
-    tmp_path: Path, poolclass: type[Pool]
-) -> None:
+def test_journal_of_replaced_file(tmp_path: Path, poolclass: type[Pool]) -> None:
     path = make_database(tmp_path / "app.db", *["old" * PAGE] * 20, journal="delete")
     with configured(path, poolclass) as engine:
         with writing(engine) as connection:
@@ -394,7 +388,7 @@ def test_the_journal_of_a_replaced_file_is_not_applied_to_the_new_one(
 
 
 @on_posix
-def test_the_new_files_log_is_left_alone(tmp_path: Path) -> None:
+def test_log_of_new_file_is_kept(tmp_path: Path) -> None:
     path = make_database(tmp_path / "app.db", "old")
     # As two processes would.
     with configured(path) as one, configured(path) as two:
@@ -413,9 +407,7 @@ def test_the_new_files_log_is_left_alone(tmp_path: Path) -> None:
 @on_posix
 @both_pools
 @both_journals
-def test_a_file_that_is_away_for_a_while(
-    tmp_path: Path, poolclass: type[Pool], journal: str
-) -> None:
+def test_moved_file_comes_back(tmp_path: Path, poolclass: type[Pool], journal: str) -> None:
     path = make_database(tmp_path / "app.db", "old", journal=journal)
     with configured(path, poolclass) as engine:
         with engine.begin() as connection:
@@ -441,9 +433,7 @@ def test_a_file_that_is_away_for_a_while(
     sys.platform != "win32", reason="elsewhere an open file can be overwritten: see test_side_files"
 )
 @both_pools
-def test_nothing_can_be_copied_over_a_database_that_is_in_use(
-    tmp_path: Path, poolclass: type[Pool]
-) -> None:
+def test_copy_over_database_in_use(tmp_path: Path, poolclass: type[Pool]) -> None:
     path = make_database(tmp_path / "app.db", *["x" * PAGE] * 50)
     other = make_database(tmp_path / "other.db", "other")
     with configured(path, poolclass) as engine:

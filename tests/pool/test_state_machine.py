@@ -1,4 +1,4 @@
-"""Whatever threads do, in whatever order: what the pool says of itself is what is really open."""
+"""Random steps of threads in random order: what the pool reports is what is really open."""
 
 import gc
 import queue
@@ -25,7 +25,7 @@ Held = tuple[PoolProxiedConnection, RecordingConnection]
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick_collections() -> Iterator[None]:
-    """What is here already need not be looked at whenever a test calls the collector."""
+    """Exclude existing objects from the collections of the tests."""
     gc.collect()
     gc.freeze()
     yield
@@ -34,7 +34,7 @@ def _quick_collections() -> Iterator[None]:
 
 @dataclass(eq=False)
 class Thread:
-    """A thread under command, and what it has idle; the last one returned is at the end."""
+    """A controlled thread and its idle connections, the last returned at the end."""
 
     worker: ThreadPoolExecutor
     idle: list[RecordingConnection]
@@ -49,12 +49,12 @@ class Thread:
 
 @dataclass(eq=False)
 class Checkout:
-    """A checkout, and the thread whose it is; that thread may have ended."""
+    """A checkout and its thread, which may have ended."""
 
     proxy: PoolProxiedConnection
     connection: RecordingConnection
     thread: Thread
-    home: list[RecordingConnection]
+    stack: list[RecordingConnection]
 
 
 class Threads(RuleBasedStateMachine):
@@ -142,9 +142,9 @@ class Threads(RuleBasedStateMachine):
         return checkout
 
     def _is_returned(self, checkout: Checkout) -> None:
-        # The home ends with its thread, and when the pool is disposed of.
-        if checkout.thread in self.threads and checkout.thread.idle is checkout.home:
-            checkout.home.append(checkout.connection)
+        # The stack is closed with its thread, and when the pool is disposed of.
+        if checkout.thread in self.threads and checkout.thread.idle is checkout.stack:
+            checkout.stack.append(checkout.connection)
         else:
             assert not checkout.connection.is_open
 
@@ -322,13 +322,13 @@ def _act(pool: ThreadLocalPool, chance: random.Random, passed: "queue.SimpleQueu
         elif what != "drop":
             proxy.close()
         del proxy
-    while held:  # a frame that SQLAlchemy's exceptions keep must not keep these
+    while held:  # a frame kept by SQLAlchemy's exceptions must not keep these
         passed.put(held.pop())
 
 
 @pytest.mark.parametrize("size", [0, 1, 3])
 @pytest.mark.parametrize("seed", range(2))
-def test_threads_at_a_time_leave_nothing_behind(size: int, seed: int) -> None:
+def test_concurrent_threads_leave_nothing(size: int, seed: int) -> None:
     driver = Driver()
     refusing = random.Random(seed)
     driver.refuses = lambda: refusing.random() < 0.1

@@ -1,4 +1,4 @@
-"""What the pool tells of itself: each number, moved by what it counts."""
+"""The pool's numbers, each changed by what it counts."""
 
 import dataclasses
 import gc
@@ -34,10 +34,10 @@ def _balanced(stats: PoolStats) -> bool:
     return opened and stats.connects == stats.open + sum(stats.closed.values())
 
 
-# What is now
+# Current numbers
 
 
-def test_a_new_pool_has_nothing_and_nothing_has_happened(tmp_path: Path) -> None:
+def test_stats_of_new_pool(tmp_path: Path) -> None:
     numbers = vars(pool_of(make_engine(tmp_path, pool_size=7)).stats()).copy()
 
     assert numbers.pop("size") == 7
@@ -45,7 +45,7 @@ def test_a_new_pool_has_nothing_and_nothing_has_happened(tmp_path: Path) -> None
     assert set(numbers.values()) == {0}
 
 
-def test_what_is_open_is_idle_or_in_use(tmp_path: Path) -> None:
+def test_open_is_idle_plus_in_use(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     with Worker() as worker:
         held = worker.run(pool.connect)
@@ -60,7 +60,7 @@ def test_what_is_open_is_idle_or_in_use(tmp_path: Path) -> None:
     assert (pool.stats().open, pool.stats().threads) == (0, 0)
 
 
-def test_a_connection_that_is_being_opened_is_in_use(tmp_path: Path) -> None:
+def test_opening_counts_as_in_use(tmp_path: Path) -> None:
     seen: list[PoolStats] = []
 
     def connect() -> Any:
@@ -74,7 +74,7 @@ def test_a_connection_that_is_being_opened_is_in_use(tmp_path: Path) -> None:
     pool.dispose()
 
 
-def test_those_who_wait_are_counted_while_they_do(tmp_path: Path) -> None:
+def test_waiting_count(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1))
     held = pool.connect()
     with waiters(pool, 2) as line:
@@ -89,10 +89,10 @@ def test_those_who_wait_are_counted_while_they_do(tmp_path: Path) -> None:
     assert stats.wait_seconds >= COUNTED
 
 
-# What has happened
+# Totals
 
 
-def test_a_checkout_is_counted_with_the_time_it_took(tmp_path: Path) -> None:
+def test_checkout_count_and_time(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     connection = pool.connect()
     assert (pool.stats().checkouts, pool.stats().use_seconds) == (1, 0)
@@ -106,7 +106,7 @@ def test_a_checkout_is_counted_with_the_time_it_took(tmp_path: Path) -> None:
     pool.dispose()
 
 
-def test_a_connect_is_counted_with_the_time_it_took(tmp_path: Path) -> None:
+def test_connect_count_and_time(tmp_path: Path) -> None:
     def slowly() -> Any:
         time.sleep(SLEPT)
         return creator(tmp_path)()
@@ -120,7 +120,7 @@ def test_a_connect_is_counted_with_the_time_it_took(tmp_path: Path) -> None:
     pool.dispose()
 
 
-def test_a_connect_that_fails_is_no_connection(tmp_path: Path) -> None:
+def test_failed_connect_count(tmp_path: Path) -> None:
     pool = ThreadLocalPool(creator(tmp_path / "missing"))
     with pytest.raises(sqlite3.OperationalError):
         pool.connect()
@@ -130,7 +130,7 @@ def test_a_connect_that_fails_is_no_connection(tmp_path: Path) -> None:
     assert stats.closed == {}
 
 
-def test_who_waits_in_vain_is_counted(tmp_path: Path) -> None:
+def test_timeout_count(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1, pool_timeout=0.01))
     held = pool.connect()
     with pytest.raises(exc.TimeoutError):
@@ -143,7 +143,7 @@ def test_who_waits_in_vain_is_counted(tmp_path: Path) -> None:
     pool.dispose()
 
 
-def test_to_take_the_place_of_an_idle_connection_is_no_wait(tmp_path: Path) -> None:
+def test_eviction_is_no_wait(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=1))
     with Worker() as worker:
         worker.run(lambda: _use(pool))
@@ -153,23 +153,23 @@ def test_to_take_the_place_of_an_idle_connection_is_no_wait(tmp_path: Path) -> N
     pool.dispose()
 
 
-def test_a_return_by_another_thread_is_counted(tmp_path: Path) -> None:
+def test_foreign_return_count(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     connection = pool.connect()
     in_thread(connection.close)
     _use(pool)
 
-    assert (pool.stats().returned_abroad, pool.stats().collected) == (1, 0)
+    assert (pool.stats().foreign_returns, pool.stats().collected) == (1, 0)
     pool.dispose()
 
 
-def test_a_connection_that_nobody_returned_is_counted(tmp_path: Path) -> None:
+def test_collected_count(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     pool.connect()
     gc.collect()
     _use(pool)
 
-    assert (pool.stats().collected, pool.stats().returned_abroad) == (1, 0)
+    assert (pool.stats().collected, pool.stats().foreign_returns) == (1, 0)
     pool.dispose()
 
 
@@ -245,7 +245,7 @@ def _detach(pool: ThreadLocalPool) -> None:
         (_fail_to_configure, {}, {"error": 1}),
     ],
 )
-def test_a_connection_that_is_closed_is_counted_by_its_cause(
+def test_closed_by_cause(
     tmp_path: Path,
     act: Callable[[ThreadLocalPool], None],
     options: dict[str, Any],
@@ -262,7 +262,7 @@ def test_a_connection_that_is_closed_is_counted_by_its_cause(
     pool.dispose()
 
 
-def test_what_has_happened_is_not_forgotten_with_its_thread(tmp_path: Path) -> None:
+def test_counters_outlive_thread(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     for _ in range(3):
         in_thread(lambda: _use(pool))
@@ -273,7 +273,7 @@ def test_what_has_happened_is_not_forgotten_with_its_thread(tmp_path: Path) -> N
     assert (stats.open, stats.threads) == (0, 0)
 
 
-def test_stats_are_of_their_moment_and_cannot_be_changed(tmp_path: Path) -> None:
+def test_stats_are_frozen(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     stats = pool.stats()
     _use(pool)
@@ -284,7 +284,7 @@ def test_stats_are_of_their_moment_and_cannot_be_changed(tmp_path: Path) -> None
         stats.checkouts = 5  # type: ignore[misc]
 
 
-def test_stats_can_be_sent_elsewhere(tmp_path: Path) -> None:
+def test_stats_are_picklable(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     _use(pool)
     pool.dispose()
@@ -294,7 +294,7 @@ def test_stats_can_be_sent_elsewhere(tmp_path: Path) -> None:
     assert sent["closed"] == {"dispose": 1}
 
 
-def test_any_thread_may_ask_at_any_time(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_stats_from_any_thread(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     over = threading.Event()
     wrong: list[PoolStats] = []
     pool = ThreadLocalPool(creator(tmp_path, check_same_thread=False), pool_size=3)
@@ -337,7 +337,7 @@ def test_any_thread_may_ask_at_any_time(tmp_path: Path, capfd: pytest.CaptureFix
 # Threads
 
 
-def test_threads_are_listed_with_what_they_have(tmp_path: Path) -> None:
+def test_threads(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     told: list[tuple[int, int]] = []
     has_both, end = threading.Event(), threading.Event()
@@ -365,7 +365,7 @@ def test_threads_are_listed_with_what_they_have(tmp_path: Path) -> None:
     assert pool.threads() == ()
 
 
-def test_a_thread_with_nothing_in_use_has_no_oldest(tmp_path: Path) -> None:
+def test_thread_without_oldest(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     _use(pool)
 
@@ -374,7 +374,7 @@ def test_a_thread_with_nothing_in_use_has_no_oldest(tmp_path: Path) -> None:
     pool.dispose()
 
 
-def test_the_oldest_is_the_one_checked_out_first(tmp_path: Path) -> None:
+def test_oldest_checkout(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     first = pool.connect()
     time.sleep(SLEPT)
@@ -390,7 +390,7 @@ def test_the_oldest_is_the_one_checked_out_first(tmp_path: Path) -> None:
     pool.dispose()
 
 
-def test_a_thread_that_is_gone_is_listed_while_its_connection_is_used(tmp_path: Path) -> None:
+def test_ended_thread_is_listed(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     held = in_thread(pool.connect)
 
@@ -400,7 +400,7 @@ def test_a_thread_that_is_gone_is_listed_while_its_connection_is_used(tmp_path: 
     assert pool.threads() == ()
 
 
-def test_a_thread_is_listed_once_although_the_pool_was_disposed_of(tmp_path: Path) -> None:
+def test_thread_listed_once_after_dispose(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     held = pool.connect()
     pool.dispose()
@@ -412,10 +412,10 @@ def test_a_thread_is_listed_once_although_the_pool_was_disposed_of(tmp_path: Pat
     pool.dispose()
 
 
-# What QueuePool tells as well
+# QueuePool's readers
 
 
-def test_the_status_is_one_line(tmp_path: Path) -> None:
+def test_status(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path))
     held = pool.connect()
     _use(pool)
@@ -425,7 +425,7 @@ def test_the_status_is_one_line(tmp_path: Path) -> None:
     pool.dispose()
 
 
-def test_the_status_of_a_pool_with_a_limit_tells_the_limit(tmp_path: Path) -> None:
+def test_status_with_limit(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=3))
     held = pool.connect()
 
@@ -437,7 +437,7 @@ def test_the_status_of_a_pool_with_a_limit_tells_the_limit(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("size", [0, 3])
-def test_the_readers_of_queuepool_tell_the_same(tmp_path: Path, size: int) -> None:
+def test_queuepool_readers(tmp_path: Path, size: int) -> None:
     make_engine(tmp_path)
     pools: list[ThreadLocalPool | QueuePool] = [
         ThreadLocalPool(creator(tmp_path), pool_size=size, timeout=12.5),
@@ -476,7 +476,7 @@ def test_the_readers_of_queuepool_tell_the_same(tmp_path: Path, size: int) -> No
     assert told(pools[0]) == told(pools[1])
 
 
-def test_a_recreated_pool_has_the_same_limits_and_nothing_else(tmp_path: Path) -> None:
+def test_recreated_pool_starts_empty(tmp_path: Path) -> None:
     pool = pool_of(make_engine(tmp_path, pool_size=2, pool_timeout=1.5, max_idle=0.02))
     _use(pool)
     again = pool.recreate()

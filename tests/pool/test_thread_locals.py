@@ -1,8 +1,8 @@
-"""Threads that end with something of the database in their thread-local storage.
+"""Threads that end with sessions or connections in their thread-local storage.
 
-This is what a web application leaves that forgets its teardown: Flask's `scoped_session` without
-`remove()`, for one. The interpreter empties that storage in the order in which it was filled, so
-the pool's own part in it comes before or after the application's.
+A web application without its teardown leaves them: Flask's `scoped_session` without `remove()`, for
+one. The interpreter clears that storage in the order in which it was filled, so the pool's own part
+comes before or after the application's.
 """
 
 import gc
@@ -16,13 +16,12 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-import pool
 from tests.pool.thread_kinds import Work, eventually, kinds_of_thread
 from tests.pool.watched import Watch, make_engine, notes, open_files, opened, pool_of
 
-ROOT = Path(pool.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
-# Who uses thread-local storage first, and so has it emptied first.
+# What is first in thread-local storage, and so is cleared first.
 either_first = pytest.mark.parametrize("pool_first", [True, False], ids=["pool", "application"])
 
 Run = Callable[[Work], None]
@@ -46,7 +45,7 @@ def _write(session: Session | scoped_session[Session]) -> None:
 
 
 def _nothing_is_left(engine: Engine, folder: Path, watch: Watch) -> bool:
-    """Whether all is closed, once the collector has been at what forms cycles."""
+    """Whether all is closed after the garbage collector has run."""
     gc.collect()
     stats = pool_of(engine).stats()
     return (stats.open, stats.threads, watch.open(), open_files(folder)) == (0, 0, 0, 0)
@@ -96,7 +95,7 @@ def _connection_in_transaction(engine: Engine) -> object:
         _connection_in_transaction,
     ],
 )
-def test_a_thread_ends_with_it_and_nothing_stays_open(
+def test_thread_local_leftovers_are_closed(
     engine: Engine, tmp_path: Path, watch: Watch, run: Run, use: Use, pool_first: bool
 ) -> None:
     local = threading.local()
@@ -104,12 +103,12 @@ def test_a_thread_ends_with_it_and_nothing_stays_open(
     run(lambda: _fill(engine, local, use, pool_first=pool_first))
 
     assert eventually(lambda: _nothing_is_left(engine, tmp_path, watch))
-    # What was not committed is rolled back, and the lock is gone.
+    # Uncommitted changes are rolled back, and the lock is released.
     assert notes(tmp_path) == (["a note"] if use is _session_that_committed else [])
 
 
 @kinds_of_thread
-def test_a_scoped_session_that_nobody_removes(
+def test_scoped_session_never_removed(
     engine: Engine, tmp_path: Path, watch: Watch, run: Run
 ) -> None:
     registry = scoped_session(sessionmaker(engine))
@@ -125,7 +124,7 @@ def test_a_scoped_session_that_nobody_removes(
 
 
 @kinds_of_thread
-def test_a_scoped_session_that_is_not_removed_keeps_its_thread_in_its_transaction(
+def test_unremoved_session_stays_in_transaction(
     engine: Engine, tmp_path: Path, watch: Watch, run: Run
 ) -> None:
     registry = scoped_session(sessionmaker(engine))
@@ -143,9 +142,7 @@ def test_a_scoped_session_that_is_not_removed_keeps_its_thread_in_its_transactio
 
 
 @kinds_of_thread
-def test_forgotten_sessions_do_not_use_up_a_pool_with_a_limit(
-    tmp_path: Path, watch: Watch, run: Run
-) -> None:
+def test_forgotten_sessions_within_limit(tmp_path: Path, watch: Watch, run: Run) -> None:
     engine = make_engine(tmp_path, watch, pool_size=2, pool_timeout=10)
     registry = scoped_session(sessionmaker(engine))
 
@@ -154,14 +151,14 @@ def test_forgotten_sessions_do_not_use_up_a_pool_with_a_limit(
 
     for _ in range(20):
         run(request)
-        # What a thread leaves in a cycle is in use until the collector comes by.
+        # What a thread leaves in a cycle is in use until the garbage collector runs.
         gc.collect()
 
     assert eventually(lambda: _nothing_is_left(engine, tmp_path, watch))
     assert pool_of(engine).stats().timeouts == 0
 
 
-# A connection by itself forms no cycle: it is closed while the thread's storage is being emptied.
+# A connection by itself forms no cycle: it is closed while the thread's storage is cleared.
 # The interpreter crashes easily then, so this runs in one of its own.
 
 _PROGRAM = """
@@ -216,7 +213,7 @@ print("done")
 
 
 @pytest.mark.parametrize("case", ["pool first", "application first", "dispose", "limit"])
-def test_a_connection_in_use_is_closed_by_its_dying_thread(case: str) -> None:
+def test_ending_thread_closes_connection_in_use(case: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", _PROGRAM, case],
         cwd=ROOT,

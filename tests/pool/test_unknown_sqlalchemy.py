@@ -1,9 +1,9 @@
-"""With a SQLAlchemy that it does not know, the pool takes the plain way, and keeps its promises."""
+"""With an unknown SQLAlchemy the pool takes the plain path and keeps its promises."""
 
 from tests.pool.scripts import run
 
 
-def test_the_pool_works_with_a_sqlalchemy_that_it_does_not_know() -> None:
+def test_unknown_sqlalchemy() -> None:
     shown = run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         *("-p", "tests.pool.unknown_sqlalchemy", "tests/pool/unknown_sqlalchemy.py"),
@@ -15,9 +15,7 @@ def test_the_pool_works_with_a_sqlalchemy_that_it_does_not_know() -> None:
     assert " passed" in shown
 
 
-def test_the_plain_way_is_what_was_tested() -> None:
-    script = (
-        "import tests.pool.unknown_sqlalchemy; from pool import fairies; print(fairies.checkout)"
-    )
+def test_unknown_sqlalchemy_takes_plain_path() -> None:
+    script = "import tests.pool.unknown_sqlalchemy; from pool import _fairy; print(_fairy.checkout)"
 
     assert "_checkout_plain" in run("-c", script)

@@ -1,4 +1,4 @@
-"""What tells that somebody has committed. Each test is a process: one looks into few databases."""
+"""Noticing commits. Each test is a process, because a process reads few indexes."""
 
 import sys
 import textwrap
@@ -10,7 +10,7 @@ from tests.pool.configured import make_database
 from tests.pool.scripts import run
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="nobody else looks into SQLite's log there"),
+    pytest.mark.skipif(sys.platform == "win32", reason="the index is not read there"),
     pytest.mark.timeout(90),
 ]
 
@@ -58,7 +58,7 @@ def check(path: Path, script: str) -> None:
     run("-c", textwrap.dedent(START) + textwrap.dedent(script), str(path))
 
 
-def test_a_commit_of_another_process_or_connection_is_seen_at_once(path: Path) -> None:
+def test_commit_elsewhere_is_seen(path: Path) -> None:
     check(
         path,
         """
@@ -77,7 +77,7 @@ def test_a_commit_of_another_process_or_connection_is_seen_at_once(path: Path) -
     )
 
 
-def test_what_is_read_or_rolled_back_is_no_commit(path: Path) -> None:
+def test_read_or_rollback_is_no_commit(path: Path) -> None:
     check(
         path,
         """
@@ -92,7 +92,7 @@ def test_what_is_read_or_rolled_back_is_no_commit(path: Path) -> None:
     )
 
 
-def test_no_two_commits_look_alike_whatever_becomes_of_the_log_between_them(path: Path) -> None:
+def test_commit_values_are_unique(path: Path) -> None:
     check(
         path,
         """
@@ -117,7 +117,7 @@ def test_no_two_commits_look_alike_whatever_becomes_of_the_log_between_them(path
     )
 
 
-def test_commits_are_seen_in_a_file_that_has_replaced_the_first_one(path: Path) -> None:
+def test_commits_in_replaced_file(path: Path) -> None:
     check(
         path,
         """
@@ -134,7 +134,7 @@ def test_commits_are_seen_in_a_file_that_has_replaced_the_first_one(path: Path) 
     )
 
 
-def test_commits_are_seen_after_all_have_closed_the_database_and_the_log_is_a_new_one(
+def test_commits_after_reopen(
     path: Path,
 ) -> None:
     check(
@@ -156,7 +156,7 @@ def test_commits_are_seen_after_all_have_closed_the_database_and_the_log_is_a_ne
     )
 
 
-def test_a_forked_process_and_its_parent_see_the_commits_of_each_other(path: Path) -> None:
+def test_commits_across_fork(path: Path) -> None:
     check(
         path,
         """
@@ -187,7 +187,7 @@ def test_a_forked_process_and_its_parent_see_the_commits_of_each_other(path: Pat
     )
 
 
-def test_without_a_write_ahead_log_only_sqlite_can_tell(tmp_path: Path) -> None:
+def test_no_commit_value_without_wal(tmp_path: Path) -> None:
     check(
         make_database(tmp_path / "app.db", journal="delete"),
         """
@@ -197,7 +197,7 @@ def test_without_a_write_ahead_log_only_sqlite_can_tell(tmp_path: Path) -> None:
     )
 
 
-def test_no_lock_is_lost_by_a_look_and_the_log_stays_in_place(path: Path) -> None:
+def test_check_keeps_locks(path: Path) -> None:
     check(
         path,
         """
@@ -212,7 +212,7 @@ def test_no_lock_is_lost_by_a_look_and_the_log_stays_in_place(path: Path) -> Non
             gc.collect()
             assert elsewhere(INSERT) == "sqlite3.OperationalError: database is locked"
             assert elsewhere("SELECT * FROM note") == ""
-            assert os.stat(f"{path}-shm").st_ino == index, "who left did not take us for gone"
+            assert os.stat(f"{path}-shm").st_ino == index, "the program that left removed our files"
             connection.commit()
             assert elsewhere(INSERT) == ""
         with closing(sqlite3.connect(path)) as connection:
@@ -222,7 +222,7 @@ def test_no_lock_is_lost_by_a_look_and_the_log_stays_in_place(path: Path) -> Non
     )
 
 
-def test_a_process_with_many_databases_looks_into_the_first_ones_only(tmp_path: Path) -> None:
+def test_index_limit(tmp_path: Path) -> None:
     check(
         tmp_path,
         """
@@ -238,7 +238,7 @@ def test_a_process_with_many_databases_looks_into_the_first_ones_only(tmp_path: 
     )
 
 
-def test_the_blog_asks_again_only_when_somebody_has_committed(path: Path) -> None:
+def test_blog_queries_after_commit_only(path: Path) -> None:
     pytest.importorskip("jinja2", reason="without what the blog needs")
     check(
         path,
@@ -256,7 +256,7 @@ def test_the_blog_asks_again_only_when_somebody_has_committed(path: Path) -> Non
             answers += [ask_directly(engine, COUNT)[0] for _ in range(3)]
             assert answers == [1, 1, 1, 2, 2, 2]
             assert asked == [COUNT, COUNT]
-            # When all have left, SQLite begins anew, and its log looks as it did in the beginning.
+            # After the last close SQLite starts over, and its log looks as in the beginning.
             for number in range(3, 9):
                 engine.dispose()
                 assert elsewhere(INSERT) == ""

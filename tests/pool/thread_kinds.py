@@ -1,4 +1,4 @@
-"""The kinds of threads that a Python program meets: each runs a function, and then ends."""
+"""The kinds of threads in a Python program: each runs a function and ends."""
 
 import _thread
 import ctypes
@@ -15,14 +15,14 @@ Work = Callable[[], None]
 
 
 def in_python_thread(work: Work) -> None:
-    """Run `work` in a thread of `threading`, and return when that is gone."""
+    """Run `work` in a thread of `threading`, and return when it has ended."""
     in_thread(work)
 
 
 def in_bare_thread(work: Work) -> None:
     """Run `work` in a thread that `threading` did not start, and whose Thread object is a dummy.
 
-    Nobody can join such a thread: what happens at its end may come a little later.
+    Such a thread cannot be joined: the effects of its end may come a little later.
     """
     done = _thread.allocate_lock()
     done.acquire()
@@ -39,7 +39,7 @@ def in_bare_thread(work: Work) -> None:
 
 
 def in_c_thread(work: Work) -> None:
-    """Run `work` in a thread of the C library, as the request threads of mod_wsgi are."""
+    """Run `work` in a thread of the C library, like the request threads of mod_wsgi."""
     if sys.platform != "linux":
         pytest.skip("pthread_create is called as Linux has it")
 

@@ -1,4 +1,4 @@
-"""A pytest plugin: SQLAlchemy says that it is of a version that the pool was not tested with."""
+"""A pytest plugin: SQLAlchemy claims a version that the pool was not tested with."""
 
 import sqlalchemy
 

@@ -1,4 +1,4 @@
-"""For tests in which one thread waits for what another does."""
+"""Helpers for tests in which a thread waits for another."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for `condition`, which another thread will bring about."""
+    """Wait until another thread makes `condition` true."""
     deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -21,7 +21,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class Waiters:
-    """Threads that stand in line for a connection of a pool, in the order of the calls."""
+    """Threads that wait for a pool's connection, in the order of the calls."""
 
     def __init__(self, pool: ThreadLocalPool, executor: ThreadPoolExecutor) -> None:
         self._pool = pool

@@ -1,4 +1,4 @@
-"""What the tests of the pool share: SQLite connections that are watched, and threads to use them.
+"""Helpers for the pool's tests: watched SQLite connections, and threads to use them.
 
 No `conftest.py`: the pool is tested alone, beside the blog's own.
 """
@@ -25,8 +25,9 @@ Result = TypeVar("Result")
 class Watch:
     """Remembers the connections it made, and every call on one that came from another thread.
 
-    The kernel's number tells threads apart: Linux gives it out again only after thousands of
-    others, Python's ident at once, and thread-local storage is gone when a dying thread closes.
+    Threads are identified by the kernel's number: Linux reuses it only after thousands of others,
+    but Python's ident at once, and thread-local storage no longer exists when an ending thread
+    closes connections.
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class _Watched(sqlite3.Connection):
 
     def is_open(self) -> bool:
         try:
-            return self.total_changes >= 0  # any thread may ask
+            return self.total_changes >= 0  # any thread may call it
         except sqlite3.ProgrammingError:
             return False
 
@@ -107,7 +108,7 @@ def pool_of(engine: Engine) -> ThreadLocalPool:
 
 
 def opened(engine: Engine) -> object:
-    """The DBAPI connection that this thread gets from the pool, given back at once."""
+    """The DBAPI connection that this thread gets from the pool, returned at once."""
     with engine.connect() as connection:
         return connection.connection.dbapi_connection
 
@@ -143,7 +144,7 @@ def _target(link: str) -> str:
 
 
 class Worker:
-    """A thread that runs what it is told; it ends with the `with` block."""
+    """A thread that runs functions; it ends with the `with` block."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1)
@@ -159,6 +160,6 @@ class Worker:
 
 
 def in_thread(function: Callable[[], Result]) -> Result:
-    """Run `function` in a new thread, and return when that thread is gone."""
+    """Run `function` in a new thread, and return when the thread has ended."""
     with Worker() as worker:
         return worker.run(function)

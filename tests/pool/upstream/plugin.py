@@ -1,13 +1,13 @@
-"""A plugin for pytest: SQLAlchemy's own tests, with another pool in the place of QueuePool.
+"""A plugin for pytest: SQLAlchemy's own tests, with another pool in place of QueuePool.
 
     pytest -p tests.pool.upstream.plugin test/engine/test_pool.py    # in SQLAlchemy's sources
 
-The pool is ThreadLocalPool, or the class of `sqlalchemy.pool` that UPSTREAM_POOL names. What
-SQLAlchemy makes or a test asks for as `pool.QueuePool` is of that class then, so its whole suite
-for pools runs, and every engine whose dialect would have chosen QueuePool has it.
+The pool is ThreadLocalPool, or the class of `sqlalchemy.pool` that UPSTREAM_POOL names. It
+replaces `pool.QueuePool` in SQLAlchemy and its tests, so the whole suite for pools runs with it,
+and every engine whose dialect would choose QueuePool.
 
-The tests in expected.txt must fail with ThreadLocalPool. One that passes, or that is not there any
-more, fails the run as surely as one that fails and is not in the list.
+The tests in expected.txt must fail with ThreadLocalPool. One that passes or no longer
+exists fails the run, like one that fails and is not in the list.
 """
 
 import os
@@ -38,8 +38,8 @@ class Substitute(Chosen):  # type: ignore[misc]
     # The test that compares a pool with its copy leaves out QueuePool's queue and lock, which are
     # no parameters, and whatever a class has an attribute for.
     if chosen == OURS:
-        _homes: Any = None
-        _slots: Any = None
+        _stacks: Any = None
+        _permits: Any = None
         _sweep_at: Any = None
 
     def __init__(
@@ -53,7 +53,7 @@ class Substitute(Chosen):  # type: ignore[misc]
     ) -> None:
         self._asked, self._max_overflow = pool_size or 0, max_overflow
         if max_overflow is not None and pool_size:
-            # QueuePool opens so many at most; with it, too, 0 and -1 stand for no limit.
+            # QueuePool opens so many at most; there, too, 0 and -1 mean no limit.
             pool_size = 0 if max_overflow == -1 else pool_size + max_overflow
         own = {"pool_size": pool_size, "timeout": timeout, "use_lifo": use_lifo}
         known = SHARED.get(chosen, set())
@@ -73,7 +73,7 @@ class Substitute(Chosen):  # type: ignore[misc]
     @property
     def _pool(self) -> Any:
         """What is idle, as the queue of a QueuePool; a test that sets `queue` drops empty ones."""
-        idle = [record for home in self._homes.all() for record in home.idle]
+        idle = [record for stack in self._stacks.all() for record in stack.idle]
         return SimpleNamespace(queue=idle, empty=lambda: not idle, use_lifo=True)
 
 

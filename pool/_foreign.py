@@ -1,8 +1,8 @@
-"""What a driver allows only in the thread that opened the connection, and what to do elsewhere.
+"""Rollback and close in a foreign thread, one that did not open the connection.
 
-A connection made with `check_same_thread=True`, the default of `sqlite3`, refuses every call from
-another thread, `rollback()` and `close()` too. Where the pool cannot tidy up a connection, it
-drops it: SQLite rolls back what was not committed, frees the locks and closes the file.
+A connection opened with `check_same_thread=True`, the default of `sqlite3`, refuses every call from
+a foreign thread, including `rollback()` and `close()`. The pool drops a connection that it cannot
+reset there: SQLite rolls back what was not committed, releases the locks and closes the file.
 
 https://docs.python.org/3/library/sqlite3.html#sqlite3.connect
 """
@@ -19,26 +19,26 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import _ConnDialect
 
-from pool.condition import close_cursors, end_statements
+from ._reset import close_cursors, end_statements
 
 if TYPE_CHECKING:
-    from pool.records import Record
+    from ._record import Record
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether a driver raised `error` only because this is not the connection's own thread.
+    """Whether a driver raised `error` only because this is a foreign thread.
 
-    The sentence is all there is to go by: the class, ProgrammingError, has many other causes.
+    Only the message tells: ProgrammingError has many other causes.
     """
     return "created in a thread can only be used in that same thread" in str(error)
 
 
 def _drop(connection: DBAPIConnection, *, is_returned: bool = False) -> None:
-    """Close the database under a connection that refuses to be closed.
+    """Close the database of a connection that refuses `close()`.
 
-    Forgetting it would not do: it forms a cycle with its own statement cache, so that its locks
-    would last until the garbage collector comes by. Initialising it anew is not checked for the
-    thread, closes the database that was open, and takes back the refusal.
+    Dropping the reference is not enough: the connection forms a cycle with its statement cache, so
+    its locks would last until the garbage collector runs. A second `__init__()` is not checked for
+    the thread, closes the open database, and turns the check off.
 
     :param is_returned: whether its user may have left statements open.
     """
@@ -46,22 +46,22 @@ def _drop(connection: DBAPIConnection, *, is_returned: bool = False) -> None:
         sqlite3.Connection.__init__(connection, ":memory:", check_same_thread=False)
         if is_returned:
             close_cursors(connection)
-        # A subclass must not be asked: this also emptied its attributes.
+        # Not through a subclass, whose attributes `__init__()` may have reset.
         sqlite3.Connection.close(connection)
 
 
 def drop_unreset(checkout: "PoolProxiedConnection | Record", error: Exception) -> None:
-    """Let go of a connection that cannot be reset here, and say so once.
+    """Drop a connection that cannot be reset in this thread, with one warning.
 
-    :param checkout: what has the connection.
-    :param error: how the driver refused.
+    :param checkout: the fairy or record of the connection.
+    :param error: the driver's refusal.
     """
     connection = checkout.dbapi_connection
-    # At the end of the interpreter everything is returned by its main thread.
+    # At interpreter exit the main thread returns all connections.
     if not sys.is_finalizing():
         cast("_ConnectionFairy | Record", checkout)._pool.logger.warning(
             "Connection %r was returned by a thread other than its own, where it cannot be reset; "
-            "it is dropped, and what it had not committed is rolled back",
+            "it is closed, and uncommitted changes are rolled back",
             connection,
         )
     checkout.invalidate(error)
@@ -70,11 +70,11 @@ def drop_unreset(checkout: "PoolProxiedConnection | Record", error: Exception) -
 
 
 def end_or_drop(checkout: PoolProxiedConnection, end: Callable[[], object]) -> bool:
-    """End a transaction, or drop the connection where its driver refuses; return whether it ended.
+    """End a transaction, or drop the connection if its driver refuses; return whether it ended.
 
-    :param checkout: what has the connection.
+    :param checkout: the fairy of the connection.
     :param end: commits or rolls back.
-    :raises Exception: what else the driver raises.
+    :raises Exception: any other error of the driver.
     """
     try:
         end()
@@ -87,9 +87,9 @@ def end_or_drop(checkout: PoolProxiedConnection, end: Callable[[], object]) -> b
 
 
 def _close(connection: DBAPIConnection, close: Callable[[DBAPIConnection], object]) -> None:
-    """Close a connection, and the file that an open statement would keep open."""
+    """Close a connection, and its file, which an open statement would keep open."""
     if isinstance(connection, sqlite3.Connection):
-        # What cannot be ended here is ended below, or is no longer in use.
+        # A statement that cannot be ended here is ended below, or is no longer in use.
         with suppress(sqlite3.Error, InvalidRequestError):
             end_statements(connection)
     try:
@@ -100,11 +100,11 @@ def _close(connection: DBAPIConnection, close: Callable[[DBAPIConnection], objec
         _drop(connection)
 
 
-class AffineDialect(_ConnDialect):
-    """The part of a dialect that a pool calls, so that any thread can call it.
+class AnyThreadDialect(_ConnDialect):
+    """The part of a dialect that a pool calls, callable in any thread.
 
-    The garbage collector returns a connection in whatever thread it runs, and through a plain
-    `_ConnectionFairy` made for the purpose, so a reset can be refused here as well.
+    The garbage collector returns a connection in the thread in which it happens to run, and through
+    a plain `_ConnectionFairy`, so a reset can be refused here as well.
     """
 
     def __init__(self, dialect: _ConnDialect | Dialect) -> None:

@@ -1,9 +1,9 @@
-"""The check of a returned connection: no open transaction, no open statement, the same modes.
+"""The reset of a returned connection: no open transaction, no open statement, its initial modes.
 
-SQLAlchemy takes a transaction for ended once it has called commit(), even if COMMIT was refused,
-and does not see direct use of the driver's connection. So the connection itself is asked, where its
-driver can tell: `sqlite3`, `psycopg` and `psycopg2`. With other drivers the pool relies on the
-calls that went through its proxy.
+SQLAlchemy considers a transaction ended once it has called commit(), even if the COMMIT failed, and
+does not see direct use of the driver's connection. So the pool asks the connection itself if its
+driver exposes the state: `sqlite3`, `psycopg` and `psycopg2`. With other drivers it relies on the
+calls made through its proxy.
 """
 
 import gc
@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import InvalidRequestError
 
 if TYPE_CHECKING:
-    from pool.records import Record
+    from ._record import Record
 
 
-class Condition:
-    """The state of a new connection, which a returned one must have.
+class InitialState:
+    """The state of a new connection, which its return restores.
 
-    :param connection: a new connection, set up by the "connect" listeners.
+    :param connection: a new connection, after the "connect" listeners.
     :param transaction: the attribute that tells whether a transaction is open.
-    :param at_rest: its value without one.
+    :param at_rest: its value outside a transaction.
     :param modes: the attributes that a user may change.
     """
 
@@ -34,15 +34,15 @@ class Condition:
         self._read = attrgetter(transaction, *modes)
         self._expected = (at_rest, *self._modes.values())
 
-    def holds(self, record: "Record") -> bool:
-        """Whether the connection of `record` has nothing open and its first modes.
+    def matches(self, record: "Record") -> bool:
+        """Whether the connection of `record` has nothing open, and its initial modes.
 
         :raises Exception: the driver's, for example if the user has closed the connection.
         """
         return bool(self._read(record.dbapi_connection) == self._expected)
 
     def restore(self, connection: Any) -> None:
-        """Roll back, end open statements, and set the modes back.
+        """Roll back, end open statements, and restore the modes.
 
         :raises Exception: the driver's.
         :raises sqlalchemy.exc.InvalidRequestError: something is still open or changed.
@@ -53,23 +53,25 @@ class Condition:
             if getattr(connection, mode) != value:
                 setattr(connection, mode, value)
         if (found := self._read(connection)) != self._expected:
-            raise InvalidRequestError(f"A rollback left {found} instead of {self._expected}")
+            raise InvalidRequestError(
+                f"After the rollback the connection is in state {found}, not {self._expected}"
+            )
 
     def _end(self, connection: Any) -> None:
         connection.rollback()
 
 
-class _Sqlite(Condition):
+class _Sqlite(InitialState):
     def __init__(self, connection: sqlite3.Connection) -> None:
         modes = ["isolation_level"]
         if sys.version_info >= (3, 12):
             modes.append("autocommit")
-        # With `autocommit=False` it is in a transaction all the time, at rest or not.
+        # With `autocommit=False` it is always in a transaction.
         self._tells = getattr(connection, "autocommit", None) is not False
         super().__init__(connection, "in_transaction", not self._tells, *modes)
-        self._alone = _references_to_an_idle_one()
+        self._alone = _idle_references()
 
-    def holds(self, record: Any) -> bool:
+    def matches(self, record: Any) -> bool:
         return (
             self._tells
             and self._read(record.dbapi_connection) == self._expected
@@ -83,8 +85,8 @@ class _Sqlite(Condition):
     def _end(self, connection: Any) -> None:
         connection.rollback()
         if connection.in_transaction:
-            # rollback() does nothing where `autocommit` is True. Where it is False the next
-            # transaction has begun. Not by `autocommit = True` alone, which would commit.
+            # With `autocommit=True` rollback() does nothing; with False it has begun the next
+            # transaction. `autocommit = True` alone would commit.
             sqlite3.Connection.cursor(connection).execute("ROLLBACK")
             connection.autocommit = True
         end_statements(connection)
@@ -94,11 +96,11 @@ class _Sqlite(Condition):
 _IDLE, _ACTIVE = 0, 1
 
 
-class _Psycopg(Condition):
+class _Psycopg(InitialState):
     """psycopg and psycopg2."""
 
     def __init__(self, connection: Any) -> None:
-        # psycopg has `info` as well, at twenty times the cost.
+        # psycopg has `info`, too, at twenty times the cost.
         has_pgconn = hasattr(connection, "pgconn")
         status = "pgconn.transaction_status" if has_pgconn else "info.transaction_status"
         read_only = "read_only" if has_pgconn else "readonly"
@@ -108,13 +110,13 @@ class _Psycopg(Condition):
 
     def _end(self, connection: Any) -> None:
         if self._read(connection)[0] == _ACTIVE:
-            # The rollback would wait for the end of the query.
-            raise InvalidRequestError("The connection was returned in the middle of a query")
+            # A rollback would wait for the end of the query.
+            raise InvalidRequestError("The connection was returned while a query was running")
         connection.rollback()
 
 
-def condition_of(connection: Any) -> Condition | None:
-    """Return the condition of a new connection; None if its driver cannot tell."""
+def initial_state_of(connection: Any) -> InitialState | None:
+    """Return the state of a new connection; None if its driver does not expose it."""
     if isinstance(connection, sqlite3.Connection):
         return _Sqlite(connection)
     status = getattr(getattr(connection, "info", None), "transaction_status", None)
@@ -122,8 +124,8 @@ def condition_of(connection: Any) -> Condition | None:
 
 
 @cache
-def _references_to_an_idle_one() -> int:
-    """Return the count in :meth:`_Sqlite.holds` if nothing but the record has the connection."""
+def _idle_references() -> int:
+    """Return the count in :meth:`_Sqlite.matches` if only the record refers to the connection."""
     record = SimpleNamespace(dbapi_connection=sqlite3.connect(":memory:"))
     try:
         return sys.getrefcount(record.dbapi_connection)
@@ -134,30 +136,30 @@ def _references_to_an_idle_one() -> int:
 def _is_reading(connection: sqlite3.Connection) -> bool:
     """Whether a statement is open on a connection without a transaction.
 
-    This VACUUM does nothing. SQLite refuses it beside an open statement, and otherwise because NULL
+    This VACUUM does nothing. SQLite refuses it if a statement is open, and otherwise because NULL
     is not a file name. https://www.sqlite.org/lang_vacuum.html
     """
     try:
-        # Not its own cursor(), which a subclass may have changed.
+        # Not connection.cursor(), which a subclass may override.
         sqlite3.Connection.cursor(connection).execute("VACUUM INTO NULL")
     except sqlite3.OperationalError as error:
         return "non-text filename" not in str(error)
-    return False  # no SQLite yet
+    return False  # never reached with a SQLite to date
 
 
 def end_statements(connection: sqlite3.Connection) -> None:
-    """Close the cursors of a connection if any of them is in the middle of a result.
+    """Close the cursors of a connection if one of them has an unread result.
 
-    Closing the connection would not end their statements: SQLite has the file open, and locked,
+    Closing the connection would not end their statements: SQLite keeps the file open and locked
     until the last of them ends. https://www.sqlite.org/c3ref/close.html
 
     :raises sqlalchemy.exc.InvalidRequestError: a statement is still open. Its cursor cannot be
-        found because the garbage collector is at it, or it belongs to a blob, which is closed with
+        found because it is being garbage-collected, or it belongs to a blob, which is closed with
         its connection.
     """
     if not _is_reading(connection):
         return
-    # The youngest objects first: an open cursor is seldom old, and there may be millions of others.
+    # The youngest objects first: an open cursor is rarely old, and there may be millions of others.
     _close_cursors(connection, gc.get_objects(generation=0))
     if _is_reading(connection):
         close_cursors(connection)
@@ -172,6 +174,6 @@ def close_cursors(connection: sqlite3.Connection) -> None:
 
 def _close_cursors(connection: sqlite3.Connection, objects: list[Any]) -> None:
     for found in objects:
-        # Not isinstance(), which would resolve proxies.
+        # Not isinstance(), which would ask proxies for their class.
         if issubclass(type(found), sqlite3.Cursor) and found.connection is connection:
             found.close()

@@ -1,10 +1,10 @@
-"""What a checkout returns: a proxy of the connection that knows the way back.
+"""What a checkout returns: a proxy of the connection, whose `close()` is the checkin.
 
-SQLAlchemy's own, `_ConnectionFairy`, costs more than the rest of a checkout. `Fairy` does the same
-with less: it is returned by its own destructor rather than by a `weakref.finalize`, and where no
-listener is to be told and no transaction is open, its return is nothing but the return. It uses
-what SQLAlchemy does not promise to keep, so it is for the versions it was tested with; with any
-other the pool uses `PlainFairy`, which needs no more than the name.
+SQLAlchemy's own proxy, `_ConnectionFairy`, costs more than the rest of a checkout. `Fairy` does the
+same with less: its own destructor returns it, not a `weakref.finalize`, and a checkin without
+listeners and without an open transaction skips SQLAlchemy's steps. It relies on private parts of
+SQLAlchemy, so it is used only with the versions it was tested with. With any other version the pool
+uses `PlainFairy`, which only relies on the class itself.
 """
 
 import sys
@@ -17,29 +17,29 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, _ConnectionFairy
 from sqlalchemy.pool.base import reset_rollback
 
-from pool import forking
-from pool.affinity import end_or_drop
+from . import _fork
+from ._foreign import end_or_drop
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
-    from pool.pool import ThreadLocalPool
-    from pool.records import Record
+    from ._record import Record
+    from .pool import ThreadLocalPool
 
-#: Whether this is a SQLAlchemy that `Fairy` was tested with.
+#: Whether `Fairy` was tested with this SQLAlchemy.
 SQLALCHEMY_IS_KNOWN = sqlalchemy.__version__.startswith(("2.0.", "2.1."))
 
-# What is checked out. It keeps a connection and its pool from being collected together with the
-# proxy, whose destructor has to find them whole; SQLAlchemy has a global registry for the same.
+# What is checked out. It prevents a connection and its pool from being garbage-collected together
+# with the proxy, whose destructor needs them. SQLAlchemy has a global registry for this, too.
 _checked_out: "dict[weakref.ref[Any], Record]" = {}
 
 
 class PlainFairy(_ConnectionFairy):
     """A checked-out connection that any thread can roll back.
 
-    `Connection.close()` rolls back through the engine's dialect before the pool hears of the
-    return. Without this it would raise the driver's refusal, and SQLAlchemy 2.0 would then not
-    return the connection at all.
+    `Connection.close()` rolls back through the engine's dialect before it calls the pool. Without
+    this class the driver's refusal would be raised there, and SQLAlchemy 2.0 would not return the
+    connection at all.
     """
 
     __slots__ = ()
@@ -49,7 +49,7 @@ class PlainFairy(_ConnectionFairy):
     def cursor(self, *args: Any, **kwargs: Any) -> "DBAPICursor":
         """A cursor of the driver.
 
-        :raises sqlalchemy.exc.InvalidRequestError: there is no connection any more.
+        :raises sqlalchemy.exc.InvalidRequestError: the connection is gone.
         """
         connection = self.dbapi_connection
         if connection is None:
@@ -83,14 +83,14 @@ class PlainFairy(_ConnectionFairy):
 
 
 class _NoFinalizer:
-    """In the place of the `weakref.finalize` that `Fairy` does without."""
+    """Replaces the `weakref.finalize`, which `Fairy` does not need."""
 
     def detach(self) -> None:
         pass
 
 
 class Fairy(PlainFairy):
-    """A checked-out connection, made and returned by the shortest way."""
+    """A checked-out connection, checked out and in on the fast path."""
 
     __slots__ = ()
 
@@ -115,27 +115,27 @@ class Fairy(PlainFairy):
     def __del__(self, _is_finalizing: "Callable[[], bool]" = sys.is_finalizing) -> None:
         try:
             record = object.__getattribute__(self, "_connection_record")
-        except AttributeError:  # which self.__getattr__() would look for on the connection
+        except AttributeError:  # self.__getattr__() would ask the connection for it
             return
-        # At the end of the interpreter the driver ends what was in use.
+        # At interpreter exit the driver closes what is in use.
         if record is None or _is_finalizing():
             return
-        # A checkout that failed has returned the record, and others may have taken it. The
-        # garbage collector has cleared the reference to what it collects.
+        # A failed checkout has returned the record, and another one may have it. The garbage
+        # collector has already cleared references to what it collects.
         ref = record.fairy_ref
         if ref is None or ref() not in (self, None):
             return
-        if forking.is_unprepared_child():
-            record.inherit()
+        if _fork.in_unhandled_child():
+            record.leave_to_parent()
         else:
-            record.slot.counts.collected += 1
+            record.permit.counters.collected += 1
             # It may have been invalidated meanwhile.
             self.dbapi_connection = record.dbapi_connection
             super()._checkin()
 
     def _checkin(self, transaction_was_reset: bool = False) -> None:
         record = self._connection_record
-        if record is None or not self._is_short(record):
+        if record is None or not self._is_fast(record):
             super()._checkin(transaction_was_reset)
             return
         record.fairy_ref = None
@@ -143,12 +143,12 @@ class Fairy(PlainFairy):
         self._connection_record = None
         self._pool._do_return_conn(record)
 
-    def _is_short(self, record: "Record") -> bool:
-        """Whether no listener has to hear of the return, and the record can do the rest."""
+    def _is_fast(self, record: "Record") -> bool:
+        """Whether no listener is called at checkin, and the record can do the reset."""
         pool = self._pool
         return not (
             self.dbapi_connection is None
-            or record.condition is None
+            or record.initial_state is None
             or self._echo
             or record.finalize_callback
             or pool.dispatch.reset
@@ -160,7 +160,7 @@ class Fairy(PlainFairy):
 def _checkout_plain(pool: "ThreadLocalPool") -> PoolProxiedConnection:
     fairy = _ConnectionFairy._checkout(pool)
     fairy.__class__ = PlainFairy
-    cast("Record", fairy._connection_record).slot.counts.checkouts += 1
+    cast("Record", fairy._connection_record).permit.counters.checkouts += 1
     return fairy
 
 
@@ -171,13 +171,13 @@ def _checkout(pool: "ThreadLocalPool") -> PoolProxiedConnection:
     except BaseException as error:
         record._checkin_failed(error, _fairy_was_created=False)
         raise
-    record.slot.counts.checkouts += 1
+    record.permit.counters.checkouts += 1
     echo = pool._should_log_debug()
     fairy = Fairy(pool, connection, record, echo)
     if echo:
         pool.logger.debug("Connection %r checked out from pool", connection)
     if pool._pre_ping or pool.dispatch.checkout:
-        # They may refuse the connection, and have it replaced.
+        # Either may reject the connection and replace it.
         return fairy._checkout_existing()
     fairy._counter = 1
     return fairy

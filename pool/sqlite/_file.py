@@ -1,9 +1,9 @@
-"""Whether a database still is the file that its connections opened.
+"""Whether a database is still the file that its connections opened.
 
-A connection to a file that was renamed or deleted goes on without an error: it reads what is no
-longer there, and with a write-ahead log it reports commits that nobody will see. The log is found
-by name, too. It stays behind, and the next program to open the new file would read the old pages
-in it. https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
+A connection to a renamed or deleted file continues without an error: it reads old data, and with a
+write-ahead log it reports commits that no other program will see. The log is found by name and is
+left behind, so the next program to open the new file would read the old pages in it.
+https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
 """
 
 import logging
@@ -19,29 +19,29 @@ from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
-from pool.wal import Log, identity_of, stat
-from pool.wal_index import Head, Identity
+from ._wal import Log, identity_of, stat
+from ._wal_index import Head, Identity
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
-#: How long a look at the files is good for while nothing in their folder is made, removed or
+#: How long a check of the files is valid while nothing in their folder is created, removed or
 #: renamed, in seconds.
 LOOK_EVERY = 1.0
 
-#: How old the time of a folder must be to differ from that of its next change, in seconds. The
-#: coarsest clock of a file system, that of FAT, ticks every other second.
+#: How old a folder's modification time must be to differ from that of its next change, in seconds.
+#: The coarsest clock of a file system, FAT's, ticks every two seconds.
 _SETTLED = 2.0
 
-#: What the connections of this process have open, of all engines.
+#: What the connections of this process have open, for all engines.
 _opened: set[weakref.ref["OpenedFile"]] = set()
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a database must not be opened as it is.
+    """Why a database must not be opened now.
 
     :param identity: the file.
-    :param log: its side files when that happened.
+    :param log: its side files at that time.
     :param reason: what happened.
     :param is_final: whether it cannot be recovered.
     """
@@ -55,26 +55,26 @@ class Trouble:
         remedy = (
             "Restore a backup, which is not safe by copying while a program has it open"
             if self.is_final
-            else "The last commits may be lost. It is recovered once no other program has it open: "
-            "end them"
+            else "The last commits may be lost. It is recovered when no other program has it open: "
+            "stop them"
         )
         return f"{self.reason}. {remedy}"
 
 
 class DatabaseFile:
-    """The file of a database, for all connections of an engine."""
+    """The file of an engine's database."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        #: What was there at the last look: device and inode, or None for nothing.
+        #: Device and inode at the last check; None without a file.
         self.identity: Identity | None = None
         self.trouble: Trouble | None = None
-        #: How many troubles there were. Connections from before the last one are not used again.
+        #: How many there have been. Connections from before the last one are not used again.
         self.troubles = 0
         self._is_written_to = False
         self._looked = -math.inf
         self._folder = os.path.dirname(path)  # noqa: PTH120
-        #: The folder at the last look, where that can be told from the folder after a change.
+        #: The folder at the last check; None if its next change might not show.
         self._settled: tuple[int, int] | None = None
         self._log: Log | None = None
 
@@ -98,14 +98,14 @@ class DatabaseFile:
         return opened
 
     def look_again(self) -> None:
-        """Have the next checkout look at the files, however recent the last look is."""
+        """Make the next checkout check the files, however recent the last check is."""
         self._looked = -math.inf
 
     def look_if_due(self) -> None:
-        """Look at the files if their folder has changed, and every :data:`LOOK_EVERY` seconds.
+        """Check the files if their folder has changed, and every :data:`LOOK_EVERY` seconds.
 
-        A name in a folder cannot change without the folder's time. So one system call does instead
-        of three, each of which lets other threads go first.
+        A name cannot change without the folder's modification time. So one system call replaces
+        three, each of which lets other threads run first.
         """
         if (
             self._settled is None
@@ -115,7 +115,7 @@ class DatabaseFile:
             self.look()
 
     def look(self) -> None:
-        """Look at the files: what this finds is in :attr:`identity` and :attr:`trouble`."""
+        """Check the files, and set :attr:`identity` and :attr:`trouble`."""
         self._looked = monotonic()
         folder = self._stamp()
         is_settled = folder is not None and folder[1] < time.time_ns() - _SETTLED * 1e9
@@ -124,17 +124,16 @@ class DatabaseFile:
         self._is_written_to = False
         if found is not None and found != self.identity:
             live = self._live()
-            # Not all need be old: a file may have been away and be back.
+            # Not all are old if a file was moved away and back.
             old = [opened for opened in live if opened.identity != found]
-            # SQLite would take the journal of a writer to the old file for that of a crashed one,
-            # and undo in the new file what was never done there. So the old file remains the one
-            # in use until that is over.
+            # SQLite would take the journal of a writer to the old file for a crashed writer's, and
+            # apply it to the new file. So the old file stays in use until the writer is done.
             self._is_written_to = bool(old) and _is_hot(self.path + "-journal")
             if self._is_written_to:
                 return
             if old:
-                logger.warning("The database %s was replaced, and is being reopened.", self.path)
-            # Before another thread learns of the new file, and opens it.
+                logger.warning("The database %s was replaced and is being reopened.", self.path)
+            # Before another thread opens the new file.
             for opened in old:
                 if opened.log is not None:
                     opened.log.remove()
@@ -162,9 +161,9 @@ class DatabaseFile:
 
     def _look_at_log(self, log: Log, found: Identity) -> None:
         fault, is_overwritten = log.fault(), log.is_overwritten()
-        # In this order: the last connection to close is no longer live when it removes the log.
+        # After the checks: the last connection to close is no longer live when it removes the log.
         is_open = any(opened.log == log for opened in self._live())
-        # Another thread may have come to the same meanwhile, and gone on.
+        # Another thread may have been faster.
         if self._log is not log:
             return
         if fault or is_overwritten or not is_open:
@@ -172,8 +171,8 @@ class DatabaseFile:
         if not is_open:
             log.unpin()
         if is_open and (fault or is_overwritten):
-            # A log whose index was lost may have commits that only another index knows. The last
-            # connection to close would remove it with them.
+            # A log whose index was lost may have commits that only another index lists. The last
+            # connection to close would remove them with the log.
             log.rebuild_index()
             fault = fault or f"{self.path} was overwritten while in use"
             self.trouble = Trouble(found, log, fault, is_final=is_overwritten)
@@ -181,7 +180,7 @@ class DatabaseFile:
             logger.error("%s.", self.trouble)
 
     def _recover(self, trouble: Trouble) -> None:
-        """Have SQLite read what is left in the log, which it does alone.
+        """Let SQLite recover the log through the only open connection.
 
         :raises sqlite3.OperationalError: another connection is open, or nothing can be recovered.
         """
@@ -190,17 +189,17 @@ class DatabaseFile:
         finding = "ok"
         try:
             with closing(connect_existing(self.path, timeout=0, isolation_level=None)) as alone:
-                # In this mode it builds an index of its own, whatever the file says.
+                # In this mode it builds its own index and ignores the file.
                 alone.execute("PRAGMA locking_mode = EXCLUSIVE")
                 alone.execute("BEGIN EXCLUSIVE")
                 (finding,) = alone.execute("PRAGMA integrity_check(1)").fetchone()
                 alone.execute("ROLLBACK")
-                # For the next connection to make another file, which tells other programs.
+                # The next connection creates another file, by which other programs notice.
                 Path(f"{self.path}-shm").unlink(missing_ok=True)
         except sqlite3.OperationalError as error:
-            # Another program may have been quicker, and have it open with a log of its own. Ours is
-            # lost then. All connections of a process share one index, so that a new one would use
-            # the old index with the new log as long as any old one is open.
+            # Another program may have been faster and have opened it with its own log. Ours is lost
+            # then. All connections of a process share one index, so a new connection would use the
+            # old index with the new log while an old connection is open.
             is_in_use = any(
                 opened.log is None or opened.log.is_replaced()
                 for opened in _all_opened()
@@ -211,12 +210,12 @@ class DatabaseFile:
         except sqlite3.DatabaseError as error:
             finding = str(error)
         if finding != "ok":
-            reason = f"{trouble.reason}, and is damaged ({finding})"
+            reason = f"{trouble.reason} and is damaged ({finding})"
             self.trouble = replace(trouble, reason=reason, is_final=True)
             logger.error("%s.", self.trouble)
             raise _unable_to_open(str(self.trouble))
         self.trouble = None
-        logger.warning("The database %s was recovered, and is in use again.", self.path)
+        logger.warning("The database %s was recovered and is in use again.", self.path)
 
     def _live(self) -> "list[OpenedFile]":
         return [each for each in _all_opened() if each.file is self and not each.is_closing]
@@ -224,7 +223,7 @@ class DatabaseFile:
     def forget(self, opened: "OpenedFile") -> None:
         """Note that a connection is about to be closed. The last one to close removes the log.
 
-        :meth:`OpenedFile.closed` follows, where that is known.
+        :meth:`OpenedFile.closed` follows if the close is noticed.
         """
         opened.is_closing = True
         log = self._log
@@ -238,7 +237,7 @@ class DatabaseFile:
 
 
 class OpenedFile:
-    """The files that one connection has open. It lives as long as that connection."""
+    """The files that one connection has open. It lives as long as the connection."""
 
     __slots__ = (
         "__weakref__",
@@ -257,18 +256,18 @@ class OpenedFile:
         self.identity = identity
         self.reference = weakref.ref(self, _opened.discard)
         self.is_closing = False
-        #: What was asked by this connection, with what :meth:`commits` said before, and the answer.
+        #: Cached results of queries, each with the value of :meth:`commits` before the query.
         self.answers: dict[str, tuple[bytes | None, tuple[Any, ...]]] = {}
-        #: The write-ahead log that belongs to the file.
+        #: The file's write-ahead log.
         self.log: Log | None = None
         self._troubles = file.troubles
         self._head: Head | None = None
 
     def is_current(self) -> bool:
-        """Return whether the database still is this file, with this log.
+        """Return whether the database is still this file, with this log.
 
-        A file that was removed, renamed or replaced is noticed at once, and one that was written to
-        by anything but SQLite within :data:`LOOK_EVERY` seconds.
+        A file that was removed, renamed or replaced is noticed at once, one written to by anything
+        but SQLite within :data:`LOOK_EVERY` seconds.
         """
         self.file.look_if_due()
         if self.log is not None:
@@ -278,24 +277,24 @@ class OpenedFile:
         return self._is_the_one()
 
     def is_current_now(self) -> bool:
-        """Return the same, with nothing left to a later look."""
+        """Return the same after a full check."""
         self.file.look()
         return self._is_the_one()
 
     def is_untroubled(self) -> bool:
-        """Return whether nothing has happened to the side files since they were opened."""
+        """Return whether the side files are as they were when opened."""
         return self._troubles == self.file.troubles
 
     def _is_the_one(self) -> bool:
         return self.identity == self.file.identity and self.is_untroubled()
 
     def note_log(self) -> None:
-        """Remember which write-ahead log belongs to this file. The connection has it open."""
+        """Remember this file's write-ahead log, which the connection has open."""
         log = Log.at(self.file.path)
-        # Else it may be the log of another file, and must never be removed.
+        # Otherwise it may be another file's log, which must never be removed.
         if log is not None and self.identity == identity_of(self.file.path):
             self.log = log
-            # The first look forgets a log that no connection has open, the second finds this one.
+            # The first check drops a log that no connection has open, the second finds this one.
             self.file.look()
             self.file.look()
 
@@ -306,9 +305,9 @@ class OpenedFile:
     def commits(self) -> bytes | None:
         """Return a value that changes with every commit to this file, as of :meth:`is_current`.
 
-        As long as this connection is open, no value comes again; when all have closed the database,
-        SQLite starts over. None where only SQLite can tell: without a write-ahead log, on Windows,
-        and during a commit.
+        No value repeats while this connection is open; after all have closed the database, SQLite
+        starts over. None if only SQLite can tell: without a write-ahead log, on Windows, and during
+        a commit.
         """
         return None if self._head is None else self._head.commits()
 
@@ -318,9 +317,9 @@ def _all_opened() -> list[OpenedFile]:
 
 
 def connect_existing(path: str, **options: Any) -> sqlite3.Connection:
-    """Connect to a database as :func:`sqlite3.connect` does, but make no file where there is none.
+    """Connect like :func:`sqlite3.connect`, but do not create a missing file.
 
-    :raises sqlite3.OperationalError: there is none, or it cannot be opened.
+    :raises sqlite3.OperationalError: the file is missing or cannot be opened.
     """
     address = f"file:{quote(os.fsencode(path), safe='')}?mode=rw"
     options["uri"] = True
@@ -337,7 +336,7 @@ def _unable_to_open(reason: str) -> sqlite3.OperationalError:
 
 
 def _is_hot(journal: str) -> bool:
-    """Return whether a rollback journal has anything in it that was not committed yet."""
+    """Return whether a rollback journal has uncommitted changes in it."""
     try:
         with open(journal, "rb") as file:  # noqa: PTH123
             return file.read(1) not in {b"", b"\0"}

@@ -1,8 +1,8 @@
-"""A write-ahead log with its index, and whether both still are what SQLite has open.
+"""A write-ahead log with its index, and whether both are still what SQLite has open.
 
-SQLite finds them by name when it opens a database, and never looks again. A connection whose log or
-index was removed, replaced or truncated reads stale pages or none, and commits into a file that
-nobody else will read. https://www.sqlite.org/howtocorrupt.html#unlink
+SQLite finds them by name when it opens a database, and never checks again. A connection whose log
+or index was removed, replaced or truncated reads stale pages or none, and commits into a file that
+no other program will read. https://www.sqlite.org/howtocorrupt.html#unlink
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from pool.wal_index import SALT, Head, Identity, WalIndex, open_index
+from ._wal_index import SALT, Head, Identity, WalIndex, open_index
 
 if sys.platform == "win32":
     import mmap
@@ -24,7 +24,7 @@ else:
 class Log:
     """The side files of a database as a connection opened them.
 
-    Two are equal that have the same files.
+    Two logs are equal if their files are the same.
     """
 
     #: The path of the database.
@@ -32,7 +32,7 @@ class Log:
     log: Identity
     index: Identity
     _index: WalIndex | None = field(compare=False)
-    #: Size and time of the database, and the checkpoints that led to them.
+    #: Size and modification time of the database, and the last checkpoint then.
     _written: tuple[tuple[int, int], bytes] | None = field(default=None, compare=False)
     _pin: Any = field(default=None, compare=False)
 
@@ -49,9 +49,9 @@ class Log:
         def pin(self) -> None:
             """Map the database, so that no program can copy over it.
 
-            Windows neither removes nor replaces an open file, and does not truncate a mapped one,
-            which is how a copy begins. SQLite takes that refusal for success. The log is not
-            mapped, because SQLite could not shorten it then.
+            Windows neither removes nor replaces an open file and does not truncate a mapped one,
+            with which a copy begins. SQLite ignores that refusal. The log is not mapped, because
+            SQLite could not shorten it then.
             https://learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-mmcanfilebetruncated
             """
             if self._pin is None:
@@ -60,7 +60,7 @@ class Log:
                     self._pin = mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ)
 
         def unpin(self) -> None:
-            """Let go of the database."""
+            """Unmap the database."""
             pin, self._pin = self._pin, None
             if pin is not None:
                 pin.close()
@@ -68,13 +68,13 @@ class Log:
     else:
 
         def pin(self) -> None:
-            """Keep the log's inode from being given to another file when the log is removed."""
+            """Hold the log open, so that its inode is not reused if the log is removed."""
             if self._pin is None:
                 with suppress(FileNotFoundError):
                     self._pin = os.open(self.path + "-wal", os.O_RDONLY)
 
         def unpin(self) -> None:
-            """Let go of the log, whose space on the disk would otherwise outlive its name."""
+            """Close the log, which would otherwise use disk space after its removal."""
             pin, self._pin = self._pin, None
             if pin is not None:
                 os.close(pin)
@@ -82,11 +82,11 @@ class Log:
     __del__ = unpin
 
     def head(self) -> Head | None:
-        """Return the beginning of the index; None where only SQLite can read it."""
+        """Return the head of the index; None where only SQLite can read it."""
         return None if self._index is None else self._index.head()
 
     def fault(self) -> str:
-        """Return in what way a side file is no longer the one that is open, or ""."""
+        """Return how a side file differs from the one that is open, or ""."""
         head = self.head()
         log, index = stat(self.path + "-wal"), stat(self.path + "-shm")
         if log is None or _identity(log) != self.log:
@@ -100,13 +100,13 @@ class Log:
         again = self._index.head()
         if self._index.is_truncated() or not (head.is_whole() or again.is_whole()):
             return f"{self.path}-shm was truncated while in use"
-        # Else SQLite may have restarted the log in between.
+        # Otherwise SQLite may have restarted the log in between.
         if is_other and head.commits() == again.commits():
             return f"{self.path}-wal was truncated or overwritten while in use"
         return ""
 
     def is_replaced(self) -> bool:
-        """Whether there are other side files now, which no connection with these can damage."""
+        """Whether other side files exist now, which connections with these cannot damage."""
         log, index = identity_of(self.path + "-wal"), identity_of(self.path + "-shm")
         return None not in {log, index} and log != self.log and index != self.index
 
@@ -125,17 +125,17 @@ class Log:
         return last is not None and last[1] == checkpoints and last != self._written
 
     def rebuild_index(self) -> None:
-        """Have SQLite find everything in the log, with whichever index it was written."""
+        """Make SQLite find everything in the log, whichever index it was written with."""
         if self._index is not None:
             self._index.rebuild()
 
     def remove(self) -> None:
-        """Remove the side files of a database that was replaced, where they still have its name.
+        """Remove the side files of a replaced database if they still have its name.
 
-        Nothing else can have the log's inode while a connection has it open. SQLite itself leaves
-        the log of such a database behind, and nobody can use it any more.
+        No other file can have the log's inode while a connection has it open. SQLite itself leaves
+        such a log behind, where nothing can use it.
         """
-        # Windows lets nobody replace a file that is open.
+        # On Windows an open file cannot be replaced.
         if sys.platform == "win32":
             return
         try:
@@ -143,7 +143,7 @@ class Log:
         except FileNotFoundError:
             return
         try:
-            # Else a process at the same work could have a new log there before we remove it.
+            # Otherwise a process doing the same could have created a new log before we remove it.
             fcntl.flock(log, fcntl.LOCK_EX)
             if identity_of(self.path + "-wal") == self.log:
                 if identity_of(self.path + "-shm") == self.index:
@@ -154,9 +154,9 @@ class Log:
 
 
 def stat(path: str) -> os.stat_result | None:
-    """Return what is known of a file; None if there is none.
+    """Return the status of a file; None if it does not exist.
 
-    :raises sqlite3.OperationalError: that cannot be told: the disk fails, or a folder is closed.
+    :raises sqlite3.OperationalError: the disk fails, or a folder is not accessible.
     """
     try:
         return os.stat(path)  # noqa: PTH116
@@ -176,7 +176,7 @@ def _identity(found: os.stat_result) -> Identity:
 
 
 def _salt(path: str) -> bytes:
-    """Return the salt of the log at `path`. SQLite has no lock on it that a close could drop."""
+    """Return the salt of the log at `path`. SQLite has no locks on it that a close could drop."""
     try:
         log = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""A write-ahead log that stays short beside constant readers.
+"""Checkpoints that keep a write-ahead log short under constant readers.
 
-SQLite starts the log from its beginning again when a commit finds everything in the database file
-and no reader in the log. Where reads overlap without a pause, that moment never comes, and the log
-grows with every commit. So a writer makes it: for that instant no other writes, and those who begin
-to read do so in the database file.
+SQLite restarts the log from its beginning when a commit finds everything in the database file and
+no reader in the log. If reads overlap without a pause, that moment never comes and the log grows
+with every commit. So a writer forces it: for that moment no other connection writes, and new
+readers use the database file.
 https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
 """
 
@@ -13,31 +13,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 
-#: Bytes that a log may have. SQLite itself tries to start it again from 4 MB on.
+#: The longest log, in bytes. SQLite itself tries to restart it from 4 MB on.
 LIMIT = 8 * 1024 * 1024
 
-#: Milliseconds to wait for the readers in the log. Meanwhile no other connection can write.
+#: Milliseconds to wait for the readers in the log. No other connection can write meanwhile.
 PATIENCE = 100
 
-#: Seconds to the next try where they have not left.
+#: Seconds until the next attempt.
 PAUSE = 1.0
 
 
 class Checkpoints:
-    """What an engine does to keep the log of its database short."""
+    """Keeps the log of an engine's database short."""
 
     def __init__(self) -> None:
         self._next_try = 0.0
 
     def before_writing(self, connection: sqlite3.Connection, path: str) -> None:
-        """Start the log again if it is too long and its readers leave it soon.
+        """Restart the log if it is too long and its readers leave it soon.
 
-        :param connection: one without a transaction.
+        :param connection: without an open transaction.
         :param path: the database file.
         """
-        # Without a log, or with one that this user may not write, there is nothing to do.
+        # There may be no log, or a read-only one.
         with suppress(OSError, sqlite3.Error):
-            # It costs a microsecond, a commit forty and more.
+            # This costs a microsecond, a commit forty and more.
             too_long = os.stat(path + "-wal").st_size > LIMIT  # noqa: PTH116
             if too_long and monotonic() >= self._next_try and not _restart(connection):
                 self._next_try = monotonic() + PAUSE
@@ -51,7 +51,7 @@ def _restart(connection: sqlite3.Connection) -> bool:
 
 @contextmanager
 def waiting_up_to(connection: sqlite3.Connection, milliseconds: int) -> Iterator[None]:
-    """Let statements wait for a lock at most `milliseconds`, instead of the usual time."""
+    """Limit how long statements wait for a lock to `milliseconds`."""
     (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
     try:

@@ -1,12 +1,12 @@
-"""The index of a write-ahead log, read past SQLite.
+"""The index of a write-ahead log, read without SQLite.
 
 Even the smallest SQLite query releases the interpreter lock three times, and on a busy server each
-release costs more than the query. What SQLite itself looks at is shared memory, the index of the
-write-ahead log: every commit rewrites its header, with the number of frames and a checksum over
-them, and writes it twice, to expose a torn read. SQLite trusts its cache until the header changes.
+release costs more than the query. SQLite itself checks shared memory, the index of the write-ahead
+log: every commit rewrites its header, with the number of frames and a checksum over them, twice, to
+expose a torn read. SQLite trusts its cache until the header changes.
 https://www.sqlite.org/walformat.html#the_wal_index_file_format
 
-The file is read, not mapped: a read of a truncated file is short, and a mapping of it ends the
+The file is read, not mapped: a read of a truncated file is short, while a mapping of it ends the
 process with SIGBUS.
 """
 
@@ -19,17 +19,17 @@ Identity = tuple[int, int]
 
 _HEADER = 48
 _VERSION = (3007000).to_bytes(4, sys.byteorder)
-#: Both copies of the header, the state of checkpoints, and the page of the first frame.
+#: Both copies of the header, the checkpoint information, and the page of the first frame.
 _HEAD = 140
 
-#: Bytes of the header of a log, and of the header of each frame in it.
+#: Bytes in the header of a log, and in the header of each frame.
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 
-#: Where the header of a log has its salt.
+#: The salt in the header of a log.
 SALT = slice(16, 24)
 
 # How many indexes a process reads. None is ever closed: closing any descriptor of a file drops all
-# locks of the process on it, and SQLite's own are on this one.
+# of the process's locks on it, including SQLite's.
 # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
 _MOST = 16
 _opened: list[int] = []
@@ -38,12 +38,12 @@ _by_identity: dict[Identity, "WalIndex"] = {}
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The beginning of an index at one moment."""
+    """The first bytes of an index at one moment: its header and checkpoint information."""
 
     content: bytes
 
     def is_whole(self) -> bool:
-        """Whether the file has a beginning, and was not extended after it was truncated."""
+        """Whether the file has all of it, and was not extended after a truncation."""
         return len(self.content) == _HEAD and not (self._frames() and not self._number(136, 4))
 
     def commits(self) -> bytes | None:
@@ -58,14 +58,14 @@ class Head:
         return _LOG_HEADER + frames * (_FRAME_HEADER + page) if frames else 0
 
     def salt(self) -> bytes:
-        """Return the salt of the log, which the log has too while any of it is in use."""
+        """Return the salt, which the log has, too, while any of it is in use."""
         return self.content[32:40]
 
     def checkpoints(self) -> bytes | None:
         """Return a value that changes with every checkpoint, or None during one.
 
-        Nothing else writes to the file of a database that has a write-ahead log. After a recovery
-        it is None until the first checkpoint.
+        With a write-ahead log only a checkpoint writes to the database file. After a recovery this
+        is None until the first checkpoint.
         """
         done, attempted = self.content[96:100], self.content[128:132]
         return self.salt() + done if self.commits() and done == attempted else None
@@ -92,19 +92,19 @@ class WalIndex:
     if sys.platform != "win32":
 
         def head(self) -> Head:
-            """Read the beginning."""
+            """Read the first bytes."""
             return Head(os.pread(self._descriptor, _HEAD, 0))
 
         def is_truncated(self) -> bool:
-            """Whether the file has shrunk, which SQLite never does to an index in use."""
+            """Whether the file has shrunk: SQLite never shrinks an index in use."""
             found = os.fstat(self._descriptor).st_size
             self._size = max(self._size, found)
             return found < self._size
 
         def rebuild(self) -> None:
-            """Have SQLite rebuild the index from the log at its next access.
+            """Make SQLite rebuild the index from the log at its next access.
 
-            A header of zeros is one that has not been written yet. A truncated file is extended
+            A header of zeros means not written yet. A truncated file is extended
             first, because SQLite has all of it mapped.
             """
             if self.is_truncated():
@@ -113,18 +113,18 @@ class WalIndex:
 
 
 def open_index(path: str, identity: Identity) -> WalIndex | None:
-    """Return the index at `path`, or None where it cannot be read past SQLite.
+    """Return the index at `path`, or None where only SQLite can read it.
 
-    :param path: the file, which a connection of this process has open.
+    :param path: the file, open in a connection of this process.
     :param identity: its device and inode.
     """
     if sys.platform == "win32":
         return None
-    # Without a lock: a fork could leave it locked for ever. Two threads may open the same file.
+    # No lock, which a fork could leave locked for ever. Two threads may open the same file.
     if identity not in _by_identity and len(_opened) < _MOST:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:  # removed meanwhile, or not writable
+        except OSError:  # removed just now, or not writable
             return None
         _opened.append(descriptor)
         found = os.fstat(descriptor)
