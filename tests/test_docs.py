@@ -53,16 +53,6 @@ sessions, entry, application = sessionmaker(engine), Entry(), None
 """
 }
 
-# The port may be in use.
-_ON_A_FREE_PORT = """
-threadleaf() {
-    case "$1" in
-        serve | demo) exec threadleaf "$@" --port 0 ;;
-        *) command threadleaf "$@" ;;
-    esac
-}
-"""
-
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -91,11 +81,8 @@ class Clone:
             HOME=self.home, PATH=scripts, PIP_CACHE_DIR=cache.strip(), PYTHONPATH=""
         )
 
-    def run(self, program: str, text: str, folder: Path) -> None:
-        """Run `text`; what ends with a server is asked for its front page, and stopped."""
-        if re.search(r"^threadleaf (serve|demo)\b.*\Z", text.strip(), re.MULTILINE):
-            self.serve(text, folder)
-            return
+    def run(self, program: str, text: str, folder: Path) -> str:
+        """Run `text` in `folder`, and return what it prints."""
         done = subprocess.run(
             [*shlex.split(program), text],
             cwd=folder,
@@ -108,10 +95,19 @@ class Clone:
             check=False,
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}"
+        return done.stdout
 
-    def serve(self, text: str, folder: Path) -> None:
-        command = ["bash", "-ec", _ON_A_FREE_PORT + text]
-        with Server(start(command, folder, self.environ)) as server:
+    def bash(self, text: str, folder: Path) -> None:
+        """Run commands; a server at their end is asked for its front page, and stopped."""
+        *commands, last = text.strip().split("\n")
+        if last not in {"threadleaf demo", "threadleaf serve"}:
+            self.run("bash -ec", text, folder)
+            return
+        printed = self.run("bash -ec", "\n".join([*commands, "pwd"]), folder)
+        # The port may be in use.
+        command = [*shlex.split(last), "--port", "0"]
+        command[0] = str(self.folder / ".venv" / "bin" / command[0])
+        with Server(start(command, Path(printed.splitlines()[-1]), self.environ)) as server:
             self.front_page = server.get("/blog")
             server.stop()
             assert server.ended()[0] == 0
@@ -121,7 +117,7 @@ class Clone:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which the first block of README.md was run."""
     clone = Clone(tmp_path_factory.mktemp("clone"))
-    clone.run("bash -ec", blocks("README.md")[0].text, clone.folder)
+    clone.bash(blocks("README.md")[0].text, clone.folder)
     assert "Fair Copy" in clone.front_page, "the demo"
     return clone
 
@@ -150,7 +146,7 @@ def test_page(page: str, clone: Clone, request: pytest.FixtureRequest) -> None:
     found = blocks(page)
     commands = [block.text for block in found if block.language == "sh"]
     for command in commands[1:] if page == "README.md" else commands:
-        clone.run("bash -ec", command, folder)
+        clone.bash(command, folder)
     program = "\n".join(block.text for block in found if block.language == "python")
     clone.run("python -c", GIVEN.get(page, "") + program, folder)
     if page == "README.md":
