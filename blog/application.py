@@ -244,7 +244,7 @@ def warn_of_unfinished(engine: Engine) -> None:
     with session_factory(engine)() as db, suppress(DBAPIError):
         for _, kind, slug in slugs.shadowed(db):
             log.warning(
-                "The %s %r cannot be read, because the blog itself has a page at its address: "
+                "The %s %r cannot be reached, because the blog has its own page there: "
                 "run `threadleaf upgrade` to rename it.",
                 kind,
                 slug,

@@ -246,7 +246,7 @@ def test_serve_warns_of_shadowed_entry(blog: Path) -> None:
             "'published', 'u', '2013-01-02', 'markdown', 'entry', 1)"
         )
 
-    warning = "The entry 'tags' cannot be read, because the blog itself has a page at its address"
+    warning = "The entry 'tags' cannot be reached, because the blog has its own page there"
     with serving(blog, "serve") as server:
         server.stop()
         assert warning in server.ended()[2]

@@ -35,7 +35,6 @@ NOT_RUN = {
     'pip install -e ".[benchmarks]"': "takes minutes; tests/test_benchmarks.py runs it briefly",
     "cd tests/pool\nPYTHON_GIL=0": "needs a free-threaded Python",
     "nox -s ": "takes minutes; .ci/run runs it",
-    "pip install --upgrade threadleaf\n": "there is no release yet",
     "docs/recipes.md": "tests/test_recipes.py follows it",
 }
 

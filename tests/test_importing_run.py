@@ -303,7 +303,7 @@ def test_taken_address_is_reported(engine: Engine, db: Session, posts: Path) -> 
     assert redirects(db, entry(db, "one")) == {"/old"}
     assert summary.notes == {
         "No redirect from /old/: it leads to another entry.": ["2020-01-02-two.md"],
-        "No redirect from /blog/: the blog itself has a page there.": ["2020-01-02-two.md"],
+        "No redirect from /blog/: the blog has a page of its own there.": ["2020-01-02-two.md"],
     }
 
 

@@ -122,7 +122,7 @@ def test_current_address_needs_no_redirect(db: Session, make_entry: Callable[...
 def test_redirect_does_not_shadow_blog(
     db: Session, make_entry: Callable[..., Entry], address: str
 ) -> None:
-    assert redirect_from(db, make_entry(), address) == "the blog itself has a page there"
+    assert redirect_from(db, make_entry(), address) == "the blog has a page of its own there"
     assert paths(db) == set()
 
 

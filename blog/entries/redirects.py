@@ -25,7 +25,7 @@ def redirect_from(db: Session, entry: Entry, address: str) -> str | None:
     if path is None:
         return "it is not a valid address"
     if "?" not in path and _is_of_the_blog(path):
-        return "the blog itself has a page there"
+        return "the blog has a page of its own there"
     if path == address_of(entry.kind, entry.slug):
         return None
     found = db.scalar(select(Redirect).where(Redirect.path == path))

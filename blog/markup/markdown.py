@@ -55,7 +55,7 @@ _SLOW_CODE = re.compile(r"[^\n]{1000}|\s{200}")
 _DEEPEST_BLOCK = 100
 # Each bracket is examined once per level, and nothing is dropped.
 _DEEPEST_PHRASE = 10
-# Footnotes with longer labels are text: the end of one is looked for from each "[^".
+# Footnotes with longer labels are text: the parser searches for an end after each "[^".
 _LONGEST_LABEL = 100
 _SMALL = re.compile(r"([~^])([\w+\u2212-]{1,30})\1")
 _TASK = re.compile(r"\[([ xX])\](?=[ \t\n\v\f\r])")

@@ -94,7 +94,7 @@ class _Scanner:
     def __init__(self, html: str, *, is_foreign: bool) -> None:
         self._html = html
         self._is_foreign = is_foreign
-        #: What does not follow any more, and is not looked for again.
+        #: What does not occur again in the rest of the text, and is not searched for.
         self._missing: set[str] = set()
 
     def pieces(self) -> Iterator[str | Tag]:

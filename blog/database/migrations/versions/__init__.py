@@ -1,1 +1,1 @@
-"""One file a version of the schema."""
+"""The migrations, one file per version of the schema."""
