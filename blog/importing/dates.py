@@ -1,10 +1,10 @@
-"""Dates as people and programs have written them, made moments."""
+"""Parsing of dates as people and programs write them."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-#: The zones with a name of RFC 2822, 4.3; other names mean several zones, or none.
+#: The zone names of RFC 2822, section 4.3; other names are ambiguous or unknown.
 _ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 _LONGEST = 100
 
@@ -30,14 +30,14 @@ _FORMS = [
 
 
 def moment(text: str) -> datetime | None:
-    """Return the moment that `text` names, or None for what is not one date only.
+    """Return the moment that `text` names, or None if it is not a single date.
 
-    Known are ISO 8601 and what looks like it, RFC 2822, ``12 March 2014``, ``March 12, 2014`` and
-    ``12.3.2014``, each with or without a time. ``3/4/2014`` is another day on each side of an
-    ocean, so it is none. A time without a zone is UTC, a date without a time begins its day.
+    Supported are ISO 8601 and similar forms, RFC 2822, ``12 March 2014``, ``March 12, 2014`` and
+    ``12.3.2014``, each with or without a time. ``3/4/2014`` is ambiguous (US or British), so it is
+    not a date. A time without a zone is UTC; a date without a time is midnight.
     """
     if len(text) > _LONGEST:
-        return None  # the forms below may take long to see that a long text is none of them
+        return None  # the patterns below may be slow to reject a long text
     found = next((match for form in _FORMS if (match := form.fullmatch(text))), None)
     if found is None:
         return None

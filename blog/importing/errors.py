@@ -1,5 +1,5 @@
-"""What can stop an import before it begins."""
+"""The error that stops an import before it begins."""
 
 
 class SourceError(Exception):
-    """There is nothing to import at a path. The message says why, and what could be imported."""
+    """There is nothing to import at a path. The message gives the reason and supported formats."""

@@ -1,4 +1,4 @@
-"""Where the front matter of a Markdown file begins and ends, and what it is written in."""
+"""The bounds and the language of the front matter in a Markdown file."""
 
 import json
 import re
@@ -7,20 +7,20 @@ from typing import Literal
 
 Language = Literal["yaml", "toml", "json", "lines", "unknown"]
 
-#: What opens front matter, with the language that gray-matter and Eleventy read after it.
+#: The opening fence, with the language that gray-matter and Eleventy allow after it.
 _FENCE = re.compile(r"(-{3,}+|\+{3,}+|;{3,}+)[ \t]*+(\w*+)[ \t]*+\n")
 _LANGUAGES: dict[str, Language] = {
     "-": "yaml", "+": "toml", ";": "json", "yaml": "yaml", "yml": "yaml", "toml": "toml",
     "json": "json",
 }  # fmt: skip
-#: Editors put these before a text, and some people a blank.
+#: Characters that may precede the front matter: byte order marks of editors, and white space.
 _BLANK = " \t\n\ufeff\u200b\xa0"
 _COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
-#: A field of Pelican, MultiMarkdown or Hexo, which need no fence, or of Nikola (`.. name: value`).
+#: A field of Pelican, MultiMarkdown or Hexo, without a fence, or of Nikola (`.. name: value`).
 _FIELD = re.compile(r"(?:\.\.[ ])?\"?([A-Za-z][\w -]{0,40}+)\"?:(?:[ \t]|$)")
 _MORE = re.compile(r"[ \t]+\S|- ")
 _CLOSING = re.compile(r"(-{3,}+|;{3,}+)[ \t]*+")
-#: Without a fence, a title or two of these make front matter of what could be a text.
+#: Without a fence, a title or two of these fields mark front matter.
 _USUAL = {
     "author", "authors", "categories", "category", "date", "draft", "layout", "modified",
     "password", "private", "published", "slug", "status", "summary", "tags", "template", "title",
@@ -32,11 +32,11 @@ _USUAL = {
 class Block:
     """The front matter in a text.
 
-    :param language: what it is written in.
+    :param language: the format of the front matter.
     :param text: the front matter, without its fences.
-    :param body: what follows.
+    :param body: the text after it.
     :param first_line: the number of its first line.
-    :param is_closed: whether its end was found; if not, it is not known where the body begins.
+    :param is_closed: whether its end was found; if not, the beginning of the body is unknown.
     """
 
     language: Language
@@ -66,14 +66,14 @@ def find(text: str) -> Block | None:
 def _fenced(start: str, opening: re.Match[str], line: int, *, is_indented: bool) -> Block | None:
     fence, named = opening.groups()
     language = _LANGUAGES.get(named.lower() or fence[0], "unknown")
-    # YAML ends a document with three dots, and so do Jekyll and Pandoc.
+    # Three dots end a YAML document, also for Jekyll and Pandoc.
     ends = {fence, "..."} if fence[0] == "-" else {fence}
     lines = start[opening.end() :].split("\n")
     for number, each in enumerate(lines):
         if (each.strip() if is_indented else each.rstrip()) in ends:
             inner = "".join(f"{above}\n" for above in lines[:number])
             return Block(language, inner, "\n".join(lines[number + 1 :]), line + 1)
-    is_rule = not lines[0]  # a text that begins with one
+    is_rule = not lines[0]  # a text that begins with a horizontal rule
     return None if is_rule else Block("unknown", "", start, line, is_closed=False)
 
 

@@ -1,4 +1,4 @@
-"""The front matter of a Markdown file: YAML, TOML, JSON or plain lines, as strings in lists.
+"""The front matter of a Markdown file: YAML, TOML, JSON or plain lines, as nested strings.
 
 YAML is read without types: a tag ``3.10`` stays text, and a title ``No`` is not a boolean.
 """
@@ -16,10 +16,10 @@ from blog.importing.fences import Block, find
 
 Value = str | list["Value"] | dict[str, "Value"]
 
-#: How many lines of one file are repaired before it counts as not YAML at all.
+#: A file with more lines to repair than this is rejected as YAML.
 _REPAIRS = 20
 
-#: In characters. Windows gives a thread an eighth of the stack that it was measured with.
+#: In characters. Measured on a stack eight times the size of a thread's on Windows.
 _TOO_SHORT_TO_NEST_DEEP = 2_000
 
 _NULLS = {"~", "null", "Null", "NULL"}
@@ -38,12 +38,12 @@ class _UnreadableError(ValueError):
 class FrontMatter:
     """A text and its front matter.
 
-    :param fields: the front matter, its keys in lower case; empty where there is none. Fields whose
-        names come again are in a list under the empty name.
+    :param fields: the front matter, its keys in lower case; empty if there is none. The last field
+        of a repeated name counts; the others are in a list under the empty name.
     :param body: the text.
-    :param notes: what had to be repaired, a sentence each.
-    :param problem: why there is front matter that cannot be read, a clause, or empty. If it has
-        no end, it is in the body.
+    :param notes: the repairs, one sentence each.
+    :param problem: a clause that says why the front matter cannot be read, or empty. Front matter
+        that is not closed is in the body.
     """
 
     fields: dict[str, Value]
@@ -53,7 +53,7 @@ class FrontMatter:
 
 
 class _Strings(yaml.constructor.BaseConstructor):
-    """Makes a string of each scalar, and an empty one of null (YAML 1.2, 10.3.2)."""
+    """Converts each scalar to a string, and null to an empty one (YAML 1.2, section 10.3.2)."""
 
     def construct_scalar(self, node: yaml.ScalarNode) -> str:
         text: str = super().construct_scalar(node)
@@ -77,7 +77,7 @@ class _FastLoader(_Strings, getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # t
 def split(text: str) -> FrontMatter:
     """Separate the front matter of `text` from its body.
 
-    :param text: a whole file, with plain line ends.
+    :param text: the whole file, with ``\\n`` line endings.
     """
     block = find(text)
     if block is None:
@@ -97,7 +97,7 @@ def split(text: str) -> FrontMatter:
 
 
 def _by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the last of the fields of each name, and the others under the empty name."""
+    """Return the last field of each name, and the others in a list under the empty name."""
     fields: dict[str, Any] = {}
     others: list[Any] = []
     for name, value in pairs:
@@ -132,7 +132,7 @@ def _load(block: Block) -> tuple[Any, list[str]]:
 def _yaml(front: str, first_line: int) -> tuple[Any, list[str]]:
     notes: list[str] = []
     while True:
-        # The C loader is ten times faster, but nesting some 20,000 deep ends the whole process.
+        # The C loader is ten times faster, but some 20,000 levels of nesting crash the process.
         loader = _FastLoader if len(front) < _TOO_SHORT_TO_NEST_DEEP else _Loader
         try:
             return yaml.load(front, Loader=loader) or {}, notes  # noqa: S506 - strings only
@@ -152,7 +152,7 @@ def _yaml(front: str, first_line: int) -> tuple[Any, list[str]]:
 
 
 def _lines(front: str) -> dict[str, Value]:
-    """Read fields as Pelican, MultiMarkdown and Nikola do: a line each, or more if indented."""
+    """Read fields as Pelican, MultiMarkdown and Nikola do: one per line; indented lines follow."""
     texts: dict[str, list[str]] = {}
     name = ""
     for line in front.splitlines():
@@ -174,7 +174,7 @@ def _field(name: str, texts: list[str]) -> Value:
 
 
 def _repaired(front: str, number: int) -> str:
-    """Make the line `number` what its author meant: a value that is plain text."""
+    """Repair the line `number`: quote its value as plain text."""
     lines = front.split("\n")
     if number >= len(lines):
         return front
@@ -204,13 +204,13 @@ def _plain(value: object) -> Value:
 
 
 def leaves(value: Value) -> Iterator[str]:
-    """Yield the texts in `value`, of a mapping only its name."""
+    """Yield the texts in `value`; of a mapping only its ``name``."""
     waiting, seen = [value], set[int]()
     while waiting:
         inner = waiting.pop()
         if isinstance(inner, str):
             yield inner
         elif id(inner) not in seen:
-            # A few lines of YAML can hold one list a million times.
+            # With aliases, a few lines of YAML can repeat one list a million times.
             seen.add(id(inner))
             waiting += [inner.get("name", "")] if isinstance(inner, dict) else reversed(inner)

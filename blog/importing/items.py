@@ -1,4 +1,4 @@
-"""What a reader finds in a foreign blog, in no blog's own terms."""
+"""The entries and comments of a foreign blog, in a common form for all readers."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from blog.models.entry import EntryFormat, EntryKind, EntryState
 class ForeignComment:
     """A comment.
 
-    :param key: what names it for ever within its source.
+    :param key: identifies it permanently within its source.
     :param parent: the key of the comment that it replies to, which may be missing.
     """
 
@@ -30,21 +30,21 @@ class ForeignComment:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignEntry:
-    """An entry or a page, whole.
+    """A complete entry or page.
 
-    :param source: names the place it comes from, the same for every run.
-    :param key: names it within `source`.
-    :param digest: of all that the source says about it, its comments left out.
-    :param name: what a person would call it: the file, or the title.
-    :param is_dated: whether `timestamp` is what the source says, and not the age of a file.
-    :param slug: the last part of its address, as the source has it; it may be empty.
-    :param uid: what feeds called it, an IRI, or None.
+    :param source: identifies the place it comes from, the same in every run.
+    :param key: identifies it within `source`.
+    :param digest: of everything the source says about it, except its comments.
+    :param name: its name in reports: the file, or the title.
+    :param is_dated: whether `timestamp` comes from the source, not from the file's age.
+    :param slug: the last part of its address in the source; may be empty.
+    :param uid: its id in feeds, an IRI, or None.
     :param updated: its last change, or None if the source does not say.
     :param series: the title of the series that it is a part of, or empty.
-    :param addresses: paths or URLs that it had.
-    :param unwanted: why it is not imported if it is not here already, a clause, or empty. If it is,
-        it becomes what it is in its source.
-    :param notes: what a person should know about how it was read, a sentence each.
+    :param addresses: its previous paths or URLs.
+    :param unwanted: a clause that says why it is not imported, or empty. If an earlier import had
+        it, it is updated from its source all the same.
+    :param notes: remarks for the report, one sentence each.
     """
 
     source: str
@@ -76,7 +76,7 @@ class ForeignEntry:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An item that is not taken, and why, in a phrase that other items may share."""
+    """An item that is not imported, with a reason that other items may share."""
 
     name: str
     reason: str
@@ -86,7 +86,7 @@ Item = ForeignEntry | Skipped
 
 
 class Source(Protocol):
-    """A place that has been looked at and can be read, as often as one likes."""
+    """A source that is ready to be read, any number of times."""
 
     def __len__(self) -> int:
         """Return how many items there are."""
@@ -95,7 +95,7 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Item]: ...
 
     def holds(self, source: str, key: str) -> bool:
-        """Tell whether the item of that name is still there, beside one that equals it."""
+        """Tell whether the item of that name still exists, beside another with equal content."""
         ...
 
     def was(self, item: ForeignEntry, source: str, key: str) -> bool:
