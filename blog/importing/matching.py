@@ -1,7 +1,7 @@
-"""Which row of the ledger a foreign item belongs to.
+"""Finding the row of the ledger for a foreign item.
 
-It is known by its source and key, or else by its digest: a file that was moved or renamed since is
-still the same. One that was also edited has its name and its date or title.
+An item is identified by source and key, or else by its digest, which a moved or renamed file keeps.
+A file that was also edited is recognised by its name and its date or title.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,10 +22,10 @@ def find(
 ) -> Imported | None:
     """Return the row for `item`, or None if it was never imported.
 
-    :param is_another: tells whether a row with another key than the item's belongs to another item,
-        which is still where it was.
-    :param was: tells whether a row whose entry has the item's date or title can be the item, under
-        the name that it had before it was edited.
+    :param is_another: tells whether a row with a different key belongs to another item, which still
+        exists in the source.
+    :param was: tells whether a row whose entry has the item's date or title can be the same item
+        before it was moved and edited.
     """
     named = Imported.source == item.source, Imported.key == item.key
     row = db.scalar(select(Imported).where(*named))
@@ -41,13 +41,13 @@ def _alike(
 ) -> Iterator[Imported]:
     same = Entry.timestamp == item.timestamp
     if not item.is_dated or item.state == "draft" or item.timestamp > datetime.now(UTC):
-        # What is withdrawn may have another date, and must not leave its old text on the site.
+        # A withdrawn text may have a new date, and its old text must not stay on the site.
         same = or_(same, Entry.title == item.title)
     rows = (
         select(Imported)
         .join(Entry, Entry.id == Imported.entry_id)
         .where(same, Imported.comment_id.is_(None))
-        # A file may have got a date in its name, or lost it.
+        # A date may have been added to the file name, or removed.
         .where(Imported.key.endswith(item.key.lstrip("0123456789-"), autoescape=True))
         .order_by(Imported.id)
     )

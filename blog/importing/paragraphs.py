@@ -1,23 +1,23 @@
-"""Automatic paragraphs: what WordPress does to a classic text whenever it shows it.
+"""Automatic paragraphs, as WordPress adds them when it shows a classic text.
 
-A blank line ends a paragraph, and any other line end is a ``<br>``; block elements stand for
-themselves, and ``<pre>`` stays as it is.
+A blank line ends a paragraph, and any other line ending is a ``<br>``; block elements are not
+wrapped, and ``<pre>`` is not changed.
 """
 
 import re
 
 #: Elements that are copied unchanged.
 _VERBATIM = ("pre", "script", "style", "svg", "textarea")
-#: What holds no text of its own.
+#: Elements without text of their own.
 _LISTS = ("colgroup", "dl", "map", "menu", "ol", "table", "tbody", "tfoot", "thead", "tr", "ul")
-#: What holds text, but no paragraph.
+#: Elements with text, but without paragraphs.
 _LINES = ("caption", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "legend", "p", "summary")
-#: What holds paragraphs only if a blank line asks for them.
+#: Elements with paragraphs only if they contain a blank line.
 _LOOSE = (
     "address", "center", "dd", "details", "div", "fieldset", "figcaption", "figure", "form", "li",
     "nav", "td", "th",
 )  # fmt: skip
-#: What holds paragraphs, as the text itself does.
+#: Elements with paragraphs, like the text itself.
 _FLOW = ("article", "aside", "blockquote", "footer", "header", "hgroup", "main", "section")
 _EMPTY = ("area", "col", "hr")
 
@@ -33,14 +33,14 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _BREAK = re.compile(r"<br\s*/?>\Z", re.IGNORECASE)
 
-#: Nobody nests as deep on purpose, and looking for an end in a deeper stack takes long.
+#: Deeper nesting is never intended, and searching a deeper stack is slow.
 _DEEPEST = 100
 
 
 def paragraphs(html: str) -> str:
-    """Return `html`, in which line ends mean something, as HTML in which they do not.
+    """Return `html` with its line endings converted to paragraphs and ``<br>``.
 
-    :param html: any text, with plain line ends.
+    :param html: any text, with ``\\n`` line endings.
     """
     written: list[str] = []
     around: list[str] = []
@@ -54,7 +54,7 @@ def paragraphs(html: str) -> str:
 
 
 def _step(block: re.Match[str], around: list[str]) -> None:
-    """Keep `around`, the open elements, as they are after `block`."""
+    """Update `around`, the open elements, for `block`."""
     name = (block["name"] or block["verbatim"]).lower()
     if block["end"]:
         if name in around:

@@ -1,4 +1,4 @@
-"""An import from beginning to end. What has been taken when it stops stays, in whole items."""
+"""An import from beginning to end. If it stops, the items imported so far are complete."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Import:
     Each item, with its tags, comments and redirects, is one transaction, so that an interrupted
     import can be continued by running it again.
 
-    :param source: what to read.
+    :param source: the source to read.
     :param sessions: opens a session of the blog's database.
     :param dry_run: write nothing. The numbers are those of a real run; conflicts between two new
         items, over an address or a slug, show only in a real run.
