@@ -1,7 +1,7 @@
 """The setting ``database``: the path of an SQLite file, or a URL.
 
-A path is never written into a URL: `?`, `%` and `#` have a meaning there, and SQLAlchemy 2.0 and
-2.1 read them differently.
+A path is never formatted into a URL: `?`, `%` and `#` have a meaning there, and SQLAlchemy 2.0 and
+2.1 parse them differently.
 """
 
 import re

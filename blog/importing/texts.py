@@ -1,14 +1,14 @@
-"""Texts from elsewhere, made such as can be stored, shown, and carried by feeds."""
+"""Cleaning of foreign texts, so that they can be stored, shown and sent in feeds."""
 
 import codecs
 import re
 from html import unescape
 
-#: The name of an error handler: what is not UTF-8 was most likely typed on Windows.
+#: The name of an error handler: bytes that are not UTF-8 were most likely typed on Windows.
 WINDOWS = "windows-1252"
 
-#: What XML 1.0 cannot write or discourages (https://www.w3.org/TR/xml/#charsets): nobody can see
-#: it, feeds could not carry it, and neither PostgreSQL nor SQLite stores all of it.
+#: Characters that XML 1.0 forbids or discourages (https://www.w3.org/TR/xml/#charsets): they are
+#: invisible, feeds cannot contain them, and neither PostgreSQL nor SQLite stores all of them.
 _UNWRITABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -29,23 +29,23 @@ codecs.register_error(WINDOWS, _as_windows_1252)
 
 
 def unicode_encoding(content: bytes) -> str:
-    """Return the encoding that the byte order mark of `content` tells, or UTF-8."""
-    # UTF-32 first: its mark begins with that of UTF-16.
+    """Return the encoding given by the byte order mark of `content`, or UTF-8."""
+    # UTF-32 first: its mark begins with the mark of UTF-16.
     return next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
 
 
 def readable(text: str) -> str:
-    """Return `text` with plain line ends, and without what cannot be stored and shown."""
+    """Return `text` with ``\\n`` line endings and without unstorable characters."""
     return _UNWRITABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def one_line(text: str) -> str:
-    """Return `text` with every run of white space made a single space."""
+    """Return `text` with each run of white space replaced by a single space."""
     return " ".join(readable(text).split())
 
 
 def text_of(html: str) -> str:
-    """Return the text that HTML shows, on one line."""
+    """Return the visible text of HTML, on one line."""
     return one_line(unescape(_MARKUP.sub("", html)))
 
 

@@ -147,7 +147,7 @@ def speaks_of(name: str) -> bool:
 def _all_said(fields: Mapping[str, Value]) -> Iterator[_Said]:
     yield from _said_in(fields, "")
     for key, value in fields.items():
-        # No deeper: YAML can hold one mapping in another a million times.
+        # No deeper: with aliases, YAML can repeat one mapping a million times.
         if (name := _folded(key)) in _NESTED:
             for inner in value if isinstance(value, list) else [value]:
                 if isinstance(inner, dict):

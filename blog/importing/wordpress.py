@@ -1,4 +1,4 @@
-"""WordPress exports (WXR 1.0 to 1.2): posts and pages, with their comments."""
+"""WordPress exports (WXR 1.0 to 1.2): posts and pages with their comments."""
 
 import re
 from collections.abc import Iterator
@@ -21,18 +21,18 @@ _OTHER_TYPES = {
     "attachment": "media files are not imported yet",
     "nav_menu_item": "menus are not imported",
 }
-#: Why a text is not imported if it is not here already.
+#: Reasons not to import a text, unless an earlier import had it.
 _NOT_WANTED = {
     "auto-draft": "an automatic draft that was never saved",
     "trash": "in the trash",
 }
-#: What an item says that is worth an update, for its digest.
+#: The parts of an item in its digest: a change of one of them is worth an update.
 _SAID = (
     "title", "dc:creator", "content:encoded", "excerpt:encoded", "pubDate", "wp:post_date",
     "wp:post_date_gmt", "wp:post_modified_gmt", "wp:comment_status", "wp:post_name", "wp:status",
     "wp:post_type", "wp:is_sticky", "guid",
 )  # fmt: skip
-#: Custom fields that keep a text from some readers: of Jetpack, Members and PublishPress Future.
+#: Custom fields that restrict readers, of Jetpack, Members and PublishPress Future.
 _RESTRICTING = {"_jetpack_newsletter_access", "_members_access_role", "_expiration-date"}
 _TAXONOMIES = {"category", "post_tag", "tag", ""}
 _SHORTCODES = {"audio", "caption", "embed", "gallery", "playlist", "video", "wp_caption"}
@@ -45,7 +45,7 @@ class WordPressExport:
     """A WXR file as a source.
 
     :param path: the file.
-    :param name: what a person calls it.
+    :param name: its name in reports.
     :raises blog.importing.wxr.UnsafeXMLError: it declares entities.
     :raises OSError: it cannot be read.
     """
@@ -72,16 +72,16 @@ class WordPressExport:
             yield Skipped(f"the rest of {self._name}", reason)
 
     def holds(self, source: str, key: str) -> bool:  # noqa: ARG002 - as every source has it
-        """Return False: items that are equal have one id and guid, and differ in the blog only."""
+        """Return False: equal items share id and guid; only the address of the blog differs."""
         return False
 
     def was(self, item: ForeignEntry, source: str, key: str) -> bool:  # noqa: ARG002
-        """Return False: what names an item moves with it."""
+        """Return False: an item keeps its id when it moves."""
         return False
 
 
 class _Blog:
-    """The blog that an export comes from, as far as the file has told of it."""
+    """The blog of an export, as far as the file has been read."""
 
     def __init__(self, name: str, changed: datetime) -> None:
         self._changed = changed
@@ -90,18 +90,18 @@ class _Blog:
         self._path = ""
 
     def learn(self, part: Part) -> None:
-        """Take in what the channel says about the blog itself."""
+        """Store the channel's information about the blog itself."""
         if part.name == "wp:author":
             name = text_of(part.text("wp:author_display_name"))
             self._authors[part.text("wp:author_login")] = name
         elif part.name in {"link", "wp:base_blog_url"}:
-            # The second comes later, and says better where the blog is.
+            # The second comes later, and is the more exact address.
             address = _split(part.value)
             self._host = _host(address) or self._host
             self._path = address.path.rstrip("/")
 
     def item(self, part: Part) -> Item:
-        """Return the entry in an item, or why there is none."""
+        """Return the entry in an item, or the reason why there is none."""
         type_, status = part.text("wp:post_type"), part.text("wp:status")
         title = text_of(part.text("title"))
         name = title or f"post {part.text('wp:post_id')}".strip()
@@ -121,7 +121,7 @@ class _Blog:
         # The day of a scheduled text changes nothing in the export.
         said = "published" if part.text("wp:status") == "future" else visibility.state
         return ForeignEntry(
-            # One and the same before and after a move to HTTPS.
+            # The same before and after a move to HTTPS.
             source=f"wordpress:{self._host}{self._path}",
             key=key,
             digest=digest("wordpress", key, link, tags, said, [part.text(n) for n in _SAID]),
@@ -152,7 +152,7 @@ class _Blog:
         return self._authors.get(login) or one_line(login) or None
 
     def _addresses_of(self, part: Part, kind: EntryKind) -> Iterator[str]:
-        """Yield where an item could be found, as paths: they stay when the blog moves."""
+        """Yield the addresses of an item as paths, which stay the same when the blog moves."""
         link, guid = _split(part.text("link")), _split(part.text("guid"))
         yield _local(link)
         if _host(guid) == self._host:
@@ -220,7 +220,7 @@ def _beginning(content: str) -> str:
 
 
 def _losses(part: Part, content: str) -> Iterator[str]:
-    """Yield what is lost with an item, a sentence each."""
+    """Yield what is lost from an item, one sentence each."""
     if part.mended:
         yield "Broken XML was repaired."
     domains = {one_line(category.attribute("domain")) for category in part.all("category")}

@@ -18,16 +18,16 @@ _STATES: dict[str, CommentState] = {
     "trash": "trash",
     "post-trashed": "trash",
 }
-#: Shops and other plug-ins keep what readers must not see as comments of their own types.
+#: Shops and other plug-ins store private data as comments of their own types.
 _TYPES = {"", "comment", "pingback", "trackback"}
 _PERSONAL = ("wp:comment_author_email", "wp:comment_author_IP")
 
 
 def comments(item: Part, entry_key: str) -> Iterator[ForeignComment]:
-    """Yield the comments on an item, pingbacks and trackbacks too, but no e-mail or IP address.
+    """Yield the comments on an item, including pingbacks, without e-mail and IP addresses.
 
     :param item: the item.
-    :param entry_key: the item's key in the ledger, which begins those of its comments.
+    :param entry_key: the item's key in the ledger, the prefix of the keys of its comments.
     """
     for number, part in enumerate(item.all("wp:comment"), 1):
         if part.text("wp:comment_type") in _TYPES:
@@ -50,7 +50,7 @@ def _comment(part: Part, prefix: str, id_: str) -> ForeignComment:
 
 
 def losses_of_comments(item: Part) -> list[str]:
-    """Return what is lost with the comments on `item`, a sentence each."""
+    """Return what is lost from the comments on `item`, one sentence each."""
     parts = item.all("wp:comment")
     types = {one_line(part.text("wp:comment_type")) for part in parts} - _TYPES
     lost = [f"Comments of type “{name}” were not imported." for name in sorted(types)]

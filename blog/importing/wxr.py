@@ -1,7 +1,7 @@
-"""The XML of a WordPress export (WXR), a channel's child at a time, and whole or not.
+"""The XML of a WordPress export (WXR), whole or damaged, one child of the channel at a time.
 
-A file that is well-formed is read as a stream, however long it is. Any other one is cut where
-items begin, each item is mended and parsed alone, and what cannot be mended is named.
+A well-formed file is read as a stream. Any other file is split where items begin; each item is
+repaired and parsed alone, and items beyond repair are reported.
 """
 
 import html
@@ -38,10 +38,10 @@ _ITEM = re.compile(r"(?=<item[\s>])")
 _END = "</item>"
 _ABOUT_THE_BLOG = re.compile(r"<(/?)(wp:author|wp:base_blog_url|link)>", re.IGNORECASE)
 _CDATA = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z))", re.DOTALL)
-#: In characters: what is longer is not the title of an item, but what its broken XML made of it.
+#: In characters: a longer title is a result of broken XML.
 _LONGEST_TITLE = 200
 _PREFIX = re.compile(r"[<\s/]([A-Za-z_][\w.-]{0,40}):[A-Za-z_]", re.ASCII)
-# An ampersand with what it begins, if it begins anything; an angle bracket that begins nothing.
+# An ampersand, with the entity that it may begin; an angle bracket that begins no tag.
 _STRAY = re.compile(
     r"&(?:#\d{1,9};|#x[0-9a-f]{1,9};|[a-z][a-z0-9]{1,40};)?|<(?![a-z/!?])", re.IGNORECASE
 )
@@ -50,16 +50,16 @@ _XML_KNOWS = {"&amp;", "&lt;", "&gt;", "&quot;", "&apos;"}
 
 
 class UnsafeXMLError(Exception):
-    """The file declares entities. No export does, and an attack on its reader would."""
+    """The file declares entities. Exports never do; attacks on XML parsers do."""
 
 
 class Part:
     """An element of a WXR file.
 
-    :param element: as it was parsed.
-    :param depth: how many levels below it are looked at; WXR has no more than two in an item.
-    :param mended: whether its XML was broken.
-    :param is_whole: whether it was there to its end.
+    :param element: the parsed element.
+    :param depth: how many levels below it are read; WXR has at most two in an item.
+    :param mended: whether its XML was repaired.
+    :param is_whole: whether its end was in the file.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Part:
 
     @property
     def value(self) -> str:
-        """The text, and that of elements within it, which an exporter forgot to escape."""
+        """The text, including that of inner elements, which an exporter forgot to escape."""
         inner = ((child.text or "") + (child.tail or "") for child in self._element)
         return readable((self._element.text or "") + "".join(inner))
 
@@ -102,7 +102,7 @@ def _known(tag: str) -> str:
 class WXRFile:
     """A WXR file.
 
-    :param path: the file. It is read through once, to see whether it is whole.
+    :param path: the file. It is read once, to check whether it is well-formed.
     :raises UnsafeXMLError: it declares entities.
     :raises OSError: it cannot be read.
     """
@@ -122,11 +122,11 @@ class WXRFile:
             self._items = sum(1 for _ in pieces)
 
     def __len__(self) -> int:
-        """Return how many items there are."""
+        """Return the number of items."""
         return self._items
 
     def __iter__(self) -> Iterator[Part | Skipped]:
-        """Yield what the channel holds, in its order, and the items that cannot be read."""
+        """Yield the children of the channel in order, and the items that cannot be read."""
         return _streamed(self.path) if self.problem is None else _mended(self.path)
 
 
@@ -140,7 +140,7 @@ def _streamed(path: Path) -> Iterator[Part]:
             ancestors.pop()
             if len(ancestors) == 2:
                 yield Part(element)
-                ancestors[-1].clear()  # what has been read would fill the memory
+                ancestors[-1].clear()  # otherwise the parsed items would fill the memory
 
 
 def _pieces(path: Path) -> Iterator[str]:
@@ -172,7 +172,7 @@ def _mended(path: Path) -> Iterator[Part | Skipped]:
 
 
 def _about_the_blog(text: str) -> Iterator[str]:
-    """Yield the elements in `text` that say something of the blog, each from its last beginning."""
+    """Yield the elements in `text` that describe the blog, each from its last opening tag."""
     begun: dict[str, int] = {}
     for tag in _ABOUT_THE_BLOG.finditer(text):
         if not tag[1]:
@@ -200,7 +200,7 @@ def _mended_part(text: str, *, is_whole: bool = True) -> Part | str:
 
 
 def _xml(stray: re.Match[str]) -> str:
-    """Return what XML has for something that HTML would understand."""
+    """Return the XML for a character reference or a stray character of HTML."""
     text = stray[0]
     if text in _XML_KNOWS:
         return text

@@ -1,7 +1,7 @@
-"""The long part of an upgrade, after the schema: rendering entries, indexing texts.
+"""The slow part of an upgrade, after the schema: rendering entries, indexing texts.
 
 Both work in portions, one transaction per portion, so that the blog can be served and written to
-meanwhile. After a kill, the next run does the rest.
+meanwhile. After a kill, the next run continues.
 """
 
 import multiprocessing
@@ -36,10 +36,10 @@ from blog.models import Entry, Rendering
 #: The number of rows per transaction, for which the writers of a running blog wait.
 PORTION = 250
 
-#: With fewer entries, starting processes takes longer than they save.
+#: With fewer entries, starting processes costs more time than it saves.
 WORTH_PROCESSES = 2_000
 
-#: More processes would wait for the one that writes.
+#: More processes would only wait for the one that writes.
 MOST_PROCESSES = 8
 
 _ENTRY, _MADE = (cast("Table", model.__table__) for model in (Entry, Rendering))
@@ -48,8 +48,8 @@ _RENDERER: BindParameter[int] = bindparam("renderer", type_=Integer)
 _BY_THIS_VERSION = and_(_MADE.c.entry_id == _ENTRY.c.id, _MADE.c.renderer == _RENDERER)
 _TEXTS = select(_ENTRY.c.id, _ENTRY.c.body, _ENTRY.c.format, _ENTRY.c.summary)
 
-# A portion is rendered outside of a transaction. A text that has changed meanwhile is left to the
-# next run, and one that another process has rendered is left alone.
+# A portion is rendered outside a transaction. A text that has changed meanwhile is left to the next
+# run, and a rendering by another process is not overwritten.
 _STORE = insert(_MADE).from_select(
     [column.name for column in _MADE.c],
     select(*(bindparam(column.name, type_=column.type) for column in _MADE.c)).where(
@@ -76,8 +76,8 @@ def unrendered(connection: Connection) -> list[int]:
 def render_all(engine: Engine, ids: Sequence[int]) -> Iterator[int]:
     """Render entries, store the renderings, and yield the number of entries in each portion.
 
-    Triggers note them for :func:`index_all`. An entry that changes meanwhile may be left out. Call
-    it in the main thread of a command, the only one that may ignore a signal.
+    Triggers mark them for :func:`index_all`. An entry that changes meanwhile may be left out. Call
+    it in the main thread of a command, because only that thread may ignore a signal.
 
     :param ids: entries, in ascending order.
     """
@@ -96,7 +96,7 @@ def render_all(engine: Engine, ids: Sequence[int]) -> Iterator[int]:
 def _rendered(
     db: Session, portions: Iterator[Sequence[int]], workers: Executor | None
 ) -> Iterator[tuple[Sequence[int], list[dict[str, Any]]]]:
-    """Yield each portion with its renderings, while the workers make those of the next ones."""
+    """Yield each portion with its renderings, while the workers render the next ones."""
     language = language_of(db.get_bind())
     waiting: deque[tuple[Sequence[int], Future[list[dict[str, Any]]]]] = deque()
     for portion in portions:
@@ -124,7 +124,7 @@ def _values(rendering: Rendering) -> dict[str, Any]:
 
 
 def processes(entries: int) -> int:
-    """Return the number of processes that render so many entries."""
+    """Return the number of processes for rendering this many entries."""
     return min(os.cpu_count() or 1, MOST_PROCESSES) if entries >= WORTH_PROCESSES else 1
 
 

@@ -15,13 +15,13 @@ from blog.operations import backfill, migration
 #: 1,000 pages. https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
 LOG = 5_000_000
 
-#: How many entries a forecast renders.
+#: The number of entries that a forecast renders.
 SAMPLE = 30
 
 #: The first schema version with a table of renderings.
 RENDERED_SINCE = "0003"
 
-# Any version has these two columns of an entry; older ones lack the others.
+# Every version of the schema has `id` and `body`; the other columns need defaults.
 _PLAIN = {"id": 0, "body": "A word.", "format": "markdown", "summary": None}
 _ANY = text("SELECT * FROM entry WHERE id = :id")
 
@@ -30,13 +30,13 @@ _ANY = text("SELECT * FROM entry WHERE id = :id")
 class Forecast:
     """The work of an upgrade.
 
-    :param before: the present schema version, or None for an empty database.
+    :param before: the current schema version, or None for an empty database.
     :param entries: the number of entries to render.
     :param texts: the number of entries and comments to index.
     :param seconds: the duration of all steps.
     :param steps: the number of instructions that SQLite will execute for the schema.
     :param size: the size of the database, in bytes; 0 if it is not a file.
-    :param space: the most bytes that it will need beyond that.
+    :param space: the maximum of additional disk space, in bytes.
     """
 
     before: str | None
@@ -49,7 +49,7 @@ class Forecast:
 
 
 def forecast(engine: Engine) -> Forecast:
-    """Return the work of an upgrade of a database.
+    """Estimate the work of an upgrade.
 
     :raises DatabaseUnusableError: the database is newer than the code, or another program's.
     :raises sqlalchemy.exc.DBAPIError: it cannot be read.
@@ -65,12 +65,12 @@ def forecast(engine: Engine) -> Forecast:
         each, growth = _sample(connection, ids[:: len(ids) // SAMPLE + 1])
     file = file_of(engine.url)
     size = file.stat().st_size if file is not None and file.is_file() else 0
-    # The figures are upper bounds of what benchmarks/upgrade.py measured.
+    # The factors are upper bounds of the measurements of benchmarks/upgrade.py.
     seconds = len(ids) * (each / backfill.processes(len(ids)) + 0.0004) + texts * 0.0003
     space = int(len(ids) * growth + texts * 400) + LOG
     if is_current:
         return Forecast(before, len(ids), texts, seconds, 0, size, space)
-    # A table is rebuilt beside the old one, and both are in the write-ahead log.
+    # A rebuilt table exists beside the old one, and both are in the write-ahead log.
     space += 2 * size
     seconds += (entries + comments) * 0.0001
     return Forecast(before, len(ids), texts, seconds, 50 * entries + 210 * comments, size, space)
@@ -79,7 +79,7 @@ def forecast(engine: Engine) -> Forecast:
 def _sample(connection: Connection, ids: Sequence[int]) -> tuple[float, float]:
     """Return the seconds and bytes per entry, measured by rendering some."""
     found = (connection.execute(_ANY, {"id": id_}).mappings().one_or_none() for id_ in ids)
-    backfill.render_rows([_PLAIN])  # loads and compiles at its first use
+    backfill.render_rows([_PLAIN])  # warm-up: the first call imports and compiles
     start = time.process_time()
     made = backfill.render_rows([_PLAIN | dict(row) for row in found if row])
     each = (time.process_time() - start) / max(1, len(made))

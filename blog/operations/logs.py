@@ -22,7 +22,7 @@ _ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for cod
 
 
 def visible(text: str) -> str:
-    r"""Return `text` on one line, with its control characters written out: ``\x1b``, ``\u202e``."""
+    r"""Return `text` on one line, with control characters escaped: ``\x1b``, ``\u202e``."""
     return text.translate(_ESCAPES)
 
 
@@ -35,7 +35,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 class LogFormatter(logging.Formatter):
-    """Writes a record on one line, and indents a traceback, so that only records begin a line."""
+    """Formats a record on one line and indents tracebacks: every unindented line is a record."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         return visible(super().formatMessage(record))
@@ -61,12 +61,12 @@ def log_to_stderr(form: str) -> None:
 def say(text: str, *, err: bool = False) -> None:
     """Print a line. A full disk or a closed pipe does not stop the command.
 
-    :param err: print it to stderr.
+    :param err: print to stderr.
     """
     try:
         click.echo(text, err=err)
     except OSError:
-        # Otherwise Python would fail to flush it at the end, and exit with 120
+        # Otherwise Python would fail to flush the stream at exit, and return 120
         # (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), (sys.stderr if err else sys.stdout).fileno())
