@@ -49,14 +49,14 @@ SCHEMA_VERSION = "SELECT version_num FROM alembic_version"
 
 
 class DatabaseOutdatedError(OperationalError):
-    """The database has another schema than this code: it was upgraded since the process started."""
+    """The database's schema differs from this code's: it was upgraded after the process started."""
 
 
 SessionFactory = Callable[[], Session]
 
 
 class WriteQueueFullError(PoolTimeout):
-    """The queue of writers is full and does not move."""
+    """The write queue is full and not moving."""
 
 
 class WriteQueue:
@@ -116,7 +116,7 @@ def connect(
         configure(engine, busy_timeout=BUSY_TIMEOUT)
         return engine
     url, parameters = connection_parameters(url)
-    # Otherwise the environment decides, and from a database with SQL_ASCII the driver reads bytes.
+    # Otherwise the environment decides, and the driver returns bytes from an SQL_ASCII database.
     parameters["client_encoding"] = "utf8"
     engine = create_engine(
         url,
@@ -139,8 +139,8 @@ def ask_directly(engine: Engine, statement: str) -> tuple[Any, ...] | None:
     returned until there is a commit.
 
     :param statement: SQL that reads one row, without parameters.
-    :return: the values of the row as the driver has them, and last the identity of the file; None
-        where the database cannot answer just now. The same question in the normal way tells why.
+    :return: the driver's values of the row, followed by the identity of the file; None if the
+        query fails. The same query through a Session raises the reason.
     :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
     :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
     """
@@ -204,8 +204,8 @@ def language_of(bind: Engine | Connection) -> str:
 def session_factory(engine: Engine) -> sessionmaker[Session]:
     """Return a factory of sessions on `engine`. A session takes a connection at its first query.
 
-    A session indexes for the search what it has written, in the same transaction, and notes which
-    comments it has read (:mod:`blog.database.reads`).
+    It updates the search index in the transaction of its own writes, and notes which comments it
+    has read (:mod:`blog.database.reads`).
     """
     sessions = sessionmaker(engine)
     event.listen(sessions, "before_commit", _index)
@@ -225,8 +225,8 @@ def begin_writing(db: Session, *, nowait: bool = False) -> None:
     It waits at most :data:`BUSY_TIMEOUT` seconds for other writers. Anything read before may have
     changed: read it again.
 
-    :param nowait: fail at once if another transaction writes.
-    :raises DatabaseOutdatedError: the database has another schema than this code.
+    :param nowait: fail at once if another transaction is writing.
+    :raises DatabaseOutdatedError: the database's schema differs from this code's.
     :raises sqlalchemy.exc.OperationalError: the database is locked, or cannot be written to.
     :raises WriteQueueFullError: too many threads are waiting.
     """
@@ -249,7 +249,7 @@ def begin_writing(db: Session, *, nowait: bool = False) -> None:
 def writing(db: Session) -> Iterator[None]:
     """Run the block in one transaction, which writes: commit it, or roll back after an error.
 
-    :raises sqlalchemy.exc.OperationalError: see :func:`begin_writing`; or it cannot be committed.
+    :raises sqlalchemy.exc.OperationalError: see :func:`begin_writing`; or the commit failed.
     """
     try:
         begin_writing(db)
@@ -264,7 +264,7 @@ _reported: set[object] = set()
 
 
 def report_other_schema(found: object) -> str:
-    """Return a sentence with the remedy for a schema that is not this code's, and log it once.
+    """Return a sentence with the remedy for a schema other than this code's, and log it once.
 
     :param found: the schema version of the database.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-#: The oldest version of the server: it has CREATE OR REPLACE TRIGGER.
+#: The oldest supported server: the first with CREATE OR REPLACE TRIGGER.
 OLDEST = 14
 
 #: Seconds that an upgrade waits for a moment without readers and writers.
@@ -80,8 +80,8 @@ def configure(engine: Engine, *, timeout: float, is_pooled: bool) -> None:
     """Bound the time that connections of `engine` wait, for locks and for a full server.
 
     :param timeout: in seconds.
-    :param is_pooled: behind a pooler in transaction mode, where each transaction may have another
-        session: nothing is set for one.
+    :param is_pooled: behind a pooler in transaction mode, where each transaction may run in another
+        session: nothing is set per session.
     """
 
     def connect(dialect: Any, record: object, args: Any, options: Any) -> Any:  # noqa: ARG001

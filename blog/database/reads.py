@@ -1,7 +1,7 @@
 """Record which comments a session has read, for every statement that it executes.
 
-A page that shows no comments stays current while some are posted. A statement that reads comments
-says of which entry by the execution option :data:`ENTRY`; otherwise it has read all of them.
+A page without comments stays current when one is posted. A statement that reads comments names
+their entry in the execution option :data:`ENTRY`; without it, it counts as reading all comments.
 """
 
 import re
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 #: The execution option of a statement that reads the comments on one entry: the id of the entry.
 ENTRY = "comments_of"
 
-#: In the notes of a session: it has read the comments on any entry.
+#: In the notes of a session: it has read comments without naming an entry.
 ALL_COMMENTS = -1
 
 _NOTES = "reads"

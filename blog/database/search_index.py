@@ -1,13 +1,12 @@
 """The search index, and its update after changes of texts.
 
-Triggers note each change of a text in ``search_stale``, also those by other programs
-(:mod:`blog.models.searchable`); they cannot fold it. A session of the blog indexes its own changes
-in the transaction that makes them, and a search first indexes all others. A stale text is never
-found.
+Triggers note each changed text in ``search_stale``, whichever program changed it
+(:mod:`blog.models.searchable`), because SQL cannot fold it. A session of the blog indexes its own
+changes in their transaction, and a search first indexes all others. A stale text is never found.
 
 On SQLite ``search_index`` is an FTS5 table (https://sqlite.org/fts5.html), on PostgreSQL a table
 with a tsvector. Both have one row per text, in folded words (:mod:`blog.text.folding`): FTS5
-divides them at the spaces between, and the parser of PostgreSQL is not used.
+splits them at spaces, and PostgreSQL's parser is not used.
 """
 
 from typing import Any
@@ -99,7 +98,7 @@ def refresh(connection: Connection) -> int:
 
 
 def _folded(id_: int, *columns: str | bytes) -> dict[str, Any]:
-    """Return a row of the index. A mark on PostgreSQL has a beginning that no word has."""
+    """Return a row of the index. On PostgreSQL a mark has a prefix that no word has."""
     title, tags, body, marks = (
         each.decode(errors="replace") if isinstance(each, bytes) else each for each in columns
     )
