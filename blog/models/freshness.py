@@ -30,22 +30,22 @@ _STAMPS = {
 def stamp(engine: Engine) -> Stamp | None:
     """Return the current stamp of the site's content, or None if the database is unavailable.
 
-    It includes everything that was committed before the call.
+    It includes everything committed before the call.
 
     :raises sqlalchemy.exc.OperationalError: waiting for a lock timed out.
     :raises sqlalchemy.exc.TimeoutError: waiting for a connection timed out.
     """
-    answer = ask_directly(engine, _STAMPS[engine.dialect.name])
-    if answer is not None and answer[0] != HEAD:
-        report_other_schema(answer[0])
-    return answer
+    found = ask_directly(engine, _STAMPS[engine.dialect.name])
+    if found is not None and found[0] != HEAD:
+        report_other_schema(found[0])
+    return found
 
 
 class History:
     """Recent changes to the site, which tell whether a response of an earlier version is current.
 
-    It follows the table `change` as far as that is the history of what it knew before. After a
-    gap, a restored backup or another file it begins again, and knows no response of before.
+    It follows the table `change` as long as that continues its own history. After a gap, a
+    restored backup or another file it starts over, and all earlier responses are stale.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -65,7 +65,7 @@ class History:
         if now == self._latest:
             return
         with self._lock:
-            if self._knows(now):  # another thread has asked later
+            if self._knows(now):  # another thread was later
                 return
             before = self._latest
             rows = [] if before is None else self._since(before, now)

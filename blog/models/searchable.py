@@ -1,7 +1,7 @@
 """Views of the searchable texts.
 
-A view has the texts of published entries as they were written, another one those of comments.
-Whether readers may see an entry at this moment is asked when they look. Triggers note the ids of
+One view has the unfolded texts of published entries, another those of comments. Whether an entry is
+visible at the moment is decided by the search. Triggers note the ids of
 changed texts in ``search_stale`` (:data:`blog.models.triggers.SEARCHED`), after any write;
 :mod:`blog.database.search_index` does the rest.
 """
@@ -63,13 +63,13 @@ def definitions(dialect: str) -> Iterator[str]:
 
 
 def drop(dialect: str) -> Iterator[str]:
-    """Yield what removes the views, in whose way a migration would find them."""
-    # What refers to them goes with them, or is made again.
+    """Yield the statements that drop the views, which would block a migration."""
+    # Dependent objects are dropped with them, or created again.
     cascade = " CASCADE" if dialect == "postgresql" else ""
     for what in ("entry", "comment"):
         yield f"DROP VIEW IF EXISTS searchable_{what}{cascade}"
 
 
 def empty() -> Iterator[str]:
-    """Yield what empties the index, and notes all texts as stale."""
+    """Yield the statements that empty the index and note all texts as stale."""
     yield from ("DELETE FROM search_index", "DELETE FROM search_stale", *_ALL)

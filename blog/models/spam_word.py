@@ -1,4 +1,4 @@
-"""What the author's decisions say of words."""
+"""Word counts from the author's decisions on comments."""
 
 from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -10,7 +10,7 @@ TOTAL = ""
 
 
 class SpamWord(Base):
-    """In how many comments that were called spam, and that were approved, a word stood."""
+    """The number of spam comments and of approved comments that contain a word."""
 
     __tablename__ = "spam_word"
 

@@ -24,8 +24,8 @@ entry_tag = Table(
     Base.metadata,
     Column("entry_id", ForeignKey("entry.id", ondelete="CASCADE"), primary_key=True),
     Column("tag_id", ForeignKey("tag.id", ondelete="CASCADE"), primary_key=True),
-    # Kept by triggers, so that the list of a tag is a walk along one index: the entry's timestamp,
-    # and whether it is listable.
+    # Copied by triggers, so that a tag's list is read from one index: the entry's timestamp, and
+    # whether it is listable.
     Column("timestamp", UTCDateTime),
     Column("listed", Boolean),
     Index("ix_entry_tag_tag_id", "tag_id", "listed", "timestamp", "entry_id"),

@@ -1,9 +1,9 @@
-"""The list of what the database keeps true by itself, after writes by any program.
+"""The values that the database maintains by triggers, after writes by any program.
 
-The blog, an import, another process, a SQL shell: a trigger sees them all, and works in the
+The blog, an import, another process, a SQL shell: a trigger sees them all, in the
 transaction that writes. :mod:`blog.models.trigger_sql` writes the triggers for each database. They
-are created again by each upgrade, because a migration that rebuilds a table (the only way SQLite
-knows for many changes) drops the table's triggers.
+are created again by each upgrade, because a migration that rebuilds a table (SQLite's
+only way to make many changes) drops the table's triggers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -106,9 +106,9 @@ def changed(scope: str = str(EVERYTHING)) -> str:
 COUNT = """INSERT INTO month (month, entries) SELECT {month}, 1 WHERE {when}
     ON CONFLICT (month) DO UPDATE SET entries = month.entries + 1;"""
 UNCOUNT = "UPDATE month SET entries = entries - 1 WHERE month = {month} AND {when};"
-# REPLACE may, or may not, delete an entry: the number of its month is not known any more.
+# REPLACE may, or may not, delete an entry: the number of its month is no longer known.
 UNKNOWN = "UPDATE month SET entries = NULL WHERE month IN (SELECT {month} {replaced});"
-# What the list of a tag has to know of an entry, in the order in which it lists them.
+# The columns of an entry that a tag's list needs, in the order of the list.
 LISTED = f"""UPDATE entry_tag SET
     timestamp = (SELECT timestamp FROM entry WHERE entry.id = entry_id),
     listed = (SELECT {sql(Entry.is_listable(), "entry")} FROM entry WHERE entry.id = entry_id)
@@ -157,7 +157,7 @@ RULES = (
         ("entry_id",),
         came=LISTED + "WHERE entry_id = {row}.entry_id;",
     ),
-    # Renderings of an earlier text. A shell without foreign keys leaves that of a deleted entry.
+    # Stale renderings. A SQL shell without foreign keys leaves that of a deleted entry.
     Rule("rendering", "entry", ("body", "format", "summary"), came=VOID, gone=VOID),
     # Texts to index
     *(
@@ -181,7 +181,7 @@ FORMER_FUNCTIONS = (
 
 
 def recount(dialect: str) -> Iterator[str]:
-    """Yield the statements that compute from the entries what the triggers keep of them."""
+    """Yield the statements that recompute what the triggers derive from the entries."""
     yield "DELETE FROM month"
     count = "INSERT INTO month SELECT {month}, count(*) FROM entry WHERE {when} GROUP BY 1"
     yield write(count, dialect, "entry", Entry.is_listable())
