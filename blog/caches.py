@@ -30,7 +30,7 @@ class Cache(Generic[K, V]):
         found = self._values.get(key)
         if found is None:
             return None
-        # Without the lock, which every request would wait for: move_to_end() is atomic.
+        # Without the lock, for which every request would wait: move_to_end() is atomic.
         with suppress(KeyError):
             self._values.move_to_end(key)
         return found[0]

@@ -1,4 +1,4 @@
-"""What a view is given: the request, with the settings, the database and the addresses."""
+"""The argument of every view: the request, with settings, database session and addresses."""
 
 import logging
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ class Request:
     def __init__(
         self, environ: "WSGIEnvironment", config: Config, sessions: SessionFactory, secret: str
     ) -> None:
-        # In the environ, it would be part of a cycle, and stay until the garbage is collected.
+        # populate_request would put it into the environ: a cycle, left to the garbage collector.
         self._http = _HttpRequest(environ, populate_request=False)
         #: Whether the response is for this visitor alone: something was read that can differ
         #: between the requests with one cache key, or a guard let the visitor in.
@@ -104,7 +104,7 @@ class Request:
         self.config = config
         #: Returns the path of a page, with the mount: ``url_for(endpoint, **values)``.
         self.url_for = partial(address_of, self.mount)
-        #: Returns the whole address of a page, below the configured site URL.
+        #: Returns the absolute URL of a page, below the configured site URL.
         self.absolute_url_for = partial(address_of, config.site_url)
         self.now = datetime.now(UTC)
         self.secret = secret
@@ -112,12 +112,12 @@ class Request:
         self._work = UnitOfWork(sessions)
         self.urls = url_map.bind(
             "localhost",
-            # Without it: a blog mounted at /journal was asked for just that.
+            # Empty when a blog mounted at /journal is requested as just that.
             path_info=get_path_info(environ) or "/",
             default_method=self.method,
         )
 
-    if not TYPE_CHECKING:  # or a misspelt name would be an attribute of any type
+    if not TYPE_CHECKING:  # otherwise mypy would accept any misspelt name
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
@@ -139,13 +139,13 @@ class Request:
     def close(self) -> None:
         """Give the connection back and roll back what was not committed. Safe to call again.
 
-        This is the end of the response-closing hook, and runs where nobody can act on an error
-        any more, so it raises none.
+        The response-closing hook ends here, where an error can no longer be handled, so it raises
+        none.
         """
         self._work.close()
         try:
             self._http.close()
-        except Exception:  # the server would answer 500 in place of a good 304
+        except Exception:  # the server would send a 500 instead of a good 304
             log.exception("Closing %s %s failed", self.method, self.path)
 
     def check_address(self) -> None:
@@ -174,9 +174,9 @@ class Request:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """What HTTP caches evaluate by themselves: ``If-…`` headers, and ``Range`` with GET.
+        """The headers that HTTP caches evaluate themselves: ``If-…``, and ``Range`` with GET.
 
-        By their names in the environ. A response that depends on them is not private, and not
+        Keys are their names in the environ. A response that depends on them is not private, and not
         cached by us (https://www.rfc-editor.org/rfc/rfc9110#section-13).
         """
         self.is_conditional = True
@@ -196,7 +196,7 @@ class Request:
     def args(self) -> ImmutableMultiDict[str, str]:
         """The parameters that the page reads (:data:`blog.urls.PARAMETERS`), one value of each.
 
-        They come without NUL bytes, which no database takes in a text.
+        NUL bytes are dropped: not every database can store them in a text.
         """
         pairs = parameters_of(self.endpoint, self._http.query_string.decode())
         return ImmutableMultiDict([(name, value.replace("\0", "")) for name, value in pairs])
@@ -213,20 +213,20 @@ class Request:
         self.is_private = True
         http = self._http
         if http.content_length is None:
-            raise LengthRequired("The form came without a Content-Length.")
+            raise LengthRequired("The form has no Content-Length.")
         if http.mimetype != "application/x-www-form-urlencoded":
             raise UnsupportedMediaType(
-                f"The form came as {http.mimetype or 'nothing'}; "
-                "application/x-www-form-urlencoded is what is read here."
+                f"The form was sent as {http.mimetype or 'nothing'}; "
+                "only application/x-www-form-urlencoded is accepted."
             )
         if http.content_length > MAX_FORM_BYTES:
             raise RequestEntityTooLarge(
-                f"The form has {http.content_length:,} bytes; up to {MAX_FORM_BYTES:,} are read."
+                f"The form has {http.content_length:,} bytes; the limit is {MAX_FORM_BYTES:,}."
             )
         body = http.get_data()
         if (number := body.count(b"&") + 1) > MAX_FORM_FIELDS:
             raise RequestEntityTooLarge(
-                f"The form has {number:,} fields; up to {MAX_FORM_FIELDS} are read."
+                f"The form has {number:,} fields; the limit is {MAX_FORM_FIELDS}."
             )
         _text(unquote_to_bytes(body), "The form")
         return http.form
@@ -247,4 +247,4 @@ def _text(raw: bytes, what: str) -> None:
     except UnicodeDecodeError as error:
         raise BadRequest(f"{what} is not UTF-8 (byte {error.start + 1}).") from error
     if b"\0" in raw:
-        raise BadRequest(f"{what} has a NUL byte in it.")
+        raise BadRequest(f"{what} contains a NUL byte.")

@@ -98,7 +98,7 @@ url_map = Map(
     ],
     # An address with doubled slashes has no page.
     merge_slashes=False,
-    # /blog.html is answered where it is; its page names the canonical address.
+    # /blog.html is served without a redirect; its page names the canonical address.
     redirect_defaults=False,
 )
 

@@ -1,8 +1,8 @@
 """Serve a WSGI application with waitress, and stop without cutting off a response.
 
-Waitress ends on SIGTERM with every response unfinished, and on SIGINT gives running requests five
-seconds in which nothing more is sent. `serve` therefore runs waitress's loop itself, and keeps it
-running until the last response is out.
+On SIGTERM waitress exits with every response unfinished, and on SIGINT it gives running requests
+five seconds, in which nothing more is sent. `serve` therefore runs waitress's loop itself, until the
+last response has been sent.
 """
 
 import logging
@@ -42,7 +42,7 @@ _OPTIONS = {
     "backlog": BACKLOG,
     "max_request_body_size": MAX_BODY,
     "max_request_header_size": MAX_HEADER,
-    # Bytes of a request body in memory; a longer one is in a temporary file.
+    # Bytes of a request body in memory; a longer one goes to a temporary file.
     "inbuf_overflow": 16 * 1024,
     "clear_untrusted_proxy_headers": True,
     "expose_tracebacks": False,
@@ -77,9 +77,9 @@ def serve(
 ) -> None:
     """Serve `application` until a signal, finish the requests in progress, and return.
 
-    SIGTERM, SIGINT and SIGHUP (on Windows Ctrl-C and Ctrl-Break) stop the accepting of connections;
-    requests that run, wait or whose body is arriving still get their responses in full. A second
-    signal ends that at once. SIGHUP stays ignored where it is ignored, as under nohup. Outside the
+    After SIGTERM, SIGINT or SIGHUP (on Windows Ctrl-C or Ctrl-Break) no connection is accepted;
+    requests that run, wait or are still arriving get their complete responses. A second signal
+    stops at once. SIGHUP stays ignored where it is ignored, as under nohup. Outside the
     main thread signals are not handled, and the server runs as long as the process.
 
     :param listener: from :func:`listen`; it is closed at the end.
@@ -89,7 +89,7 @@ def serve(
     :param threads: the number of workers: requests that run at the same time.
     :param url_prefix: the path below which the blog is mounted (SCRIPT_NAME), or "".
     :param trusted_proxy: the address of the one proxy whose X-Forwarded-For, -Host and -Proto
-        headers are believed. Those of other clients are removed.
+        headers are trusted. Those of other clients are removed.
     :param drain_seconds: how long slow clients can delay the end.
     """
     # It warns whenever a request waits for a thread, which is normal.
@@ -99,7 +99,7 @@ def serve(
     options = {"threads": threads, "url_prefix": url_prefix, **_proxy_options(trusted_proxy)}
     with listener, _StopSignals() as signals:
         server = Server(application, listener, sockets, limits, **_OPTIONS, **options)
-        # Before waitress looks at the headers: it removes those that are not trusted.
+        # Before waitress reads the headers: it removes untrusted ones.
         server.application = BehindProxy(server.application, trusted_proxy or "", _PROXY_REMEDY)
         # Not a parameter: waitress deprecates it with a warning. If it is removed, this attribute
         # has no effect.
@@ -213,7 +213,7 @@ def _close(server: Server, sockets: dict[int, Any]) -> None:
     for channel in list(server.active_channels.values()):
         channel.handle_close()
     dispatcher = server.task_dispatcher
-    # From here on, not even threading.enumerate() knows those that are just ending.
+    # Now: after the shutdown, threading.enumerate() may miss workers that are just ending.
     workers = [thread for thread in threading.enumerate() if thread.name.startswith("waitress-")]
     deadline = time.monotonic() + _LAST_WORDS
     dispatcher.shutdown(timeout=_LAST_WORDS)
@@ -221,7 +221,7 @@ def _close(server: Server, sockets: dict[int, Any]) -> None:
     # that is done, SQLite's log file remains.
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
-    # A worker that still runs will pull the trigger, whose descriptor could by then belong to
-    # another file; so it is left open. Workers are daemon threads and end with the process.
+    # A worker that still runs will use the trigger, whose descriptor could by then belong to
+    # another file, so it stays open. Workers are daemon threads and end with the process.
     if not dispatcher.threads:
         wasyncore.close_all(sockets)

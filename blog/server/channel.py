@@ -127,8 +127,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def received(self, data: bytes) -> bool:
         """Process `data`, up to the end of one request.
 
-        The rest waits until the response is out: a client that sends many requests and reads no
-        responses would otherwise fill the memory and hold a worker.
+        The rest waits until the response has been sent: a client that sends many requests and reads
+        no responses would otherwise fill the memory and hold a worker.
         """
         with self.requests_lock:
             if self._lingers or self.will_close or self.close_when_flushed:

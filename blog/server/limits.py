@@ -20,12 +20,12 @@ _SELECTABLE = 480
 class Limits:
     """The limits of clients: their number, and seconds for which they may keep the server waiting.
 
-    :param connections: open at the same time. Beyond it, the client that has kept the server
-        waiting longest makes room for the next one.
+    :param connections: open at the same time. Beyond that, the client that has made the
+        server wait longest is disconnected for the next one.
     :param idle: between two requests, or before the first.
     :param head: from the first byte of a request to the end of its head, however it arrives.
     :param body: the same for its body.
-    :param send: in which a client takes nothing of its response.
+    :param send: without a byte of the response taken by the client.
     """
 
     connections: int
@@ -36,7 +36,7 @@ class Limits:
 
     @classmethod
     def of(cls, config: Config) -> Self:
-        """Return the limits that the settings give."""
+        """Return the limits from the settings."""
         return cls(
             connections=config.connection_limit,
             idle=config.idle_timeout,
@@ -49,7 +49,7 @@ class Limits:
 def fitting(connections: int, threads: int) -> int:
     """Return the number of connections that this process can have, with an open file for each.
 
-    The soft limit of open files is raised as far as it is allowed, if that is needed.
+    The soft limit of open files is raised if needed, as far as allowed.
 
     :param connections: how many are wanted.
     :param threads: of the application, each with a connection to the database.

@@ -1,4 +1,4 @@
-"""Waitress's parser, and the requests that it accepts and RFC 9112 refuses."""
+"""Waitress's parser, extended to refuse requests that RFC 9112 does not allow."""
 
 import logging
 import re
@@ -65,7 +65,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             return len(data)
         body = len(self.body_rcv) if self.chunked else 0
         if self.chunked and self.body_bytes_received > 3 * body + _AROUND_CHUNKS:
-            self._refuse(BadRequest("The body is more chunks than content"))
+            self._refuse(BadRequest("The chunks of the body are too small"))
         if self.error is not None:
             # The response is sent at once, even if the body never follows.
             self.expect_continue = False
@@ -116,7 +116,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         if len(hosts) > 1 or (not hosts and self.version == "1.1"):
             raise ParsingError("One Host header is required")
         if self.proxy_netloc or self.proxy_scheme:
-            # The target's authority counts, and not the Host header.
+            # The target's authority overrides the Host header.
             if self.proxy_scheme not in {"http", "https"} or not self.proxy_netloc:
                 raise ParsingError("The request target is invalid")
             self.headers["HOST"] = self.proxy_netloc
