@@ -48,8 +48,8 @@ class Rendered:
     """The body of an entry, ready to be shown.
 
     :param html: safe HTML; its headings begin with h2.
-    :param excerpt: plain text: what stands before a ``<!-- more -->``, or else the beginning.
-    :param minutes: the time it takes to read, 1 at least.
+    :param excerpt: plain text: up to a ``<!-- more -->``, otherwise the beginning.
+    :param minutes: the reading time, at least 1.
     :param text: its words, as plain text on one line.
     """
 
@@ -75,7 +75,7 @@ class Seen:
 
 @cache
 def renderer(language: str) -> int:
-    """Return what tells renderings by this version, with the quotes of a language, from others.
+    """Return the version of renderings by this code, with the quotes of a language.
 
     :param language: a language tag such as ``pt-BR``.
     :return: a number of 31 bits.
@@ -89,7 +89,7 @@ def render(text: str, format: Format, language: str = "en") -> Rendered:
 
     :param text: what the author wrote, or what an import brought; any text.
     :param format: the markup language it is written in.
-    :param language: the language tag of the blog, which decides on quotes in Markdown.
+    :param language: the language tag of the blog, which decides the quotes in Markdown.
     :return: the body, its excerpt and its length in minutes.
     """
     raw = to_html(text, language) if format == "markdown" else text
@@ -123,7 +123,7 @@ def render_comment(text: str, format: CommentFormat, language: str = "en") -> Ma
     """Render a comment: paragraphs and lines of plain text, or Markdown or HTML with few tags.
 
     :param text: any text.
-    :param format: ``"text"`` is shown as it was typed, the others are cleaned.
+    :param format: ``"text"`` is shown as typed, the others are cleaned.
     :return: safe HTML; its links pass on no reputation.
     """
     key = text, format, language
@@ -145,7 +145,7 @@ def _rendered_comment(text: str, format: CommentFormat, language: str = "en") ->
 
 
 def seen(text: str, format: CommentFormat) -> Seen:
-    """Return a comment as readers see it, which may differ from what was typed: ``&#104;ttp://``.
+    """Return a comment as readers see it, which may differ from the typed text: ``&#104;ttp://``.
 
     :param text: any text.
     :param format: the language it is written in.
@@ -222,7 +222,7 @@ def _change_addresses(element: Element, changed: Callable[[str], str]) -> None:
         if name in element.attributes:
             element.attributes[name] = changed(element.attributes[name])
     if srcset := element.attributes.get("srcset"):
-        # The cleaner wrote it so: no address holds a space, and each list is divided by ", ".
+        # As the cleaner writes it: no address contains a space, and each list is divided by ", ".
         element.attributes["srcset"] = ", ".join(changed(each) for each in srcset.split(", "))
 
 

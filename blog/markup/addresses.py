@@ -1,6 +1,6 @@
 """Bare web addresses in Markdown, as links: https://github.github.com/gfm/#autolinks-extension-.
 
-A bare e-mail address stays text, because programs collect those that are links.
+A bare e-mail address stays text, because bots harvest linked ones.
 """
 
 import re

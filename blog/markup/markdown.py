@@ -66,7 +66,7 @@ def to_html(text: str, language: str = "en") -> str:
 
     :param text: any text.
     :param language: a language tag; it has the quotes.
-    :return: HTML that still has to be cleaned, for Markdown may hold any.
+    :return: HTML that still has to be cleaned, because Markdown may contain any.
     """
     html: str = _MARKDOWN.render(text, {"quotes": quotes_of(language)})
     return html

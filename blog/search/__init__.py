@@ -1,1 +1,1 @@
-"""Queries, their matches, and the order of these."""
+"""Search queries, matches, ranking and highlighting."""

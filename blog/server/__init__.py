@@ -1,8 +1,8 @@
 """Serve a WSGI application with waitress, and stop without cutting off a response.
 
 On SIGTERM waitress exits with every response unfinished, and on SIGINT it gives running requests
-five seconds, in which nothing more is sent. `serve` therefore runs waitress's loop itself, until the
-last response has been sent.
+five seconds, in which nothing more is sent. `serve` therefore runs waitress's loop itself, until
+the last response has been sent.
 """
 
 import logging

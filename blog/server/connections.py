@@ -1,8 +1,8 @@
 """Connections that cost only a file descriptor, even with slow clients.
 
 Waitress reads requests and sends responses in one thread, and runs the application in workers. Its
-classes are extended where a client could hold a worker, that thread or memory by not sending, not reading
-or not disconnecting.
+classes are extended where a client could hold a worker, that thread or memory by not sending, not
+reading or not disconnecting.
 """
 
 import errno

@@ -60,7 +60,7 @@ _BASE = re.compile(r"[^\W\u1160-\u11ff]|[ +#.]")
 _MARKS = re.compile(r"([^\w +#.]{16})[^\w +#.]+")
 
 
-# More characters than a text has, and some 2 MB. A visitor can send a million different ones.
+# More than the different characters of a text, and some 2 MB. A visitor can send a million.
 _CACHED = 10_000
 
 

@@ -1,4 +1,4 @@
-"""The part of an address that is made from a title."""
+"""Slugs: the part of an address made from a title."""
 
 import re
 import unicodedata
