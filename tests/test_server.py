@@ -311,7 +311,7 @@ def test_privileged_port_is_reported(script: Path) -> None:
     process = run(script, {"host": "127.0.0.1", "port": 7, "as_nobody": True})
     printed, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, printed) == (1, "")
-    assert said.startswith("Cannot listen on port 7 of 127.0.0.1: this user may not use it.")
+    assert said.startswith("Cannot listen on port 7 of 127.0.0.1: this user may not open it.")
 
 
 # Stopping
