@@ -1,8 +1,8 @@
 """Views of the searchable texts.
 
 One view has the unfolded texts of published entries, another those of comments. Whether an entry is
-visible at the moment is decided by the search. Triggers note the ids of
-changed texts in ``search_stale`` (:data:`blog.models.triggers.SEARCHED`), after any write;
+visible at the moment is decided by the search. Triggers note the ids of changed texts in
+``search_stale`` (:data:`blog.models.triggers.SEARCHED`), after any write;
 :mod:`blog.database.search_index` does the rest.
 """
 
