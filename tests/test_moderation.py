@@ -401,7 +401,7 @@ def test_last_minute_of_limit(client: BlogClient, db: Session, make_entry: MakeE
     make_entry()
     for number in range(5):
         client.send_comment("a-title", text=f"Number {number}")
-    db.execute(update(Comment).values(created=NOW - timedelta(minutes=9)))
+    db.execute(update(Comment).values(created=datetime.now(UTC) - timedelta(minutes=9)))
     db.commit()
     page = client.send_comment("a-title", text="Number 5").text
     assert "try again in 1 minute. Your text is still below." in page

@@ -231,7 +231,7 @@ def test_missing_site_row_while_serving(
         (errno.ENOSPC, "free space on the disk of "),
         (errno.EROFS, "write to the file and to its folder"),
         (errno.EMFILE, "`ulimit -n`"),
-        (errno.ENXIO, "check that it is there"),
+        (errno.ENXIO, "check that it exists"),
     ],
 )
 def test_errors_of_operating_system(app: Blog, engine: Engine, number: int, remedy: str) -> None:

@@ -274,7 +274,7 @@ def test_used_port_is_reported() -> None:
             listen("127.0.0.1", port)
     assert str(caught.value) == (
         f"Cannot listen on port {port} of 127.0.0.1: the port is in use. Stop the server that "
-        "listens there, perhaps an earlier one of this blog, or choose another port."
+        "uses it, perhaps an earlier one of this blog, or choose another port."
     )
 
 

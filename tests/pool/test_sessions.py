@@ -411,7 +411,7 @@ def test_failing_start_response(sessions: sessionmaker[Session], tmp_path: Path)
         raise OSError("the client has disconnected")
 
     environ: dict[str, Any] = {}
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(OSError, match="disconnected"):
         SessionPerRequest(a_list, sessions)(environ, start_response)
     assert in_use(sessions) == 0
     assert notes(tmp_path) == []
