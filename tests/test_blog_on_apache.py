@@ -221,7 +221,7 @@ def test_apache_reports_wrong_settings(installed: Installed) -> None:
     with Apache(installed.folder, site_file(installed)) as apache:
         # Each process logs it, even one without a request.
         for line in log_lines(apache, "The blog cannot start: ", times=2):
-            assert "threadleaf.toml sets per_pag, " in line
+            assert 'threadleaf.toml: unknown setting "per_pag"' in line
         for method in ("GET", "HEAD", "POST"):
             response, body = ask(f"{apache.url}/blog", method)
             assert (response.status, response.headers["Retry-After"]) == (503, "10")

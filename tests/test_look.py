@@ -165,10 +165,10 @@ def test_long_name_does_not_overflow(visit: Any) -> None:
     page.fill("#comment-name", "W" * 80)
     page.click("text=Preview")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    page.click("text=Send the comment")
+    page.click("text=Post comment")
     page.locator(".comment:target .reply a").click()
     page.fill("#comment-text", "An answer.")
-    page.click("text=Send the comment")
+    page.click("text=Post comment")
 
     assert "in reply to" in page.locator(".comment:target").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
@@ -184,9 +184,9 @@ def test_form_errors_are_at_their_fields(visit: Any) -> None:
     field = page.locator("#comment-text")
     assert field.get_attribute("aria-invalid") == "true"
     described = field.get_attribute("aria-describedby").split()[0]
-    assert "write a comment" in page.locator(f"#{described}").inner_text()
+    assert "enter a comment" in page.locator(f"#{described}").inner_text()
     assert page.input_value("#comment-name") == "Kept"
-    assert "Not sent yet" in page.title()
+    assert "Not posted yet" in page.title()
 
 
 def test_old_page_is_readable_in_print(visit: Any) -> None:

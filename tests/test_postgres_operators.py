@@ -255,7 +255,7 @@ def test_documented_grants_suffice(url: URL) -> None:
             assert "Long thought about" in client.get("/blog/a-title").text
             execute(url, "COMMENT ON TABLE search_index IS 'of another version'")
             with pytest.raises(
-                migration.DatabaseUnusableError, match="takes the owner of the tables"
+                migration.DatabaseUnusableError, match="needs the owner of the tables"
             ):
                 migration.upgrade(engine)
     finally:

@@ -279,8 +279,8 @@ def test_killed_process_is_explained(tmp_path: Path) -> None:
     starved = upgrade(tmp_path, STARVED)
     assert starved.returncode == 1
     assert starved.stderr == (
-        "threadleaf: A process of the upgrade was ended, perhaps because memory ran out. What is "
-        "done stays: free some memory, then run `threadleaf upgrade` again.\n"
+        "threadleaf: A process of the upgrade was killed, perhaps because memory ran out. Finished "
+        "work is saved: free some memory, then run `threadleaf upgrade` again.\n"
     )
 
 
