@@ -219,9 +219,7 @@ if sys.platform != "win32":
         server.stop()
         code, _, logged = server.ended()
         assert (code, logged.count("\n")) == (0, 2)
-        assert (
-            "12 connections instead of 2500: this process may open 64 files." in logged
-        )
+        assert "12 connections instead of 2500: this process may open 64 files." in logged
 
     def test_file_limit_is_raised(serve: Start) -> None:
         server = serve("ulimit -Sn 64")
