@@ -31,7 +31,7 @@ START = """
     logged = []
     handler = logging.Handler()
     handler.emit = lambda record: logged.append(record.getMessage())
-    logging.getLogger("pool").addHandler(handler)
+    logging.getLogger().addHandler(handler)
 
     def write(engine, note):
         with writing(engine) as connection:
