@@ -1,5 +1,6 @@
 """A real database file and a real application for each test."""
 
+import gc
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,6 +29,13 @@ SITE_URL = "https://blog.example"
 NOW = datetime.now(UTC)
 
 MakeEntry = Callable[..., Entry]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage() -> Iterator[None]:
+    """Report what a module has left open at this module, and not at a later one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
