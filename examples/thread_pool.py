@@ -37,8 +37,11 @@ def store(
             work.session.commit()
             return int(comment.id)
 
-    with ThreadPoolExecutor(threads) as executor:
-        return list(executor.map(store_one, texts))
+    try:
+        with ThreadPoolExecutor(threads) as executor:
+            return list(executor.map(store_one, texts))
+    finally:
+        engine.dispose()
 
 
 if __name__ == "__main__":
