@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, exc
+from sqlalchemy import Engine, event, exc, text
 from sqlalchemy.pool import PoolProxiedConnection
 
 from pool import ThreadLocalPool
@@ -90,8 +90,9 @@ def test_queuepool_parameter(tmp_path: Path, name: str, value: object, remedy: s
 @pytest.mark.parametrize("value", [0, 0.5, 3600, math.inf])
 def test_durations(tmp_path: Path, name: str, value: float) -> None:
     engine = make_engine(tmp_path, **{name: value})  # type: ignore[arg-type]
-    engine.connect().close()
-    engine.connect().close()
+    for _ in range(2):
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
     engine.dispose()
 
 
